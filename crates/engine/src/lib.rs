@@ -1,0 +1,2 @@
+//! Dragoman's pure core: what may pass, and what is provable. No I/O, no clock.
+#![forbid(unsafe_code)]

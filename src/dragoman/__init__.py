@@ -1,0 +1,1 @@
+"""Dragoman: an AI assistant offered lawfully, provably, in many places."""
