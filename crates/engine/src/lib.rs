@@ -1,2 +1,3 @@
 //! Dragoman's pure core: what may pass, and what is provable. No I/O, no clock.
 #![forbid(unsafe_code)]
+pub mod index;

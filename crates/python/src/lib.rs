@@ -1,8 +1,12 @@
 //! `dragoman._native`: conversions between Python and the two pure crates. It decides nothing itself.
 use pyo3::prelude::*;
 
+mod analyse;
+
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::analyse::analyse;
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_init]
