@@ -1,0 +1,26 @@
+//! Named limits of bodies, frames and answers. One place, with units; what exceeds one is refused, never cut.
+
+/// A request body, bytes.
+pub const BODY_BYTES: usize = 10 << 20;
+/// Nesting of a JSON document, levels.
+pub const JSON_DEPTH: u16 = 64;
+/// Members of all objects of one JSON document together.
+pub const JSON_KEYS: u32 = 10_000;
+/// One event of a provider's stream, bytes of its data (and of any one line).
+pub const FRAME_BYTES: usize = 1 << 20;
+/// A whole (not streamed) answer of a provider, bytes.
+pub const ANSWER_BYTES: usize = 32 << 20;
+/// What an answer may hold back before its end where a rule of granularity `answer` is loaded, bytes.
+pub const WITHHELD_BYTES: usize = 8 << 20;
+/// Separately scanned texts of one choice.
+pub const LANES_PER_CHOICE: usize = 256;
+/// Choices of one answer: `n` times the prompts of one request.
+pub const CHOICES: u32 = 2_048;
+/// Prompts of one legacy completion.
+pub const PROMPTS: usize = 256;
+/// Interventions disclosed one by one in one answer; further ones are counted under the last.
+pub const INTERVENTIONS: usize = 200;
+/// An id, code points of `[A-Za-z0-9_-]` (`.` and `:` too in a system fingerprint).
+pub const ID_CHARS: usize = 128;
+/// A raw code point sequence that a JSON lane may hold, code points, beyond what its rules need.
+pub const JSON_LANE_HELD: usize = 64 << 10;
