@@ -3,10 +3,7 @@
 use dragoman_engine::stream::sse::{Event, FrameTooLong, Splitter};
 use proptest::prelude::*;
 
-fn frames(
-    chunks: &[&[u8]],
-    limit: usize,
-) -> Result<(Vec<Vec<u8>>, usize, Option<Vec<u8>>), FrameTooLong> {
+fn frames(chunks: &[&[u8]], limit: usize) -> Result<(Vec<Vec<u8>>, usize, Option<Vec<u8>>), FrameTooLong> {
     let mut splitter = Splitter::new(limit);
     let (mut data, mut comments) = (Vec::new(), 0);
     for chunk in chunks {
@@ -25,9 +22,7 @@ fn frames(
 /// Line by line, as the specification puts it.
 fn reference(bytes: &[u8]) -> Vec<Vec<u8>> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let unified = String::from_utf8_lossy(bytes)
-        .replace("\r\n", "\n")
-        .replace('\r', "\n");
+    let unified = String::from_utf8_lossy(bytes).replace("\r\n", "\n").replace('\r', "\n");
     let mut lines: Vec<&str> = unified.split('\n').collect();
     lines.pop();
     let (mut out, mut data): (Vec<Vec<u8>>, Option<String>) = (Vec::new(), None);
@@ -35,17 +30,15 @@ fn reference(bytes: &[u8]) -> Vec<Vec<u8>> {
         if line.is_empty() {
             out.extend(data.take().map(String::into_bytes));
         } else if line == "data" || line.starts_with("data:") {
-            let value = line
-                .strip_prefix("data:")
-                .map_or("", |v| v.strip_prefix(' ').unwrap_or(v));
-            data =
-                Some(data.map_or_else(|| value.to_owned(), |before| format!("{before}\n{value}")));
+            let value = line.strip_prefix("data:").map_or("", |v| v.strip_prefix(' ').unwrap_or(v));
+            data = Some(data.map_or_else(|| value.to_owned(), |before| format!("{before}\n{value}")));
         }
     }
     out
 }
 
-const STREAM: &[u8] = b"\xef\xbb\xbf: hello\r\n\r\nid: 7\nevent: x\ndata: {\"a\":1}\n\ndata:two\r\rdata: li\ndata:  ne\n\n\
+const STREAM: &[u8] =
+    b"\xef\xbb\xbf: hello\r\n\r\nid: 7\nevent: x\ndata: {\"a\":1}\n\ndata:two\r\rdata: li\ndata:  ne\n\n\
 :ping\ndata\n\ndatax: no\n\nretry: 5\ndata: \xe4\xbd\xa0\r\n\r\ndata: [DONE]\n\n";
 
 #[test]
@@ -54,11 +47,8 @@ fn every_cut_gives_the_same_frames() {
     assert_eq!(expected.len(), 6);
     for first in 0..=STREAM.len() {
         for second in first..=STREAM.len() {
-            let (data, comments, last) = frames(
-                &[&STREAM[..first], &STREAM[first..second], &STREAM[second..]],
-                64,
-            )
-            .unwrap();
+            let (data, comments, last) =
+                frames(&[&STREAM[..first], &STREAM[first..second], &STREAM[second..]], 64).unwrap();
             assert_eq!(data, expected, "{first} {second}");
             assert_eq!((comments, last), (2, None));
         }
