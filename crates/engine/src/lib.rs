@@ -1,7 +1,7 @@
 //! Dragoman's pure core: what may pass, and what is provable. No I/O, no clock.
-#![forbid(unsafe_code)]
-pub mod index;
 //! See ARCHITECTURE.md.
+#![forbid(unsafe_code)]
 
+pub mod index;
 pub mod limits;
 pub mod stream;
