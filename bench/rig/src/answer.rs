@@ -60,13 +60,7 @@ impl Answer {
         meter.open.fetch_add(1, Relaxed);
         let due = Instant::now() + prepared.first;
         let timer = (!prepared.first.is_zero()).then(|| Box::pin(sleep_until(due)));
-        Self {
-            prepared,
-            next: 0,
-            due,
-            timer,
-            meter: Some(meter),
-        }
+        Self { prepared, next: 0, due, timer, meter: Some(meter) }
     }
 
     /// A small body outside the meter (errors, models, the meter itself).
@@ -78,13 +72,7 @@ impl Answer {
             gap: Duration::ZERO,
             stream: false,
         };
-        Self {
-            prepared: Arc::new(prepared),
-            next: 0,
-            due: Instant::now(),
-            timer: None,
-            meter: None,
-        }
+        Self { prepared: Arc::new(prepared), next: 0, due: Instant::now(), timer: None, meter: None }
     }
 
     fn pace(&mut self) {
@@ -129,12 +117,7 @@ impl Body for Answer {
         if self.prepared.stream {
             return SizeHint::new();
         }
-        SizeHint::with_exact(
-            self.prepared.frames[self.next..]
-                .iter()
-                .map(|f| f.len() as u64)
-                .sum(),
-        )
+        SizeHint::with_exact(self.prepared.frames[self.next..].iter().map(|f| f.len() as u64).sum())
     }
 }
 

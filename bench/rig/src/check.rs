@@ -28,11 +28,7 @@ pub fn lanes(body: &[u8], stream: bool) -> Result<Lanes, String> {
     let text = std::str::from_utf8(body).map_err(|e| e.to_string())?;
     let mut lanes = Lanes::new();
     if !stream {
-        collect(
-            &serde_json::from_str(text).map_err(|e| e.to_string())?,
-            "",
-            &mut lanes,
-        );
+        collect(&serde_json::from_str(text).map_err(|e| e.to_string())?, "", &mut lanes);
         return Ok(lanes);
     }
     for line in text.lines() {
@@ -40,11 +36,7 @@ pub fn lanes(body: &[u8], stream: bool) -> Result<Lanes, String> {
             continue;
         };
         if data != "[DONE]" {
-            collect(
-                &serde_json::from_str(data).map_err(|e| format!("{e}: {data}"))?,
-                "",
-                &mut lanes,
-            );
+            collect(&serde_json::from_str(data).map_err(|e| format!("{e}: {data}"))?, "", &mut lanes);
         }
     }
     Ok(lanes)
@@ -56,10 +48,7 @@ fn collect(value: &Value, path: &str, lanes: &mut Lanes) {
         Value::Array(items) => {
             for (i, item) in items.iter().enumerate() {
                 // A choice or tool call says itself which one it is.
-                let index = item
-                    .get("index")
-                    .and_then(Value::as_u64)
-                    .unwrap_or(i as u64);
+                let index = item.get("index").and_then(Value::as_u64).unwrap_or(i as u64);
                 collect(item, &format!("{path}/{index}"), lanes);
             }
         }
@@ -74,18 +63,12 @@ fn collect(value: &Value, path: &str, lanes: &mut Lanes) {
 
 fn is_text(path: &str) -> bool {
     path.starts_with("/choices/")
-        && ["/content", "/reasoning_content", "/arguments", "/text"]
-            .iter()
-            .any(|end| path.ends_with(end))
+        && ["/content", "/reasoning_content", "/arguments", "/text"].iter().any(|end| path.ends_with(end))
 }
 
 /// Characters of text in the answer's own lanes.
 pub fn text_chars(lanes: &Lanes) -> usize {
-    lanes
-        .iter()
-        .filter(|(path, _)| is_text(path))
-        .map(|(_, text)| text.chars().count())
-        .sum()
+    lanes.iter().filter(|(path, _)| is_text(path)).map(|(_, text)| text.chars().count()).sum()
 }
 
 /// The most characters of `phrase` in one piece that any lane holds, JSON inside JSON decoded too.
@@ -110,9 +93,7 @@ fn unescaped(text: &str) -> Option<String> {
     let mut cut = quoted.as_str();
     // A lane that ends inside an escape: give up its last few characters, not the check.
     for _ in 0..7 {
-        if let Ok(decoded) =
-            serde_json::from_str::<String>(&format!("{}\"", cut.trim_end_matches('"')))
-        {
+        if let Ok(decoded) = serde_json::from_str::<String>(&format!("{}\"", cut.trim_end_matches('"'))) {
             return Some(decoded);
         }
         let last = cut.char_indices().next_back()?.0;

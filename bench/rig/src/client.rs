@@ -54,10 +54,7 @@ fn bad(what: &str) -> io::Error {
 fn parse_head(bytes: &[u8]) -> io::Result<Head> {
     let text = std::str::from_utf8(bytes).map_err(|_| bad("head is not text"))?;
     let mut lines = text.split("\r\n");
-    let status = lines
-        .next()
-        .and_then(|l| l.split(' ').nth(1))
-        .and_then(|s| s.parse().ok());
+    let status = lines.next().and_then(|l| l.split(' ').nth(1)).and_then(|s| s.parse().ok());
     let mut head = Head {
         status: status.ok_or_else(|| bad("no status"))?,
         framing: Framing::Close,
@@ -71,9 +68,7 @@ fn parse_head(bytes: &[u8]) -> io::Result<Head> {
         let value = value.trim();
         if name.eq_ignore_ascii_case("content-length") {
             head.framing = Framing::Length(value.parse().map_err(|_| bad("content-length"))?);
-        } else if name.eq_ignore_ascii_case("transfer-encoding")
-            && value.eq_ignore_ascii_case("chunked")
-        {
+        } else if name.eq_ignore_ascii_case("transfer-encoding") && value.eq_ignore_ascii_case("chunked") {
             head.framing = Framing::Chunked;
         } else if name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close") {
             head.keep = false;
@@ -89,10 +84,7 @@ fn chunked(raw: &[u8], at: &mut usize, body: &mut Vec<u8>) -> io::Result<bool> {
         let Some(line) = memmem::find(rest, b"\r\n") else {
             return Ok(false);
         };
-        let digits = rest[..line]
-            .split(|b| *b == b';')
-            .next()
-            .unwrap_or_default();
+        let digits = rest[..line].split(|b| *b == b';').next().unwrap_or_default();
         let size = std::str::from_utf8(digits)
             .ok()
             .and_then(|d| usize::from_str_radix(d.trim(), 16).ok())
@@ -111,14 +103,7 @@ fn chunked(raw: &[u8], at: &mut usize, body: &mut Vec<u8>) -> io::Result<bool> {
 
 /// True when the bytes hold the first text of an answer: a non-empty string in a text field.
 fn has_token(body: &[u8]) -> bool {
-    [
-        &b"\"content\":"[..],
-        b"\"reasoning_content\":",
-        b"\"arguments\":",
-        b"\"text\":",
-    ]
-    .iter()
-    .any(|key| {
+    [&b"\"content\":"[..], b"\"reasoning_content\":", b"\"arguments\":", b"\"text\":"].iter().any(|key| {
         memmem::find_iter(body, key).any(|at| {
             let value = body[at + key.len()..].trim_ascii_start();
             value.first() == Some(&b'"') && value.get(1).is_some_and(|b| *b != b'"')
@@ -132,16 +117,11 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            raw: Vec::new(),
-            body: Vec::new(),
-        })
+        Ok(Self { stream, raw: Vec::new(), body: Vec::new() })
     }
 
     async fn more(&mut self) -> io::Result<usize> {
-        self.raw
-            .reserve(READ_BYTES.min(self.raw.capacity().max(4096)));
+        self.raw.reserve(READ_BYTES.min(self.raw.capacity().max(4096)));
         self.stream.read_buf(&mut self.raw).await
     }
 
@@ -149,11 +129,7 @@ impl Connection {
     ///
     /// # Errors
     /// A broken connection or framing; the connection must then be dropped.
-    pub async fn exchange(
-        &mut self,
-        request: &[u8],
-        mut gap: impl FnMut(Duration),
-    ) -> io::Result<Seen> {
+    pub async fn exchange(&mut self, request: &[u8], mut gap: impl FnMut(Duration)) -> io::Result<Seen> {
         self.raw.clear();
         self.body.clear();
         self.stream.write_all(request).await?;

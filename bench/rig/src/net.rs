@@ -18,9 +18,7 @@ const BACKLOG: i32 = 4096;
 /// A sentence for the user when the argument is missing, is not JSON or has an unknown key.
 pub fn config<T: DeserializeOwned>(example: &str) -> Result<T, String> {
     let Some(text) = std::env::args().nth(1) else {
-        return Err(format!(
-            "one argument is needed, a JSON object, for example:\n  {example}"
-        ));
+        return Err(format!("one argument is needed, a JSON object, for example:\n  {example}"));
     };
     serde_json::from_str(&text).map_err(|e| format!("the argument is not understood: {e}"))
 }
@@ -32,11 +30,7 @@ pub fn give_up(error: &str) -> ! {
 }
 
 fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
@@ -66,9 +60,7 @@ where
         .map(|listener| {
             let run = run.clone();
             std::thread::spawn(move || -> io::Result<()> {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()?;
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
                 LocalSet::new().block_on(&runtime, async move {
                     run(TcpListener::from_std(listener)?).await;
                     Ok(())
@@ -77,9 +69,7 @@ where
         })
         .collect();
     for thread in threads {
-        thread
-            .join()
-            .map_err(|_| io::Error::other("a serving thread panicked"))??;
+        thread.join().map_err(|_| io::Error::other("a serving thread panicked"))??;
     }
     Ok(())
 }

@@ -7,10 +7,7 @@ const WANTED_FILES: libc::rlim_t = 65_536;
 
 /// Raises the limit of open files as far as this user may; says what it became.
 pub fn raise_file_limit() -> u64 {
-    let mut limit = libc::rlimit {
-        rlim_cur: WANTED_FILES,
-        rlim_max: WANTED_FILES,
-    };
+    let mut limit = libc::rlimit { rlim_cur: WANTED_FILES, rlim_max: WANTED_FILES };
     // SAFETY: both calls get a valid pointer to an initialised rlimit that outlives them.
     unsafe {
         if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0 {

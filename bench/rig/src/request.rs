@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 const QUESTION: &str = "你好，请问图书馆今天几点开门？ Please answer in one short sentence.";
 const SYSTEM: &str = "You are a helpful assistant. 请用用户的语言回答。";
-const HISTORY: &str = "昨天我们在公园里散步，然后去图书馆借了三本书。The station is on the left and the shop opens at nine. ";
+const HISTORY: &str =
+    "昨天我们在公园里散步，然后去图书馆借了三本书。The station is on the left and the shop opens at nine. ";
 /// Written into each body and replaced by a number, so that no two requests are equal.
 const MARK: &str = "#0000000000";
 /// Bytes of history one earlier message holds.
@@ -43,11 +44,7 @@ impl Template<'_> {
             while text.len() > wanted {
                 text.pop();
             }
-            let role = if messages.len() % 2 == 1 {
-                "user"
-            } else {
-                "assistant"
-            };
+            let role = if messages.len() % 2 == 1 { "user" } else { "assistant" };
             messages.push(json!({"role": role, "content": text}));
             left -= wanted;
         }
@@ -70,19 +67,11 @@ impl Template<'_> {
         if let Some(name) = self.token_header {
             before.extend([name, ": "]);
         }
-        let head_end = if self.token_header.is_some() {
-            "\r\n\r\n"
-        } else {
-            "\r\n"
-        };
+        let head_end = if self.token_header.is_some() { "\r\n\r\n" } else { "\r\n" };
         let after = format!("{head_end}{body}");
         // The mark is in our own constant text, so it is always found.
         let counter_at = after.find(MARK).map_or(0, |at| at + 1);
-        Prepared {
-            before: before.into_bytes(),
-            after: after.into_bytes(),
-            counter_at,
-        }
+        Prepared { before: before.into_bytes(), after: after.into_bytes(), counter_at }
     }
 }
 

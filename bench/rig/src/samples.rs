@@ -21,8 +21,7 @@ pub struct Quantiles {
 
 impl Samples {
     pub fn add(&mut self, took: Duration) {
-        self.0
-            .push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+        self.0.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
     }
 
     /// Nearest-rank quantiles.
@@ -31,19 +30,10 @@ impl Samples {
         let n = self.0.len();
         let at = |q: f64| {
             let rank = (q * n as f64).ceil() as usize;
-            self.0
-                .get(rank.clamp(1, n.max(1)) - 1)
-                .map_or(0.0, |us| f64::from(*us) / 1e3)
+            self.0.get(rank.clamp(1, n.max(1)) - 1).map_or(0.0, |us| f64::from(*us) / 1e3)
         };
         let sum: f64 = self.0.iter().map(|us| f64::from(*us)).sum();
         let mean = if n == 0 { 0.0 } else { sum / n as f64 / 1e3 };
-        Quantiles {
-            n,
-            mean,
-            p50: at(0.5),
-            p90: at(0.9),
-            p99: at(0.99),
-            max: at(1.0),
-        }
+        Quantiles { n, mean, p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) }
     }
 }

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::spec::{Lane, Spec};
 
 const CHINESE: &str = "今天的天气很好，我们一起去公园散步吧。图书馆在车站的左边，早上九点开门。这家店的苹果又大又甜，价格也不贵。";
-const ENGLISH: &str = "The library is left of the station and opens at nine. We walk in the park when the weather is good. ";
+const ENGLISH: &str =
+    "The library is left of the station and opens at nine. We walk in the park when the weather is good. ";
 /// A fixed instant, so that equal requests get equal bytes.
 const CREATED: u64 = 1_790_000_000;
 
@@ -76,11 +77,7 @@ impl Script<'_> {
     }
 
     fn finish(&self) -> &'static str {
-        if self.spec.lane == Lane::Tool && self.route == Route::Chat {
-            "tool_calls"
-        } else {
-            "stop"
-        }
+        if self.spec.lane == Lane::Tool && self.route == Route::Chat { "tool_calls" } else { "stop" }
     }
 
     fn envelope(&self, stream: bool, choices: &Value) -> Value {
@@ -89,11 +86,7 @@ impl Script<'_> {
             (Route::Chat, false) => "chat.completion",
             (Route::Completions, _) => "text_completion",
         };
-        let id = if self.route == Route::Chat {
-            "chatcmpl-fake"
-        } else {
-            "cmpl-fake"
-        };
+        let id = if self.route == Route::Chat { "chatcmpl-fake" } else { "cmpl-fake" };
         json!({"id": id, "object": object, "created": CREATED, "model": self.model, "choices": choices})
     }
 
@@ -179,9 +172,6 @@ fn data(frame: &Value) -> Bytes {
 
 /// Every UTF-16 unit as a `\uXXXX` escape.
 fn escaped(text: &str) -> String {
-    let units: Vec<String> = text
-        .encode_utf16()
-        .map(|unit| format!("\\u{unit:04x}"))
-        .collect();
+    let units: Vec<String> = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect();
     units.concat()
 }

@@ -59,11 +59,7 @@ impl Spec {
     }
 
     fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
-        let number = || {
-            value
-                .parse::<u64>()
-                .map_err(|_| format!("{key}={value}: a number is needed"))
-        };
+        let number = || value.parse::<u64>().map_err(|_| format!("{key}={value}: a number is needed"));
         match key {
             "chunks" => self.chunks = (number()? as usize).clamp(1, MAX_CHUNKS),
             "bytes" => self.bytes = (number()? as usize).clamp(1, MAX_BYTES),

@@ -7,18 +7,11 @@ use dragoman_bench::script::{Route, Script};
 use dragoman_bench::spec::{Lane, Spec};
 use std::time::Duration;
 
-const PHRASE: &str =
-    "velmora quastin dribbek ulvane sorrith pemblo garnick thuvel ozmir cantreb lo";
+const PHRASE: &str = "velmora quastin dribbek ulvane sorrith pemblo garnick thuvel ozmir cantreb lo";
 
 fn stream(knobs: &str) -> Vec<u8> {
     let spec = Spec::parse(knobs).expect("known knobs");
-    let script = Script {
-        spec: &spec,
-        route: Route::Chat,
-        model: "m",
-        phrase: PHRASE,
-        prompt_tokens: 3,
-    };
+    let script = Script { spec: &spec, route: Route::Chat, model: "m", phrase: PHRASE, prompt_tokens: 3 };
     script.frames(false).0.concat()
 }
 
@@ -39,22 +32,15 @@ fn a_planted_phrase_is_found_whole_in_every_lane_and_never_where_it_is_not() {
 fn the_phrase_is_split_over_frames() {
     let body = stream("chunks=30,bytes=12,plant=1");
     let text = String::from_utf8(body).expect("UTF-8");
-    assert!(
-        !text.contains("velmora quastin"),
-        "twelve bytes cannot hold two words"
-    );
+    assert!(!text.contains("velmora quastin"), "twelve bytes cannot hold two words");
 }
 
 #[test]
 fn a_leaked_prefix_is_counted_by_its_characters() {
     assert_eq!(longest_common("今天velmora quastin dribbek u|", PHRASE), 25);
     assert_eq!(longest_common("", PHRASE), 0);
-    let body =
-        br#"{"choices":[{"index":0,"message":{"content":"velmora q"},"finish_reason":"stop"}]}"#;
-    assert_eq!(
-        forbidden_chars(&lanes(body, false).expect("JSON"), PHRASE),
-        9
-    );
+    let body = br#"{"choices":[{"index":0,"message":{"content":"velmora q"},"finish_reason":"stop"}]}"#;
+    assert_eq!(forbidden_chars(&lanes(body, false).expect("JSON"), PHRASE), 9);
 }
 
 #[test]
@@ -63,10 +49,7 @@ fn an_escaped_lane_cut_inside_an_escape_is_still_counted() {
     let body = format!(
         r#"{{"choices":[{{"index":0,"message":{{"tool_calls":[{{"function":{{"arguments":"{arguments}"}}}}]}}}}]}}"#
     );
-    assert_eq!(
-        forbidden_chars(&lanes(body.as_bytes(), false).expect("JSON"), PHRASE),
-        5
-    );
+    assert_eq!(forbidden_chars(&lanes(body.as_bytes(), false).expect("JSON"), PHRASE), 5);
 }
 
 #[test]
@@ -74,13 +57,9 @@ fn completeness_needs_finish_and_end_marker() {
     let whole = stream("chunks=5");
     assert!(looks_complete(&whole, true));
     let text = String::from_utf8(whole).expect("UTF-8");
+    assert!(!looks_complete(text.replace("data: [DONE]", "").as_bytes(), true));
     assert!(!looks_complete(
-        text.replace("data: [DONE]", "").as_bytes(),
-        true
-    ));
-    assert!(!looks_complete(
-        text.replace("\"finish_reason\":\"stop\"", "\"finish_reason\":null")
-            .as_bytes(),
+        text.replace("\"finish_reason\":\"stop\"", "\"finish_reason\":null").as_bytes(),
         true
     ));
     assert!(!looks_complete(b"<html>busy</html>", false));
@@ -101,10 +80,7 @@ fn lanes_keep_choices_apart() {
 #[test]
 fn knobs_are_read_or_refused() {
     let spec = Spec::parse("chunks=100,gap_ms=20,lane=tool,text=en").expect("known knobs");
-    assert_eq!(
-        (spec.chunks, spec.lane, spec.chinese),
-        (100, Lane::Tool, false)
-    );
+    assert_eq!((spec.chunks, spec.lane, spec.chinese), (100, Lane::Tool, false));
     assert_eq!(spec.gap, Duration::from_millis(20));
     for wrong in ["chunk=3", "chunks=many", "lane=side", "text=fr"] {
         assert!(Spec::parse(wrong).is_err(), "{wrong}");

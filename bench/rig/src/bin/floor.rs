@@ -87,13 +87,9 @@ struct Floor {
 
 impl Floor {
     async fn connect(&self) -> Result<Sender, String> {
-        let stream = TcpStream::connect(self.upstream)
-            .await
-            .map_err(|e| e.to_string())?;
+        let stream = TcpStream::connect(self.upstream).await.map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
-        let (sender, connection) = handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| e.to_string())?;
+        let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::task::spawn_local(async move {
             // A broken connection shows in the request that used it.
             let _broken = connection.await;
@@ -119,18 +115,11 @@ impl Floor {
         request.headers_mut().remove(CONNECTION);
         request.headers_mut().insert(HOST, self.host.clone());
         let mut sender = self.sender().await?;
-        let response = sender
-            .send_request(request)
-            .await
-            .map_err(|e| e.to_string())?;
+        let response = sender.send_request(request).await.map_err(|e| e.to_string())?;
         let (mut head, body) = response.into_parts();
         head.headers.remove(CONNECTION);
         head.headers.remove(TRANSFER_ENCODING);
-        let mut forward = Forward {
-            body,
-            sender: Some(sender),
-            idle: self.idle.clone(),
-        };
+        let mut forward = Forward { body, sender: Some(sender), idle: self.idle.clone() };
         if forward.body.is_end_stream() {
             forward.give_back();
         }
@@ -150,21 +139,16 @@ impl Floor {
 }
 
 async fn run(listener: TcpListener, config: Config) {
-    let host = HeaderValue::from_str(&config.upstream.to_string())
-        .unwrap_or(HeaderValue::from_static("upstream"));
-    let floor = Rc::new(Floor {
-        upstream: config.upstream,
-        host,
-        idle: Idle::default(),
-    });
+    let host =
+        HeaderValue::from_str(&config.upstream.to_string()).unwrap_or(HeaderValue::from_static("upstream"));
+    let floor = Rc::new(Floor { upstream: config.upstream, host, idle: Idle::default() });
     loop {
         let Some(stream) = net::accept(&listener).await else {
             continue;
         };
         let floor = floor.clone();
         tokio::task::spawn_local(async move {
-            let service =
-                service_fn(|request| async { Ok::<_, Infallible>(floor.answer(request).await) });
+            let service = service_fn(|request| async { Ok::<_, Infallible>(floor.answer(request).await) });
             let server = hyper::server::conn::http1::Builder::new();
             // A client that went away ends its own exchange only.
             let _gone = server.serve_connection(TokioIo::new(stream), service).await;

@@ -119,12 +119,7 @@ impl Run {
     }
 
     /// One request on a connection; opens it first where needed, drops it when it cannot be reused.
-    async fn ask(
-        &self,
-        slot: &mut Option<Connection>,
-        out: &mut Vec<u8>,
-        intended: Option<Instant>,
-    ) {
+    async fn ask(&self, slot: &mut Option<Connection>, out: &mut Vec<u8>, intended: Option<Instant>) {
         let limit = Duration::from_millis(self.config.timeout_ms);
         if let Ok(done) = tokio::time::timeout(limit, self.exchange(slot, out, intended)).await {
             if let Err(error) = done {
@@ -148,8 +143,7 @@ impl Run {
             *number += 1;
             *number
         };
-        let token =
-            (!self.tokens.is_empty()).then(|| self.tokens[n as usize % self.tokens.len()].as_str());
+        let token = (!self.tokens.is_empty()).then(|| self.tokens[n as usize % self.tokens.len()].as_str());
         self.prepared.write(n, token, out);
         if slot.is_none() {
             *slot = Some(Connection::open(self.config.address).await?);
@@ -168,10 +162,7 @@ impl Run {
         if counting {
             self.count(&seen, &connection.body, intended.unwrap_or(sent), sent);
         } else if seen.status != 200 {
-            self.failed(
-                &format!("status {} while warming", seen.status),
-                &connection.body,
-            );
+            self.failed(&format!("status {} while warming", seen.status), &connection.body);
         }
         if !seen.keep {
             *slot = None;
@@ -189,14 +180,9 @@ impl Run {
             Err(error) => return self.failed("not JSON", error.as_bytes()),
         };
         let complete = check::looks_complete(body, self.config.stream)
-            && decoded
-                .as_ref()
-                .is_none_or(|l| check::text_chars(l) >= self.config.expect_chars);
+            && decoded.as_ref().is_none_or(|l| check::text_chars(l) >= self.config.expect_chars);
         if !complete && self.config.phrase.is_none() {
-            return self.failed(
-                "incomplete",
-                &body[body.len().saturating_sub(SAMPLE_BYTES)..],
-            );
+            return self.failed("incomplete", &body[body.len().saturating_sub(SAMPLE_BYTES)..]);
         }
         let mut totals = self.totals.borrow_mut();
         totals.answered += 1;
@@ -234,9 +220,7 @@ impl Run {
 
     fn report(&self, started: Instant) -> Value {
         let totals = self.totals.take();
-        let seconds = totals
-            .last
-            .map_or(0.0, |last| (last - started).as_secs_f64());
+        let seconds = totals.last.map_or(0.0, |last| (last - started).as_secs_f64());
         let errors: u64 = totals.errors.values().sum();
         json!({
             "answered": totals.answered, "errors": errors, "error_kinds": totals.errors,
@@ -262,10 +246,7 @@ async fn warmed(run: Rc<Run>, delay: Duration) -> Option<Connection> {
 }
 
 async fn warm_all(run: &Rc<Run>) -> Vec<Option<Connection>> {
-    let step = run
-        .config
-        .ramp
-        .map_or(Duration::ZERO, |per_s| Duration::from_secs_f64(1.0 / per_s));
+    let step = run.config.ramp.map_or(Duration::ZERO, |per_s| Duration::from_secs_f64(1.0 / per_s));
     let tasks: Vec<_> = (0..run.config.connections)
         .map(|i| tokio::task::spawn_local(warmed(run.clone(), step * i as u32)))
         .collect();
@@ -304,11 +285,7 @@ async fn closed(run: &Rc<Run>, connections: Vec<Option<Connection>>, started: In
 }
 
 /// Says on a thread of its own, with exact sleeps, when each request is due.
-fn arrivals(
-    rate: f64,
-    started: Instant,
-    seconds: f64,
-) -> tokio::sync::mpsc::UnboundedReceiver<Instant> {
+fn arrivals(rate: f64, started: Instant, seconds: f64) -> tokio::sync::mpsc::UnboundedReceiver<Instant> {
     let (send, receive) = tokio::sync::mpsc::unbounded_channel();
     let count = (rate * seconds).floor() as u64;
     std::thread::spawn(move || {
@@ -379,16 +356,8 @@ async fn go(run: Rc<Run>) -> Value {
 
 fn read_tokens(path: &str) -> Result<Vec<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
-    let tokens: Vec<String> = text
-        .lines()
-        .filter(|l| !l.is_empty())
-        .map(str::to_owned)
-        .collect();
-    if tokens.is_empty() {
-        Err(format!("{path}: no token in it"))
-    } else {
-        Ok(tokens)
-    }
+    let tokens: Vec<String> = text.lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
+    if tokens.is_empty() { Err(format!("{path}: no token in it")) } else { Ok(tokens) }
 }
 
 fn main() {
@@ -398,10 +367,7 @@ fn main() {
         Some((path, _)) => read_tokens(path).unwrap_or_else(|e| net::give_up(&e)),
         None => Vec::new(),
     };
-    let host = config
-        .host
-        .clone()
-        .unwrap_or_else(|| config.address.to_string());
+    let host = config.host.clone().unwrap_or_else(|| config.address.to_string());
     let template = Template {
         host: &host,
         path: &config.path,
@@ -420,10 +386,7 @@ fn main() {
         totals: RefCell::default(),
         counting: RefCell::default(),
     });
-    let runtime = match tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-    {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => net::give_up(&error.to_string()),
     };

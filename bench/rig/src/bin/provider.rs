@@ -56,10 +56,7 @@ struct Asked {
     #[serde(default)]
     stream_options: Option<StreamOptions>,
     #[serde(default)]
-    #[expect(
-        dead_code,
-        reason = "read so that a body without the shape of messages is refused"
-    )]
+    #[expect(dead_code, reason = "read so that a body without the shape of messages is refused")]
     messages: Option<Vec<IgnoredAny>>,
 }
 
@@ -78,28 +75,14 @@ struct Fake {
 
 impl Fake {
     fn spec(&self, model: &str) -> Result<Spec, String> {
-        match self
-            .config
-            .models
-            .get(model)
-            .map(String::as_str)
-            .or_else(|| model.strip_prefix("fake:"))
-        {
+        match self.config.models.get(model).map(String::as_str).or_else(|| model.strip_prefix("fake:")) {
             Some(knobs) => Spec::parse(knobs),
             None => Err(format!("unknown model {model}")),
         }
     }
 
-    fn prepare(
-        &self,
-        asked: &Asked,
-        route: Route,
-        prompt_bytes: usize,
-    ) -> Result<Arc<Prepared>, String> {
-        let usage = asked
-            .stream_options
-            .as_ref()
-            .is_some_and(|o| o.include_usage);
+    fn prepare(&self, asked: &Asked, route: Route, prompt_bytes: usize) -> Result<Arc<Prepared>, String> {
+        let usage = asked.stream_options.as_ref().is_some_and(|o| o.include_usage);
         let key = (asked.model.clone(), route, asked.stream, usage);
         if let Some(found) = self.prepared.borrow().get(&key) {
             return Ok(found.clone());
@@ -155,11 +138,7 @@ impl Fake {
         };
         match self.prepare(&asked, route, body.len()) {
             Ok(prepared) => {
-                let kind = if asked.stream {
-                    "text/event-stream"
-                } else {
-                    "application/json"
-                };
+                let kind = if asked.stream { "text/event-stream" } else { "application/json" };
                 with_type(Answer::new(prepared, &METER), kind)
             }
             Err(error) => refuse(&error),
@@ -170,9 +149,7 @@ impl Fake {
         match (request.method(), request.uri().path()) {
             (&Method::POST, "/v1/chat/completions") => self.complete(request, Route::Chat).await,
             (&Method::POST, "/v1/completions") => self.complete(request, Route::Completions).await,
-            (&Method::GET, "/v1/models") => {
-                with_type(Answer::plain(self.models()), "application/json")
-            }
+            (&Method::GET, "/v1/models") => with_type(Answer::plain(self.models()), "application/json"),
             (&Method::GET, "/meter") => with_type(Answer::plain(METER.json()), "application/json"),
             (&Method::GET, "/health" | "/healthz" | "/readiness" | "/liveness") => {
                 with_type(Answer::plain("{}"), "application/json")
@@ -188,9 +165,7 @@ impl Fake {
 
 fn with_type(answer: Answer, kind: &'static str) -> Response<Answer> {
     let mut response = Response::new(answer);
-    response
-        .headers_mut()
-        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }
 
@@ -203,18 +178,14 @@ fn refuse(error: &str) -> Response<Answer> {
 }
 
 async fn run(listener: TcpListener, config: Config) {
-    let fake = Rc::new(Fake {
-        config,
-        prepared: RefCell::default(),
-    });
+    let fake = Rc::new(Fake { config, prepared: RefCell::default() });
     loop {
         let Some(stream) = net::accept(&listener).await else {
             continue;
         };
         let fake = fake.clone();
         tokio::task::spawn_local(async move {
-            let service =
-                service_fn(|request| async { Ok::<_, Infallible>(fake.answer(request).await) });
+            let service = service_fn(|request| async { Ok::<_, Infallible>(fake.answer(request).await) });
             // One write for what is ready together: the provider should cost as little as it can.
             let mut server = hyper::server::conn::http1::Builder::new();
             server.writev(false);
