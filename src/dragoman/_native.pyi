@@ -1,0 +1,3 @@
+__version__: str
+
+def analyse(text: str) -> list[tuple[str, int, int]]: ...

@@ -1,0 +1,1 @@
+"""The sample knowledge: data only."""
