@@ -4,4 +4,6 @@
 
 pub mod index;
 pub mod limits;
+pub mod rules;
 pub mod stream;
+pub mod text;

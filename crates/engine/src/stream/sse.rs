@@ -47,12 +47,7 @@ impl Splitter {
 
     /// The events that end within `chunk`; drain it until `None`, what remains is kept for the next chunk.
     pub fn feed<'s, 'c>(&'s mut self, chunk: &'c [u8]) -> Feed<'s, 'c> {
-        Feed {
-            splitter: self,
-            chunk,
-            pos: 0,
-            lone: None,
-        }
+        Feed { splitter: self, chunk, pos: 0, lone: None }
     }
 
     /// The end of the bytes. A frame without its blank line is handed out too: whoever reads decides whether
@@ -222,11 +217,7 @@ impl Feed<'_, '_> {
 }
 
 fn strip_mark(line: &[u8], first: bool) -> &[u8] {
-    if first {
-        line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
-    } else {
-        line
-    }
+    if first { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) } else { line }
 }
 
 fn data_value(line: &[u8]) -> Option<&[u8]> {

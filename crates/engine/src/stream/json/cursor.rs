@@ -60,10 +60,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            depth: crate::limits::JSON_DEPTH,
-            keys: crate::limits::JSON_KEYS,
-        }
+        Self { depth: crate::limits::JSON_DEPTH, keys: crate::limits::JSON_KEYS }
     }
 }
 
@@ -95,14 +92,7 @@ pub struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     pub fn new(text: &'a str, scratch: &'a mut Scratch, limits: Limits) -> Self {
         scratch.keys.clear();
-        Self {
-            text,
-            pos: 0,
-            depth: 0,
-            keys: 0,
-            limits,
-            seen: &mut scratch.keys,
-        }
+        Self { text, pos: 0, depth: 0, keys: 0, limits, seen: &mut scratch.keys }
     }
 
     pub fn text(&self) -> &'a str {
@@ -123,11 +113,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn wrong<T>(&self) -> Result<T, Error> {
-        if self.pos >= self.text.len() {
-            Err(Error::Ended)
-        } else {
-            Err(Error::Syntax { at: self.pos })
-        }
+        if self.pos >= self.text.len() { Err(Error::Ended) } else { Err(Error::Syntax { at: self.pos }) }
     }
 
     #[inline]
@@ -165,11 +151,7 @@ impl<'a> Cursor<'a> {
         }
         self.depth += 1;
         self.pos += 1;
-        Ok(Members {
-            first: true,
-            base: self.seen.len(),
-            many: None,
-        })
+        Ok(Members { first: true, base: self.seen.len(), many: None })
     }
 
     /// The next member's key, the cursor then stands before its value; `None` when the object has ended.
@@ -218,11 +200,7 @@ impl<'a> Cursor<'a> {
 
     fn note(&mut self, members: &mut Members, key: Str) -> Result<(), Error> {
         let raw = self.slice(key);
-        let hash = if key.escaped {
-            hash(decode(raw).as_bytes())
-        } else {
-            hash(raw.as_bytes())
-        };
+        let hash = if key.escaped { hash(decode(raw).as_bytes()) } else { hash(raw.as_bytes()) };
         let again = if let Some(many) = &mut members.many {
             !many.insert(hash)
         } else {
@@ -235,11 +213,7 @@ impl<'a> Cursor<'a> {
             }
             again
         };
-        if again {
-            Err(Error::DuplicateKey { at: key.start })
-        } else {
-            Ok(())
-        }
+        if again { Err(Error::DuplicateKey { at: key.start }) } else { Ok(()) }
     }
 
     /// Reads a string.
@@ -257,11 +231,7 @@ impl<'a> Cursor<'a> {
             match bytes.get(at) {
                 Some(b'"') => {
                     self.pos = at + 1;
-                    return Ok(Str {
-                        start,
-                        end: at,
-                        escaped,
-                    });
+                    return Ok(Str { start, end: at, escaped });
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -296,10 +266,7 @@ impl<'a> Cursor<'a> {
             }
             self.digits()?;
         }
-        Ok(Span {
-            start,
-            end: self.pos,
-        })
+        Ok(Span { start, end: self.pos })
     }
 
     fn digits(&mut self) -> Result<(), Error> {
@@ -307,11 +274,7 @@ impl<'a> Cursor<'a> {
         while let Some(b'0'..=b'9') = self.byte() {
             self.pos += 1;
         }
-        if self.pos == start {
-            self.wrong()
-        } else {
-            Ok(())
-        }
+        if self.pos == start { self.wrong() } else { Ok(()) }
     }
 
     /// Reads `true`, `false` or `null`.
@@ -321,10 +284,7 @@ impl<'a> Cursor<'a> {
         for word in ["true", "false", "null"] {
             if self.text.as_bytes()[start..].starts_with(word.as_bytes()) {
                 self.pos += word.len();
-                return Ok(Span {
-                    start,
-                    end: self.pos,
-                });
+                return Ok(Span { start, end: self.pos });
             }
         }
         self.wrong()
@@ -357,20 +317,13 @@ impl<'a> Cursor<'a> {
                 self.literal()?;
             }
         }
-        Ok(Span {
-            start,
-            end: self.pos,
-        })
+        Ok(Span { start, end: self.pos })
     }
 
     /// Only white space may be left.
     pub fn end(&mut self) -> Result<(), Error> {
         self.white();
-        if self.pos == self.text.len() {
-            Ok(())
-        } else {
-            self.wrong()
-        }
+        if self.pos == self.text.len() { Ok(()) } else { self.wrong() }
     }
 }
 

@@ -22,8 +22,7 @@ impl Surrogate {
     fn unit(&mut self, unit: u16, out: &mut String) {
         match (self.0.take(), unit) {
             (Some(high), 0xDC00..=0xDFFF) => {
-                let code =
-                    0x1_0000 + ((u32::from(high) - 0xD800) << 10) + (u32::from(unit) - 0xDC00);
+                let code = 0x1_0000 + ((u32::from(high) - 0xD800) << 10) + (u32::from(unit) - 0xDC00);
                 out.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
             (before, _) => {
@@ -32,9 +31,7 @@ impl Surrogate {
                 }
                 match unit {
                     0xD800..=0xDBFF => self.0 = Some(unit),
-                    _ => out.push(
-                        char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER),
-                    ),
+                    _ => out.push(char::from_u32(u32::from(unit)).unwrap_or(char::REPLACEMENT_CHARACTER)),
                 }
             }
         }

@@ -11,15 +11,9 @@ fn check(text: &str) -> Result<(), Error> {
 
 #[test]
 fn accepts_what_json_allows_and_nothing_else() {
-    for good in [
-        "{}",
-        "[]",
-        " [1, -0.5e+7, 0] ",
-        r#"{"a":{"b":[null,true,false,"x\n\u00e9"]}}"#,
-        "\"\"",
-        "0",
-        "1e5",
-    ] {
+    for good in
+        ["{}", "[]", " [1, -0.5e+7, 0] ", r#"{"a":{"b":[null,true,false,"x\n\u00e9"]}}"#, "\"\"", "0", "1e5"]
+    {
         assert_eq!(check(good), Ok(()), "{good}");
     }
     for bad in [
@@ -51,38 +45,20 @@ fn accepts_what_json_allows_and_nothing_else() {
 
 #[test]
 fn refuses_the_same_key_twice_however_it_is_written() {
-    assert!(matches!(
-        check(r#"{"content":1,"con\u0074ent":2}"#),
-        Err(Error::DuplicateKey { .. })
-    ));
-    assert!(matches!(
-        check(r#"{"a":{"b":1,"b":2}}"#),
-        Err(Error::DuplicateKey { .. })
-    ));
+    assert!(matches!(check(r#"{"content":1,"con\u0074ent":2}"#), Err(Error::DuplicateKey { .. })));
+    assert!(matches!(check(r#"{"a":{"b":1,"b":2}}"#), Err(Error::DuplicateKey { .. })));
     assert_eq!(check(r#"{"a":{"a":1},"b":{"a":1}}"#), Ok(()));
     let many: Vec<String> = (0..200).map(|i| format!("\"k{i}\":0")).collect();
     assert_eq!(check(&format!("{{{}}}", many.join(","))), Ok(()));
-    assert!(matches!(
-        check(&format!("{{{},\"k7\":0}}", many.join(","))),
-        Err(Error::DuplicateKey { .. })
-    ));
+    assert!(matches!(check(&format!("{{{},\"k7\":0}}", many.join(","))), Err(Error::DuplicateKey { .. })));
 }
 
 #[test]
 fn depth_and_keys_are_bounded() {
-    assert_eq!(
-        check(&format!("{}{}", "[".repeat(64), "]".repeat(64))),
-        Ok(())
-    );
-    assert_eq!(
-        check(&format!("{}{}", "[".repeat(65), "]".repeat(65))),
-        Err(Error::TooDeep)
-    );
+    assert_eq!(check(&format!("{}{}", "[".repeat(64), "]".repeat(64))), Ok(()));
+    assert_eq!(check(&format!("{}{}", "[".repeat(65), "]".repeat(65))), Err(Error::TooDeep));
     let many: Vec<String> = (0..10_001).map(|i| format!("\"{i}\":0")).collect();
-    assert_eq!(
-        check(&format!("{{{}}}", many.join(","))),
-        Err(Error::TooManyKeys)
-    );
+    assert_eq!(check(&format!("{{{}}}", many.join(","))), Err(Error::TooManyKeys));
 }
 
 #[test]
