@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod index;
+pub mod ledger;
 pub mod limits;
 pub mod rules;
 pub mod stream;

@@ -1,0 +1,72 @@
+//! Which intents have no result yet: what a start has to end as `interrupted`.
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// The few members of an entry that the journal itself reads.
+#[derive(Debug, Deserialize)]
+pub struct Head<'a> {
+    /// `decision | intent | result | action | registry`.
+    #[serde(borrow)]
+    pub kind: std::borrow::Cow<'a, str>,
+    /// The turn of an intent or a result.
+    #[serde(borrow, default)]
+    pub turn: Option<std::borrow::Cow<'a, str>>,
+    /// What a registry entry records.
+    #[serde(borrow, default)]
+    pub event: Option<std::borrow::Cow<'a, str>>,
+}
+
+impl<'a> Head<'a> {
+    /// The head of an entry; `None` if it has no kind.
+    pub fn parse(entry: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(entry).ok()
+    }
+}
+
+/// The open intents of a log by turn, with their indexes.
+#[derive(Debug, Default, Clone)]
+pub struct OpenTurns {
+    open: HashMap<String, u64>,
+}
+
+impl OpenTurns {
+    /// Takes the next entry into account.
+    pub fn note(&mut self, index: u64, entry: &[u8]) {
+        let Some(Head { kind, turn: Some(turn), .. }) = Head::parse(entry) else { return };
+        match &*kind {
+            "intent" => drop(self.open.insert(turn.into_owned(), index)),
+            "result" => drop(self.open.remove(&*turn)),
+            _ => {}
+        }
+    }
+
+    /// The oldest open intent, or `otherwise`: nothing before it needs to be read at a start.
+    pub fn oldest(&self, otherwise: u64) -> u64 {
+        self.open.values().copied().min().map_or(otherwise, |oldest| oldest.min(otherwise))
+    }
+
+    /// The open intents' indexes, oldest first.
+    pub fn indexes(&self) -> Vec<u64> {
+        let mut indexes: Vec<u64> = self.open.values().copied().collect();
+        indexes.sort_unstable();
+        indexes
+    }
+}
+
+/// The result entry of a turn whose process ended before its result was durable.
+pub fn interrupted(intent: &Value, at_ms: i64) -> Value {
+    let of = |name: &str| intent.get(name).cloned().unwrap_or(Value::Null);
+    let mut result = json!({
+        "v": 1, "kind": "result", "status": "interrupted", "at": at_ms,
+        "turn": of("turn"), "tenant": of("tenant"), "key": of("key"), "decision": of("decision"), "asked": of("model"),
+        "provider": null, "model": null, "finish": [], "usage": {"input": 0, "output": 0, "known": false},
+        "output": null, "findings": [], "interventions": [], "labels": [], "notices": [],
+        "attempt": null, "error": "interrupted", "ms": null,
+    });
+    if let (Some(simulated), Some(map)) = (intent.get("simulated"), result.as_object_mut()) {
+        map.insert("simulated".into(), simulated.clone());
+    }
+    result
+}
