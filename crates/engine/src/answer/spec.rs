@@ -1,0 +1,147 @@
+//! What an answer is scanned with and what comes out of it: the values that the relay fills in and reads.
+
+use std::sync::Arc;
+
+use crate::request::Route;
+use crate::rules::{Action, Locale, RuleSet};
+
+use super::usage::Usage;
+
+/// An obligation to label. `visible` is text as the user reads it, `machine` a JSON value for the metadata.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    pub kind: String,
+    pub rule_id: String,
+    pub visible: Option<String>,
+    pub machine: Option<String>,
+}
+
+/// A notice that is due with this answer, in the user's language.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoticeText {
+    pub id: String,
+    pub rule_id: String,
+    pub text: String,
+}
+
+/// How a provider says that its own filter acted: an RFC 6901 pointer whose `*` is any element.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VendorBlock {
+    pub pointer: String,
+    pub equals: Vec<String>,
+}
+
+pub struct AnswerSpec {
+    pub route: Route,
+    pub stream: bool,
+    /// The caller asked for usage on its stream.
+    pub include_usage: bool,
+    /// The model name that the caller used.
+    pub asked_model: String,
+    /// Choices asked for, over all prompts.
+    pub n: u32,
+    pub locale: Locale,
+    pub rules: Arc<RuleSet>,
+    pub rules_digest: String,
+    pub labels: Vec<Label>,
+    pub notices: Vec<NoticeText>,
+    /// Content is JSON by the caller's `response_format`.
+    pub json_lanes: bool,
+    pub blocks: Vec<VendorBlock>,
+    pub turn: String,
+    pub decision: String,
+    /// Path to which an intervention's id is appended, e.g. `/v1/interventions/`.
+    pub intervention_base: String,
+    /// Seconds since 1970, used where the provider says no `created`.
+    pub created: u64,
+    pub new_id: Box<dyn FnMut() -> String + Send>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// All choices have ended, or the answer was refused: the provider need not be read further.
+    pub ended: bool,
+}
+
+/// Why an answer cannot go on. `code` is stable and part of the public errors.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AnswerError {
+    pub code: &'static str,
+    /// What the provider said, bounded, for the operator's log only: never shown to a user.
+    pub detail: Option<String>,
+}
+
+impl AnswerError {
+    pub(super) fn new(code: &'static str) -> Self {
+        Self { code, detail: None }
+    }
+
+    pub(super) fn garbage() -> Self {
+        Self::new("provider_garbage")
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    Rule,
+    Vendor,
+    Change,
+}
+
+impl Origin {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rule => "rule",
+            Self::Vendor => "vendor",
+            Self::Change => "change",
+        }
+    }
+}
+
+/// One intervention in an answer; the relay adds turn, tenant, principal and time. Never contains matched text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterventionRecord {
+    pub id: String,
+    pub origin: Origin,
+    /// Id of the content rule; `None` for a vendor's filter and a change.
+    pub rule: Option<String>,
+    /// Digest of the rule set.
+    pub set: Option<String>,
+    /// `redact`, `refuse` or `stop`.
+    pub action: &'static str,
+    pub reason_code: Option<String>,
+    /// RFC 6901 pointer of the lane in the whole answer.
+    pub lane: String,
+    /// Code points the client got in this lane before it.
+    pub offset: u64,
+    /// Code points of the model's text that it replaced; 0 where the rest was cut off.
+    pub length: u64,
+    /// What the vendor said, of the values its pack lists.
+    pub vendor: Option<String>,
+}
+
+/// How often a rule acted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    pub rule: String,
+    pub action: Action,
+    pub n: u64,
+}
+
+/// What the result entry says of the answer.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Finish reasons as the client got them, by choice.
+    pub finish: Vec<String>,
+    pub usage: Usage,
+    pub findings: Vec<Tally>,
+    /// Ids of the interventions.
+    pub interventions: Vec<String>,
+    /// JSON object from lane to `sha256:` of the text the client got in it, keys sorted: what is committed to.
+    pub output: String,
+    pub labels: Vec<String>,
+    pub notices: Vec<String>,
+    /// A rule, the provider's own filter or a change ended at least one choice.
+    pub refused: bool,
+    pub vendor_blocked: bool,
+}

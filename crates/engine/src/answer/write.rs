@@ -1,0 +1,252 @@
+//! Frames and bodies of our own making, in the shape of the provider's: the parts that the provider's bytes
+//! cannot be copied for.
+
+use super::disclose::string;
+use super::frame::{Frame, Kind};
+use super::guard::Guard;
+use super::lanes::Choice;
+use super::spec::AnswerSpec;
+use super::walk::MESSAGE;
+use crate::request::Route;
+use crate::stream::json::decode;
+
+/// Array positions up to which a path can be written again.
+const POSITIONS: usize = 16;
+
+/// What all frames of one answer share, as JSON values.
+#[derive(Default)]
+pub(super) struct Head {
+    /// The provider's id as it wrote it.
+    raw_id: String,
+    pub id: String,
+    object: String,
+    created: String,
+    fingerprint: Option<String>,
+    pub model: String,
+}
+
+impl Head {
+    /// Taken from the first frame with a choice; later frames get the same.
+    pub fn capture(&mut self, text: &str, frame: &Frame, guard: &mut Guard, spec: &AnswerSpec) {
+        if !self.id.is_empty() {
+            return;
+        }
+        if let Some(span) = frame.id {
+            let raw = &text[span.start..span.end];
+            if guard.is_id(&decode(&raw[1..raw.len() - 1])) && raw.len() > 2 {
+                self.id = raw.to_owned();
+            }
+            self.raw_id = raw.to_owned();
+        }
+        if let Some(span) = frame.object {
+            self.object = text[span.start..span.end].to_owned();
+        }
+        if let Some(span) = frame.created {
+            self.created = text[span.start..span.end].to_owned();
+        }
+        self.fingerprint = frame.fingerprint.map(|span| text[span.start..span.end].to_owned());
+        self.complete(spec);
+    }
+
+    /// Fills in what the provider did not say.
+    pub fn complete(&mut self, spec: &AnswerSpec) {
+        if self.id.is_empty() {
+            let prefix = if spec.route == Route::Chat { "chatcmpl-" } else { "cmpl-" };
+            self.id = quoted(&format!("{prefix}{}", spec.turn));
+        }
+        if self.object.is_empty() {
+            self.object = quoted(match (spec.route, spec.stream) {
+                (Route::Chat, true) => "chat.completion.chunk",
+                (Route::Chat, false) => "chat.completion",
+                (Route::Completions, _) => "text_completion",
+            });
+        }
+        if self.created.is_empty() {
+            self.created = spec.created.to_string();
+        }
+        self.model = quoted(&spec.asked_model);
+    }
+
+    /// `{"id":…,"object":…,"created":…,"model":…`, to be continued.
+    pub fn envelope(&self, out: &mut Vec<u8>) {
+        for (name, value) in [
+            ("{\"id\":", &self.id),
+            (",\"object\":", &self.object),
+            (",\"created\":", &self.created),
+            (",\"model\":", &self.model),
+        ] {
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(value.as_bytes());
+        }
+        if let Some(fingerprint) = &self.fingerprint {
+            out.extend_from_slice(b",\"system_fingerprint\":");
+            out.extend_from_slice(fingerprint.as_bytes());
+        }
+    }
+}
+
+/// A frame that adds `text` to a lane. Nothing is written for a path that cannot be written again.
+pub(super) fn delta(head: &Head, choice: &Choice, kind: Kind, text: &str, role: bool, out: &mut Vec<u8>) {
+    let mut inner = Vec::with_capacity(text.len() + 64);
+    if !member(choice, kind, text, &mut inner) {
+        return;
+    }
+    out.extend_from_slice(b"data: ");
+    head.envelope(out);
+    out.extend_from_slice(format!(",\"choices\":[{{\"index\":{}", choice.index).as_bytes());
+    let outside = matches!(kind, Kind::Text)
+        || matches!(kind, Kind::Path(number) if !choice.path_text(number).starts_with(MESSAGE));
+    if outside {
+        out.push(b',');
+        out.extend_from_slice(&inner);
+    } else {
+        out.extend_from_slice(b",\"delta\":{");
+        if role {
+            out.extend_from_slice(b"\"role\":\"assistant\",");
+        }
+        out.extend_from_slice(&inner);
+        out.push(b'}');
+    }
+    if kind == Kind::Text {
+        out.extend_from_slice(b",\"logprobs\":null");
+    }
+    out.extend_from_slice(b",\"finish_reason\":null}]}\n\n");
+}
+
+/// `"name":value` of the lane's text within its delta, or within its choice.
+fn member(choice: &Choice, kind: Kind, text: &str, out: &mut Vec<u8>) -> bool {
+    let tool = |tool: u32, part: &str, name: &str, out: &mut Vec<u8>| {
+        out.extend_from_slice(
+            format!("\"tool_calls\":[{{\"index\":{tool},\"{part}\":{{\"{name}\":").as_bytes(),
+        );
+        string(text, out);
+        out.extend_from_slice(b"}}]");
+    };
+    let simple = |name: &str, out: &mut Vec<u8>| {
+        out.extend_from_slice(name.as_bytes());
+        string(text, out);
+    };
+    match kind {
+        Kind::Content => simple("\"content\":", out),
+        Kind::Refusal => simple("\"refusal\":", out),
+        Kind::ReasoningContent => simple("\"reasoning_content\":", out),
+        Kind::Reasoning => simple("\"reasoning\":", out),
+        Kind::Text => simple("\"text\":", out),
+        Kind::ToolName(index) => tool(index, "function", "name", out),
+        Kind::ToolArguments(index) => tool(index, "function", "arguments", out),
+        Kind::ToolInput(index) => tool(index, "custom", "input", out),
+        Kind::CallName => {
+            simple("\"function_call\":{\"name\":", out);
+            out.push(b'}');
+        }
+        Kind::CallArguments => {
+            simple("\"function_call\":{\"arguments\":", out);
+            out.push(b'}');
+        }
+        Kind::Path(number) => {
+            let path = choice.path_text(number);
+            return nested(path.strip_prefix(MESSAGE).unwrap_or(path), text, out);
+        }
+    }
+    true
+}
+
+fn nested(path: &str, text: &str, out: &mut Vec<u8>) -> bool {
+    let mut closing = Vec::new();
+    for (level, segment) in path.split('/').skip(1).enumerate() {
+        match segment.parse::<usize>() {
+            Ok(position) if level > 0 => {
+                if position > POSITIONS {
+                    return false;
+                }
+                out.push(b'[');
+                for _ in 0..position {
+                    out.extend_from_slice(b"{},");
+                }
+                closing.push(b']');
+            }
+            _ => {
+                if level > 0 {
+                    out.push(b'{');
+                    closing.push(b'}');
+                }
+                string(&segment.replace("~1", "/").replace("~0", "~"), out);
+                out.push(b':');
+            }
+        }
+    }
+    string(text, out);
+    closing.reverse();
+    out.extend_from_slice(&closing);
+    true
+}
+
+/// The JSON of a frame that ends a choice.
+pub(super) fn finish(head: &Head, route: Route, index: u32, reason: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(256);
+    head.envelope(&mut out);
+    let middle = match route {
+        Route::Chat => "\"delta\":{},\"logprobs\":null",
+        Route::Completions => "\"text\":\"\",\"logprobs\":null",
+    };
+    out.extend_from_slice(format!(",\"choices\":[{{\"index\":{index},{middle},\"finish_reason\":").as_bytes());
+    string(reason, &mut out);
+    out.extend_from_slice(b"}]}");
+    out
+}
+
+/// A choice of a whole answer that says `said` and then a notice. In a JSON lane the notice stands apart.
+pub(super) fn whole_choice(spec: &AnswerSpec, index: u32, said: &str, notice: &str, out: &mut Vec<u8>) {
+    let text = if said.is_empty() { notice.to_owned() } else { format!("{said}\n\n{notice}") };
+    out.extend_from_slice(format!("{{\"index\":{index},").as_bytes());
+    match spec.route {
+        Route::Completions => {
+            out.extend_from_slice(b"\"text\":");
+            string(&text, out);
+        }
+        Route::Chat if spec.json_lanes => {
+            out.extend_from_slice(b"\"message\":{\"role\":\"assistant\",\"content\":");
+            string(said, out);
+            out.extend_from_slice(b",\"refusal\":");
+            string(notice, out);
+            out.push(b'}');
+        }
+        Route::Chat => {
+            out.extend_from_slice(b"\"message\":{\"role\":\"assistant\",\"content\":");
+            string(&text, out);
+            out.extend_from_slice(b",\"refusal\":null}");
+        }
+    }
+    out.extend_from_slice(b",\"logprobs\":null,\"finish_reason\":\"content_filter\"}");
+}
+
+/// Wraps the JSON of a frame as an event.
+pub(super) fn event(json: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(b"data: ");
+    out.extend_from_slice(json);
+    out.extend_from_slice(b"\n\n");
+}
+
+/// Adds a member at the end of a JSON object.
+pub(super) fn add_member(object: &mut Vec<u8>, name: &str, value: &[u8]) {
+    while object.last().is_some_and(u8::is_ascii_whitespace) {
+        object.pop();
+    }
+    object.pop();
+    while object.last().is_some_and(u8::is_ascii_whitespace) {
+        object.pop();
+    }
+    if object.last() != Some(&b'{') {
+        object.push(b',');
+    }
+    string(name, object);
+    object.push(b':');
+    object.extend_from_slice(value);
+    object.push(b'}');
+}
+
+fn quoted(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    string(text, &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
