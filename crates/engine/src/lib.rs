@@ -2,9 +2,11 @@
 //! See ARCHITECTURE.md.
 #![forbid(unsafe_code)]
 
+pub mod answer;
 pub mod index;
 pub mod ledger;
 pub mod limits;
+pub mod request;
 pub mod rules;
 pub mod stream;
 pub mod text;

@@ -71,8 +71,7 @@ impl AnswerScan {
         }
         write::event(&self.buffer, out);
         for refused in pass.refused.drain(..) {
-            let notice =
-                self.disclosure.refusal(&mut self.spec, refused.rule, refused.lane, refused.offset);
+            let notice = self.disclosure.refusal(&mut self.spec, refused.rule, refused.lane, refused.offset);
             self.close_with(refused.choice, &notice, false, out);
         }
         for (choice, word) in vendor {
@@ -131,14 +130,26 @@ impl AnswerScan {
 
     /// Ends a choice with a notice as ordinary text.
     pub(super) fn close_with(&mut self, at: usize, notice: &str, role: bool, out: &mut Vec<u8>) {
+        self.quit_lanes(at);
         self.say(at, notice, role, out);
         let choice = &mut self.choices[at];
         choice.closed = Some(FILTERED.to_owned());
         let json = write::finish(&self.head, self.spec.route, choice.index, FILTERED);
         if self.all_closed() {
             self.last = Some(json);
+            self.stopped = true;
         } else {
             write::event(&json, out);
+        }
+    }
+
+    /// Drops what the lanes of a choice hold.
+    fn quit_lanes(&mut self, at: usize) {
+        for number in 0..self.choices[at].lanes.len() {
+            let lane = &mut self.choices[at].lanes[number];
+            lane.quit(&mut self.work);
+            let (kind, ours) = (lane.kind, lane.ours);
+            self.note(at, kind, ours);
         }
     }
 
@@ -256,6 +267,9 @@ impl AnswerScan {
             super::disclose::string(code, &mut frame);
             frame.extend_from_slice(b"}}");
             write::event(&frame, out);
+        }
+        for at in 0..self.choices.len() {
+            self.quit_lanes(at);
         }
         self.stopped = true;
         self.summary()

@@ -116,7 +116,7 @@ impl Disclosure {
             out.extend_from_slice(b",\"outcome\":");
             string(outcome, &mut out);
         }
-        self.labels(spec, &mut out);
+        labels(spec, &mut out);
         out.extend_from_slice(b",\"notices\":[");
         for (at, notice) in spec.notices.iter().enumerate() {
             comma(at, &mut out);
@@ -135,26 +135,26 @@ impl Disclosure {
         out.push(b'}');
         out
     }
+}
 
-    fn labels(&self, spec: &AnswerSpec, out: &mut Vec<u8>) {
-        out.extend_from_slice(b",\"labels\":[");
-        for (at, label) in spec.labels.iter().enumerate() {
-            comma(at, out);
-            fields(&[("kind", &label.kind), ("rule_id", &label.rule_id)], out);
-            if let Some(text) = &label.visible {
-                out.extend_from_slice(b",\"text\":");
-                string(text, out);
-            }
-            if let Some(machine) = &label.machine {
-                out.extend_from_slice(b",\"machine\":");
-                out.extend_from_slice(machine.as_bytes());
-            }
-            out.push(b'}');
+fn labels(spec: &AnswerSpec, out: &mut Vec<u8>) {
+    out.extend_from_slice(b",\"labels\":[");
+    for (at, label) in spec.labels.iter().enumerate() {
+        comma(at, out);
+        fields(&[("kind", &label.kind), ("rule_id", &label.rule_id)], out);
+        if let Some(text) = &label.visible {
+            out.extend_from_slice(b",\"text\":");
+            string(text, out);
         }
-        out.push(b']');
-        if spec.json_lanes && spec.labels.iter().any(|label| label.visible.is_some()) {
-            out.extend_from_slice(b",\"label_channel_gap\":true");
+        if let Some(machine) = &label.machine {
+            out.extend_from_slice(b",\"machine\":");
+            out.extend_from_slice(machine.as_bytes());
         }
+        out.push(b'}');
+    }
+    out.push(b']');
+    if spec.json_lanes && spec.labels.iter().any(|label| label.visible.is_some()) {
+        out.extend_from_slice(b",\"label_channel_gap\":true");
     }
 }
 
@@ -165,7 +165,8 @@ pub fn refusal_text(rules: &RuleSet, rule: u32, locale: Locale, url: &str) -> St
     let source = meta.source.as_ref().map(|source| source.title.as_str());
     match locale {
         Locale::En => {
-            let message = meta.message.as_ref().map_or("This was stopped by a content rule.", |text| &text.en);
+            let message =
+                meta.message.as_ref().map_or("This was stopped by a content rule.", |text| &text.en);
             let source = source.map(|title| format!(" ({title})")).unwrap_or_default();
             format!("{message} Rule: {}{source}. Details and appeal: {url}", meta.id)
         }
@@ -183,9 +184,9 @@ pub(super) fn opening(spec: &AnswerSpec) -> String {
     for label in spec.labels.iter().filter_map(|label| label.visible.as_deref()) {
         match spec.locale {
             _ if label.starts_with('【') => text.push_str(label),
-            _ if label.starts_with('[') => text.push_str(&format!("{} ", label.trim_end())),
-            Locale::En => text.push_str(&format!("[{label}] ")),
-            Locale::Zh => text.push_str(&format!("【{label}】")),
+            _ if label.starts_with('[') => text.extend([label.trim_end(), " "]),
+            Locale::En => text.extend(["[", label, "] "]),
+            Locale::Zh => text.extend(["【", label, "】"]),
         }
     }
     if !spec.notices.is_empty() {
@@ -220,7 +221,7 @@ fn by_rule(spec: &mut AnswerSpec, rule: u32, action: &'static str, lane: String)
     let meta = spec.rules.rule(rule);
     record.rule = Some(meta.id.clone());
     record.set = Some(spec.rules_digest.clone());
-    record.reason_code = meta.reason_code.clone();
+    record.reason_code.clone_from(&meta.reason_code);
     record
 }
 
@@ -235,8 +236,7 @@ fn intervention(spec: &AnswerSpec, record: &InterventionRecord, out: &mut Vec<u8
         ],
         out,
     );
-    let optional =
-        [("rule", &record.rule), ("version", &record.set), ("reason_code", &record.reason_code)];
+    let optional = [("rule", &record.rule), ("version", &record.set), ("reason_code", &record.reason_code)];
     for (name, value) in optional {
         out.extend_from_slice(format!(",\"{name}\":").as_bytes());
         match value {

@@ -31,7 +31,11 @@ pub(super) enum Place {
     ToolArguments(u32),
     ToolInput(u32),
     /// A range of `Frame::paths`; `whole` strings are complete texts, others continue from frame to frame.
-    Path { start: u32, end: u32, whole: bool },
+    Path {
+        start: u32,
+        end: u32,
+        whole: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +80,6 @@ pub(super) struct Element {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tool {
-    pub element: u32,
     pub position: u32,
     pub index: Option<u32>,
 }

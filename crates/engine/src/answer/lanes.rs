@@ -131,6 +131,21 @@ impl LaneState {
         stop
     }
 
+    /// The lane ends early: what it holds is dropped, what it showed is reported.
+    pub fn quit(&mut self, work: &mut Work) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        match &mut self.voice {
+            Voice::Free => {}
+            Voice::Plain(lane) => {
+                lane.discard();
+                lane.finish(&mut work.decoded, &mut work.findings);
+            }
+            Voice::Json(lane) => lane.quit(&mut work.findings),
+        }
+    }
+
     /// Text of ours in this lane: a label before the model's text, a notice after it.
     pub fn add_own(&mut self, text: &str, before: bool) {
         if before {

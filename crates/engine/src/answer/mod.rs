@@ -23,10 +23,10 @@ use crate::stream::json::Scratch;
 use crate::stream::sse::{Event, Splitter};
 
 use disclose::Disclosure;
+pub use disclose::refusal_text;
 use frame::Frame;
 use guard::Guard;
 use lanes::{Choice, Rules, Work};
-pub use disclose::refusal_text;
 pub use notice::{NoticeSpec, notice_answer};
 pub use spec::{
     AnswerError, AnswerSpec, InterventionRecord, Label, NoticeText, Origin, Progress, Summary, Tally,
@@ -34,6 +34,7 @@ pub use spec::{
 };
 pub use usage::Usage;
 
+#[allow(clippy::struct_excessive_bools)] // each says that another end has come
 /// One answer of one provider attempt. After an error only `abort` makes sense.
 pub struct AnswerScan {
     spec: AnswerSpec,
@@ -55,7 +56,7 @@ pub struct AnswerScan {
     last: Option<Vec<u8>>,
     /// `[DONE]`, or a whole body, has been read.
     done: bool,
-    /// A rule of granularity `answer` refused, or the answer was stopped: what still comes is not read.
+    /// The answer was ended by us: what still comes is not read.
     stopped: bool,
     vendor_blocked: bool,
     pass: stream::Pass,
@@ -66,12 +67,8 @@ pub struct AnswerScan {
 impl AnswerScan {
     pub fn new(spec: AnswerSpec) -> Self {
         let active = spec.rules.is_active(Direction::Out);
-        let rules = Rules {
-            set: spec.rules.clone(),
-            locale: spec.locale,
-            active,
-            json_content: spec.json_lanes,
-        };
+        let rules =
+            Rules { set: spec.rules.clone(), locale: spec.locale, active, json_content: spec.json_lanes };
         let withheld_any = active && spec.rules.answer_granularity();
         let withheld = (spec.stream && withheld_any).then(Vec::new);
         Self {
@@ -135,6 +132,6 @@ impl AnswerScan {
     }
 
     fn progress(&self) -> Progress {
-        Progress { ended: self.stopped || self.last.is_some() || self.done }
+        Progress { ended: self.stopped || self.done, closing: self.last.is_some() }
     }
 }

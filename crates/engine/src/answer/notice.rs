@@ -91,7 +91,9 @@ fn envelope(spec: &NoticeSpec, out: &mut Vec<u8>) {
     };
     out.extend_from_slice(b"{\"id\":");
     string(&format!("{prefix}{}", spec.turn), out);
-    out.extend_from_slice(format!(",\"object\":\"{object}\",\"created\":{},\"model\":", spec.created).as_bytes());
+    out.extend_from_slice(
+        format!(",\"object\":\"{object}\",\"created\":{},\"model\":", spec.created).as_bytes(),
+    );
     string(&spec.asked_model, out);
     out.extend_from_slice(b",\"choices\":[");
 }

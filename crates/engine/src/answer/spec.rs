@@ -59,8 +59,10 @@ pub struct AnswerSpec {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// All choices have ended, or the answer was refused: the provider need not be read further.
+    /// Nothing more of the provider matters: `[DONE]` was read, or a rule ended the last choice. Call `end`.
     pub ended: bool,
+    /// All choices have finished; usage and `[DONE]` may still come, and the end of the bytes is a clean end.
+    pub closing: bool,
 }
 
 /// Why an answer cannot go on. `code` is stable and part of the public errors.

@@ -4,7 +4,7 @@
 use super::frame::{Frame, Item, Kind, OUTSIDE, Place, What};
 use super::lanes::{LaneState, spoken};
 use super::walk::walk;
-use super::{AnswerError, AnswerScan, blocks, disclose, write};
+use super::{AnswerError, AnswerScan, blocks, disclose};
 use crate::limits::CHOICES;
 use crate::rules::Granularity;
 use crate::stream::hold::Stop;
@@ -70,8 +70,7 @@ impl AnswerScan {
         let mut pass = std::mem::take(&mut self.pass);
         pass.clear();
         let mut withheld = self.withheld.take();
-        let read =
-            walk(text, self.spec.route, true, &mut frame, &mut self.guard, &mut self.scratch);
+        let read = walk(text, self.spec.route, true, &mut frame, &mut self.guard, &mut self.scratch);
         let done = match read {
             Ok(()) => self.carry(text, &frame, &mut pass, withheld.as_mut().unwrap_or(out)),
             Err(_) => Err(AnswerError::garbage()),
@@ -258,7 +257,9 @@ impl AnswerScan {
         let single = matches!(place, Place::Path { whole: true, .. });
         let mut alone = single.then(|| LaneState::new(kind, &self.rules));
         let number = if single { 0 } else { choice.lane(kind, &self.rules).map_err(|_| too_many())? };
-        if !raw.is_empty() && kind == spoken(self.spec.route) && !std::mem::replace(&mut choice.labelled, true)
+        if !raw.is_empty()
+            && kind == spoken(self.spec.route)
+            && !std::mem::replace(&mut choice.labelled, true)
         {
             self.open(at, number, pass);
         }
@@ -306,9 +307,7 @@ impl AnswerScan {
     pub(super) fn note(&mut self, choice: usize, kind: Kind, ours: u64) {
         if !self.work.findings.is_empty() {
             let choice = &self.choices[choice];
-            self.disclosure.findings(&mut self.spec, &mut self.work.findings, ours, || {
-                choice.pointer(kind)
-            });
+            self.disclosure.findings(&mut self.spec, &mut self.work.findings, ours, || choice.pointer(kind));
         }
     }
 

@@ -321,7 +321,7 @@ impl<'w> Walker<'w> {
         let mut position = 0;
         while self.cursor.element(&mut elements)? {
             let ordinal = self.frame.tools.len() as u32;
-            self.frame.tools.push(Tool { element: self.element, position, index: None });
+            self.frame.tools.push(Tool { position, index: None });
             position += 1;
             self.here().speaks = true;
             self.tool(ordinal)?;

@@ -59,7 +59,10 @@ impl AnswerScan {
         let (mut copied, mut next) = (0, 0);
         for (element, found) in frame.elements.iter().enumerate() {
             let number = element as u32;
-            while frame.items.get(next).is_some_and(|item| item.element == OUTSIDE && item.span.start < found.span.start)
+            while frame
+                .items
+                .get(next)
+                .is_some_and(|item| item.element == OUTSIDE && item.span.start < found.span.start)
             {
                 copied = self.item(text, frame, &frame.items[next], copied, pass)?;
                 next += 1;
@@ -130,7 +133,9 @@ impl AnswerScan {
             (false, true) => (notice.to_owned(), None),
             (false, false) => (format!("{said}\n\n{notice}"), None),
         };
-        for (kind, text) in [(kind, text.as_str())].into_iter().chain(apart.map(|n| (super::frame::Kind::Refusal, n))) {
+        for (kind, text) in
+            [(kind, text.as_str())].into_iter().chain(apart.map(|n| (super::frame::Kind::Refusal, n)))
+        {
             if let Ok(lane) = choice.lane(kind, &self.rules) {
                 choice.lanes[lane].add_own(text, false);
             }

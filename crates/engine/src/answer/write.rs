@@ -16,8 +16,6 @@ const POSITIONS: usize = 16;
 /// What all frames of one answer share, as JSON values.
 #[derive(Default)]
 pub(super) struct Head {
-    /// The provider's id as it wrote it.
-    raw_id: String,
     pub id: String,
     object: String,
     created: String,
@@ -34,15 +32,14 @@ impl Head {
         if let Some(span) = frame.id {
             let raw = &text[span.start..span.end];
             if guard.is_id(&decode(&raw[1..raw.len() - 1])) && raw.len() > 2 {
-                self.id = raw.to_owned();
+                raw.clone_into(&mut self.id);
             }
-            self.raw_id = raw.to_owned();
         }
         if let Some(span) = frame.object {
-            self.object = text[span.start..span.end].to_owned();
+            text[span.start..span.end].clone_into(&mut self.object);
         }
         if let Some(span) = frame.created {
-            self.created = text[span.start..span.end].to_owned();
+            text[span.start..span.end].clone_into(&mut self.created);
         }
         self.fingerprint = frame.fingerprint.map(|span| text[span.start..span.end].to_owned());
         self.complete(spec);
@@ -189,7 +186,9 @@ pub(super) fn finish(head: &Head, route: Route, index: u32, reason: &str) -> Vec
         Route::Chat => "\"delta\":{},\"logprobs\":null",
         Route::Completions => "\"text\":\"\",\"logprobs\":null",
     };
-    out.extend_from_slice(format!(",\"choices\":[{{\"index\":{index},{middle},\"finish_reason\":").as_bytes());
+    out.extend_from_slice(
+        format!(",\"choices\":[{{\"index\":{index},{middle},\"finish_reason\":").as_bytes(),
+    );
     string(reason, &mut out);
     out.extend_from_slice(b"}]}");
     out

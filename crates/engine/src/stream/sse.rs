@@ -18,6 +18,7 @@ pub enum Event<'a> {
 
 /// The state between chunks. `limit` bounds the bytes of one frame and of one line.
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // four independent facts of the grammar
 pub struct Splitter {
     limit: usize,
     /// The unfinished line of the chunks before.
