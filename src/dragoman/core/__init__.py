@@ -1,0 +1,1 @@
+"""Frozen values that cross the boundaries of the decision; imports nothing of ours."""

@@ -1,0 +1,1 @@
+"""Facts to decision over packs: pure, without clock or I/O (loading packs apart)."""

@@ -1,0 +1,160 @@
+"""Golden cases: edits of the baseline document and what must, and must not, come out.
+
+They live beside the packs; a rule without a hit and a miss does not load. `run_case` is what the tests and
+`packs check` call. Decides nothing itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from dragoman.core.decision import Decision
+from dragoman.core.facts import Facts
+from dragoman.decide.schema import PackError, Table, read_toml
+
+LISTS = (
+    "obligations", "advisory", "standing", "absent", "reason_codes", "absent_codes", "cites", "step_up",
+    "not_ready", "eligible_models", "ineligible_models", "warnings", "absent_warnings", "advice",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A golden case: `given` edits the baseline, `expect` says what must and must not come out."""
+
+    rule_id: str | None
+    name: str
+    as_of: date
+    given: Mapping[str, Any]
+    unknown: tuple[str, ...]
+    expect: Mapping[str, Any]
+    where: str
+
+
+def read_cases(text: str, where: str) -> list[Case]:
+    """Golden cases from a TOML file with [[cases]]."""
+    top = Table(read_toml(text, where), where)
+    cases = []
+    for number, item in enumerate(top.raw("cases") or [], 1):
+        table = Table(item, f"{where}: case {number}")
+        rule_id = table.take("rule_id", "str", None)
+        expect = Table(table.raw("expect") or {}, f"{where}: case {number}: expect")
+        wanted = {key: expect.take(key, "str", None) for key in ("outcome", "scope")}
+        wanted |= {key: expect.take(key, "[str]", None) for key in LISTS}
+        wanted["parameters"] = expect.take("parameters", "table", None)
+        expect.done()
+        cases.append(Case(
+            rule_id, table.take("name", "str", rule_id or ""), table.take("as_of", "date"),
+            table.take("given", "table", {}), table.take("unknown", "[str]", ()),
+            {k: v for k, v in wanted.items() if v is not None}, table.where,
+        ))  # fmt: skip
+        table.done()
+    top.done()
+    return cases
+
+
+def check_cases(rules: Mapping[str, str], cases: Iterable[Case]) -> None:
+    """Every rule (id to reason code) needs a hit and a miss. Raises PackError."""
+    hits: dict[str, int] = {}
+    misses: dict[str, int] = {}
+    for case in cases:
+        if case.rule_id is None:
+            continue
+        code = rules.get(case.rule_id)
+        if code is None:
+            raise PackError(f"{case.where}: rule {case.rule_id} is in no loaded pack")
+        if code in case.expect.get("reason_codes", ()):
+            hits[case.rule_id] = hits.get(case.rule_id, 0) + 1
+        elif code in case.expect.get("absent_codes", ()):
+            misses[case.rule_id] = misses.get(case.rule_id, 0) + 1
+    for rule_id, code in rules.items():
+        for found, name in ((hits, "hit"), (misses, "miss")):
+            if rule_id not in found:
+                want = "reason_codes" if name == "hit" else "absent_codes"
+                raise PackError(
+                    f"rule {rule_id} has no {name}: add a case with {want} = [\"{code}\"]"
+                )
+
+
+def case_facts(case: Case, baseline: Mapping[str, Any]) -> Facts:
+    """The baseline with the case's edits."""
+    document = _edited(deepcopy(dict(baseline)), {**case.given, "as_of": case.as_of})
+    return Facts.parse(document).without(case.unknown)
+
+
+def run_case(case: Case, baseline: Mapping[str, Any], decide: Callable[[Facts], Decision]) -> list[str]:
+    """What is wrong, one sentence each; empty if the case holds."""
+    decision = decide(case_facts(case, baseline))
+    expect, found = case.expect, _found(decision)
+    wrong = []
+    for key in ("outcome", "scope"):
+        if key in expect and expect[key] != found[key]:
+            wrong.append(f"{key} is {found[key]}, not {expect[key]}")
+    for key, pool in _PRESENT.items():
+        wrong += [f"{key}: {item} is missing" for item in expect.get(key, ()) if item not in found[pool]]
+    for key, pool in _MISSING.items():
+        wrong += [f"{key}: {item} is there" for item in expect.get(key, ()) if item in found[pool]]
+    for key in ("step_up", "not_ready"):
+        if key in expect and tuple(expect[key]) != tuple(found[key]):
+            wrong.append(f"{key} is {list(found[key])}, not {list(expect[key])}")
+    return wrong + _wrong_rule(case, decision) + _wrong_parameters(expect.get("parameters", {}), decision)
+
+
+_PRESENT = {
+    "obligations": "due", "advisory": "advisory", "standing": "standing", "reason_codes": "codes",
+    "cites": "cites", "warnings": "warnings", "advice": "advice", "eligible_models": "models",
+}  # fmt: skip
+_MISSING = {
+    "absent": "kinds", "absent_codes": "codes", "absent_warnings": "warnings", "ineligible_models": "models",
+}  # fmt: skip
+
+
+def _found(decision: Decision) -> dict[str, Any]:
+    duties = decision.obligations
+    return {
+        "outcome": decision.outcome,
+        "scope": decision.scope,
+        "due": {o.kind for o in duties if not o.standing and o.enforcement != "advisory"},
+        "advisory": {o.kind for o in duties if o.enforcement == "advisory"},
+        "standing": {o.kind for o in duties if o.standing},
+        "kinds": {o.kind for o in duties},
+        "codes": {reason.code for reason in decision.reasons},
+        "cites": {reason.citation.source for reason in decision.reasons if reason.citation},
+        "warnings": {remark.code for remark in decision.warnings},
+        "advice": {remark.code for remark in decision.advice},
+        "models": set(decision.eligible_models),
+        "step_up": decision.step_up,
+        "not_ready": decision.not_ready,
+    }
+
+
+def _wrong_rule(case: Case, decision: Decision) -> list[str]:
+    """A hit must come from the very rule, and its reason must cite a source."""
+    if case.rule_id is None or "reason_codes" not in case.expect:
+        return []
+    hits = [reason for reason in decision.reasons if reason.rule_id == case.rule_id]
+    if not hits:
+        return [f"rule {case.rule_id} gave no reason"]
+    return [] if all(reason.citation for reason in hits) else [f"rule {case.rule_id} cites nothing"]
+
+
+def _wrong_parameters(wanted: Mapping[str, Any], decision: Decision) -> list[str]:
+    wrong = []
+    for kind, parameters in wanted.items():
+        duties = [o.parameters for o in decision.obligations if o.kind == kind]
+        if not any(all(duty.get(k) == v for k, v in parameters.items()) for duty in duties):
+            wrong.append(f"no {kind} with {parameters}, only {[dict(duty) for duty in duties]}")
+    return wrong
+
+
+def _edited(document: dict[str, Any], edits: Mapping[str, Any]) -> dict[str, Any]:
+    for key, value in edits.items():
+        if isinstance(value, Mapping) and isinstance(document.get(key), dict):
+            document[key] = _edited(document[key], value)
+        else:
+            document[key] = value
+    return document

@@ -1,0 +1,63 @@
+"""What one decision reads while rules are evaluated: facts, evidence still valid, channel capabilities.
+
+Made by `engine.decide` for each decision and thrown away after it. Holds no law and changes no fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dragoman.core.facts import Facts, Reader
+from dragoman.decide.civil import Civil
+
+UTC = Civil(("UTC",))
+
+
+class Context(Reader):
+    """A `Reader` with the time of the decision.
+
+    `instants` collects the moments (ms UTC) at which something read here changes by itself; `civil` is set
+    to the pack under evaluation, whose calendar says when a piece of evidence expires. `countries` are those
+    in play, `phone_regions` those of the phone number. `timed` says that `as_of` itself entered a deadline.
+    """
+
+    __slots__ = (
+        "_capabilities", "as_of", "civil", "countries", "event", "instants", "phone_regions", "timed",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        facts: Facts,
+        fallback: Mapping[str, Any],
+        open: tuple[str, ...],
+        capabilities: Mapping[str, frozenset[str]],
+    ) -> None:
+        super().__init__(facts, fallback, open)
+        self.as_of = facts.as_of
+        self.event: str = self.get("event") or "turn"
+        self.instants: set[int] = set()
+        self.civil = UTC
+        self.countries: Mapping[str, bool] = {}
+        self.phone_regions: tuple[str, ...] = ()
+        self.timed = False
+        self._capabilities = capabilities
+
+    def holds(self, evidence: str) -> bool:
+        """Whether the operator has this evidence and it has not expired."""
+        record = self.get(f"operator.evidence.{evidence}")
+        if record is None:
+            return False
+        if record.expires is None:
+            return True
+        end = self.civil.until(record.expires)
+        self.instants.add(end)
+        return self.as_of < end
+
+    def verified(self, signal: str) -> bool:
+        """Whether this signal of the person is verified; absent is not verified."""
+        return signal in (self.get("identity.verified") or ())
+
+    def capabilities(self, channel: str | None) -> frozenset[str] | None:
+        """What the channel can carry, or None where the channel or its pack is unknown."""
+        return None if channel is None else self._capabilities.get(channel)

@@ -1,0 +1,107 @@
+"""Facts made impersonal, by one table: for the ledger's decision entry and for the decision's id.
+
+Numbers become bands cut where some loaded rule changes its mind, a phone number its country; names, numbers
+and texts of a person go. Two facts with the same generalisation cannot get different outcomes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from bisect import bisect_right
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from dragoman.core.facts import Evidence, Facts, Owner
+from dragoman.decide.context import Context
+from dragoman.decide.packs import PackSet
+from dragoman.decide.places import phone_regions
+from dragoman.decide.world import World
+
+DROPPED = frozenset({"agreement.version", "agreement.signed_at", "received_at", "guardian_consent.method"})
+"""Facts the ledger does without: no rule reads them, or they date one person's act."""
+
+
+def generalise(facts: Facts, packs: PackSet) -> dict[str, Any]:
+    """Every fact given, by path, as the ledger holds it: JSON values, nothing about one person."""
+    out: dict[str, Any] = {}
+    for path, value in sorted(facts.values.items()):
+        if path in DROPPED:
+            continue
+        if isinstance(value, Evidence):
+            out[path] = {"held": True, "expires": value.expires.isoformat() if value.expires else None}
+        else:
+            out[path] = _general(path, value, packs.cuts)
+    return out
+
+
+def decision_id(
+    context: Context,
+    packs: PackSet,
+    world: World,
+    interval: tuple[int | None, int | None],
+) -> str:
+    """`dec_` and 32 hex digits: equal for equal decisions, different under other packs or another world.
+
+    SHA-256 over the facts read (generalised, evidence numbers kept because the decision repeats them), the
+    interval in which no considered date changes, the digest of the packs and the world.
+    """
+    read = {}
+    for path in sorted(context.read):
+        value = context.value_of(path)
+        if value is not None:
+            exact = isinstance(value, Evidence) or path == "received_at"
+            read[path] = _exact(value) if exact else _general(path, value, packs.cuts)
+    preimage = {
+        "v": 1,
+        "read": read,
+        "unknown": [path for path in sorted(context.read) if path not in read],
+        "interval": interval,
+        "as_of": context.as_of if context.timed else None,
+        "open": context.open,
+        "packs": packs.digest,
+        "world": world.digest,
+    }
+    text = json.dumps(preimage, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return "dec_" + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def band(value: float, cuts: tuple[float, ...]) -> str:
+    """The band of a number: `0-17`, `18+`; without cuts everything is one band."""
+    at = bisect_right(cuts, value)
+    low = cuts[at - 1] if at else 0
+    if at == len(cuts):
+        return f"{_short(low)}+"
+    return f"{_short(low)}-<{_short(cuts[at])}"
+
+
+def _short(number: float) -> str:
+    return str(int(number)) if number == int(number) else str(number)
+
+
+def _general(path: str, value: Any, cuts: Mapping[str, tuple[float, ...]]) -> Any:
+    if path == "phone":
+        return list(phone_regions(value))
+    if isinstance(value, bool) or isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return band(value, cuts.get(_cut_path(path, cuts), ()))
+    if isinstance(value, tuple):
+        return [{"country": o.country, "percent": o.percent} if isinstance(o, Owner) else o for o in value]
+    return _exact(value)
+
+
+def _cut_path(path: str, cuts: Mapping[str, tuple[float, ...]]) -> str:
+    # All reminders are due at the shortest interval in play, so every one's age is cut at every interval.
+    if path.startswith("turn.minutes_since.") and path not in cuts:
+        return "turn.continuous_minutes"
+    return path
+
+
+def _exact(value: Any) -> Any:
+    if isinstance(value, Evidence):
+        return {"number": value.number, "expires": value.expires.isoformat() if value.expires else None}
+    if isinstance(value, date):
+        return value.isoformat()
+    return value

@@ -1,0 +1,188 @@
+"""One pack rule against the facts: does it apply, what does it oblige to, what does it find missing.
+
+Called by `engine` for every rule in play at the event; writes its finding to the tally. A rule that read a
+fact left open becomes residual instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dragoman.core.decision import Obligation, Remark
+from dragoman.decide import checks
+from dragoman.decide.context import Context
+from dragoman.decide.rules import ABSENT, ADVISORY, Rule
+from dragoman.decide.weigh import Tally, remark, with_effect
+
+FIRM, ASK, ANSWERED = "firm", "ask", "answered"
+"""Standing of a rule's denials: firm; provisional (ask for the residence); provisional but answered."""
+
+_ACCOUNT_KINDS = frozenset({"age", "identity", "residency", "signals"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reminder:
+    """A reminder that applies; whether it is due is settled over all of them (minimum interval)."""
+
+    rule: Rule
+    phase: str
+
+
+def consider(rule: Rule, context: Context, tally: Tally, standing: str, reminders: list[Reminder]) -> None:
+    """Evaluate one rule and add what it finds."""
+    phase = rule.phase(context)
+    if phase == ABSENT:
+        return
+    context.touched = False
+    context.civil = rule.civil
+    if rule.condition.test(context) is False:
+        return
+    if context.touched:
+        tally.residual.add(rule.rule_id)
+        return
+    if rule.on_missing == "warn":
+        _warn(rule, tally)
+        return
+    if rule.kind == "reminder":
+        reminders.append(Reminder(rule, phase))
+        return
+    obligations = _obligations(rule, context, phase)
+    need = None if phase == ADVISORY else checks.missing(rule, context)
+    if context.touched:
+        tally.residual.add(rule.rule_id)
+        return
+    if phase == ADVISORY and not rule.duties:
+        tally.warn(_upcoming(rule, context))
+    for obligation in obligations:
+        tally.oblige(obligation, rule.reasons["oblige"])
+    if need is not None:
+        _missing(rule, need, context, tally, standing)
+    elif phase != ADVISORY:
+        _handoff(rule, context, tally)
+        _opt_out(rule, context, tally)
+
+
+def settle_reminders(reminders: list[Reminder], context: Context, tally: Tally) -> None:
+    """Intervals combine by their minimum: every reminder in play is due at the shortest one."""
+    if not reminders:
+        return
+    shortest = min(reminder.rule.payload["interval_min"] for reminder in reminders)
+    for reminder in reminders:
+        rule = reminder.rule
+        context.touched = False
+        due = checks.reminder_due(rule.payload["id"], shortest, context)
+        if context.touched:
+            tally.residual.add(rule.rule_id)
+        elif due:
+            for obligation in rule.obligations[_variant(rule, context, reminder.phase), "due"]:
+                parameters = {**obligation.parameters, "interval_min": shortest}
+                tally.oblige(replace(obligation, parameters=parameters), rule.reasons["oblige"])
+
+
+def _obligations(rule: Rule, context: Context, phase: str) -> tuple[Obligation, ...]:
+    if not rule.duties:
+        return ()
+    if rule.kind == "prerequisite" and rule.when.test(context) is False:
+        return ()
+    due = checks.due(rule, context)
+    if due is None:
+        return ()
+    obligations = rule.obligations[_variant(rule, context, phase), due]
+    if rule.kind == "prerequisite":
+        return tuple(_with_number(obligation, context) for obligation in obligations)
+    if rule.kind == "label.visible" and _opted_out(rule, context):
+        return _instead_of_label(rule, obligations)
+    deadline = checks.deadline(rule, context)
+    if deadline is None:
+        return obligations
+    return tuple(replace(obligation, deadline=deadline) for obligation in obligations)
+
+
+def _variant(rule: Rule, context: Context, phase: str) -> str:
+    if phase != ADVISORY:
+        return "binding"
+    return "upcoming" if context.as_of < rule.starts else "grandfathered"
+
+
+def _with_number(obligation: Obligation, context: Context) -> Obligation:
+    """The display duty with the numbers the operator holds, which is what it has to show."""
+    numbers = {}
+    for name in obligation.parameters["evidence"]:
+        record = context.get(f"operator.evidence.{name}")
+        if record is not None and record.number is not None:
+            numbers[name] = record.number
+    return replace(obligation, parameters={**obligation.parameters, "numbers": numbers})
+
+
+def _opted_out(rule: Rule, context: Context) -> bool:
+    opt_out = rule.payload.get("opt_out")
+    if not opt_out or context.get("request.unlabelled") is not True:
+        return False
+    return bool(context.get("agreement.id") == opt_out["agreement"])
+
+
+def _instead_of_label(rule: Rule, obligations: tuple[Obligation, ...]) -> tuple[Obligation, ...]:
+    """An agreed copy without visible label: the recipient is logged and reminded of the duty taken over."""
+    opt_out = rule.payload["opt_out"]
+    out = []
+    for obligation in obligations:
+        log = {"data_class": "unlabelled_recipients", "min_months": opt_out["log_months"]}
+        reminder = {"id": "unlabelled_copy", "trigger": "event", "locale_text": opt_out["locale_text"]}
+        out.append(replace(obligation, kind="log", parameters=log))
+        out.append(replace(obligation, kind="notice", parameters=reminder))
+    return tuple(out)
+
+
+def _opt_out(rule: Rule, context: Context, tally: Tally) -> None:
+    opt_out = rule.payload.get("opt_out")
+    if opt_out and context.get("request.unlabelled") is True and not _opted_out(rule, context):
+        tally.warn(remark("LABEL_OPT_OUT_REFUSED", rule.rule_id,
+            "A copy without the visible label needs a signed agreement; the labelled copy is available.",
+            "提供无显式标识的副本须签订协议；可获取带标识的版本。"))  # fmt: skip
+
+
+def _handoff(rule: Rule, context: Context, tally: Tally) -> None:
+    if rule.kind != "crisis" or not rule.payload.get("human_takeover") or context.event != "turn":
+        return
+    category = context.get("content.category")
+    if category is not None and category in rule.payload.get("triggers", ()):
+        tally.add(rule.reasons["handoff"])
+
+
+def _warn(rule: Rule, tally: Tally) -> None:
+    tally.add(rule.reasons["warn"])
+    tally.warn(rule.remark)
+
+
+def _upcoming(rule: Rule, context: Context) -> Remark:
+    day = rule.binding_from(context)
+    title = rule.reasons["warn"].title
+    return remark("UPCOMING", rule.rule_id, f"Binds from {day}: {title['en']}", f"自 {day} 起适用：{title['zh']}")
+
+
+def _missing(rule: Rule, need: checks.Need, context: Context, tally: Tally, standing: str) -> None:
+    effect = rule.on_missing
+    if effect == "gate":
+        tally.not_ready.update(need.evidence)
+        effect = "not_ready" if context.event == "deploy" else "deny"
+    if effect == "oblige":
+        return
+    if effect == "deny" and standing != FIRM:
+        _provisional(rule, tally, standing)
+        return
+    if effect == "step_up":
+        tally.step_up.update(need.signals)
+    if effect == "not_ready":
+        tally.not_ready.update(need.evidence)
+    scope = "account" if rule.kind in _ACCOUNT_KINDS else "session"
+    tally.add(rule.reasons[effect], "account" if effect == "step_up" else scope)
+
+
+def _provisional(rule: Rule, tally: Tally, standing: str) -> None:
+    if standing == ASK:
+        tally.step_up.add("residence")
+        tally.add(with_effect(rule.reasons["deny"], "step_up"), "account")
+        return
+    tally.warn(remark("DENIAL_ANSWERED", rule.rule_id,
+        "Not applied: the person's residence elsewhere is verified.",
+        "未适用：该用户在其他地区的居住地已核实。"))  # fmt: skip

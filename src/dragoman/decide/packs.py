@@ -1,0 +1,301 @@
+"""Packs: law, provider terms and platform rules as dated, cited data, loaded and checked.
+
+Reads TOML from the package and from an overlay folder once; after that a `PackSet` is an immutable index for
+the engine. Whatever is unknown, uncited, untested or contradictory does not load.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from dragoman.core.decision import Citation
+from dragoman.core.facts import EVENTS
+from dragoman.decide.cases import Case, check_cases, read_cases
+from dragoman.decide.civil import Civil
+from dragoman.decide.provider import Provider, read_provider
+from dragoman.decide.rules import Rule, read_rule
+from dragoman.decide.schema import PackError, Table, read_toml
+
+SCHEMA_VERSION = "1"
+FOLDERS = ("jurisdictions", "providers", "channels")
+
+
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """One pack file. `kind`: jurisdiction, provider or channel; `digest` is SHA-256 of the file."""
+
+    id: str
+    kind: str
+    version: str
+    status: str
+    title: Mapping[str, str]
+    parent: str | None
+    iso: tuple[str, ...]
+    civil: Civil
+    rules: tuple[Rule, ...]
+    provider: Provider | None
+    channel: str | None
+    capabilities: frozenset[str]
+    digest: str
+    origin: str
+    review: Mapping[str, str]
+    sources: Mapping[str, Citation]
+
+
+@dataclass(frozen=True, slots=True)
+class PackSet:
+    """Loaded packs, indexed by place and event. Build it with `load_packs` or `PackSet.of`."""
+
+    packs: Mapping[str, Pack]
+    cases: tuple[Case, ...]
+    digest: str
+    by_country: Mapping[str, tuple[str, ...]]
+    by_subdivision: Mapping[str, tuple[str, ...]]
+    subdivided: Mapping[str, tuple[str, ...]]
+    rules: Mapping[tuple[str, str], tuple[Rule, ...]]
+    instants: Mapping[tuple[str, str], tuple[int, ...]]
+    capabilities: Mapping[str, frozenset[str]]
+    channels: Mapping[str, str]
+    cuts: Mapping[str, tuple[float, ...]]
+    status: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    @staticmethod
+    def of(packs: Iterable[Pack], cases: Iterable[Case] = ()) -> PackSet:
+        """Index packs whatever their order. Raises PackError for what contradicts itself."""
+        by_id = {pack.id: pack for pack in sorted(packs, key=lambda pack: pack.id)}
+        _check_parents(by_id)
+        by_country, by_subdivision, subdivided = _places(by_id)
+        digest = hashlib.sha256("\n".join(f"{p.id} {p.digest}" for p in by_id.values()).encode())
+        return PackSet(
+            packs=by_id,
+            cases=tuple(cases),
+            digest=f"sha256:{digest.hexdigest()}",
+            by_country=by_country,
+            by_subdivision=by_subdivision,
+            subdivided=subdivided,
+            rules={(p.id, e): _rules_at(p, e) for p in by_id.values() for e in EVENTS},
+            instants={(p.id, e): _instants(_rules_at(p, e)) for p in by_id.values() for e in EVENTS},
+            capabilities={p.channel: p.capabilities for p in by_id.values() if p.channel},
+            channels={p.channel: p.id for p in by_id.values() if p.channel},
+            cuts=_cuts(by_id.values()),
+            status={p.id: {"version": p.version, "status": p.status} for p in by_id.values()},
+        )
+
+    def providers(self) -> Mapping[str, Provider]:
+        """Provider terms by pack id."""
+        return {p.id: p.provider for p in self.packs.values() if p.provider is not None}
+
+    def rule(self, rule_id: str) -> Rule | None:
+        for pack in self.packs.values():
+            for rule in pack.rules:
+                if rule.rule_id == rule_id:
+                    return rule
+        return None
+
+
+def load_packs(overlay: Path | None = None) -> PackSet:
+    """The shipped packs, with those of `overlay` in place of the ones of the same id.
+
+    The overlay has the folders jurisdictions, providers, channels and cases, each optional. Raises PackError.
+    """
+    found = _folder(files("dragoman") / "packs", "packs")
+    if overlay is not None:
+        if not overlay.is_dir():
+            raise PackError(f"packs_dir {overlay} is no folder")
+        found.update(_folder(overlay, str(overlay)))
+    packs: dict[str, Pack] = {}
+    cases: list[Case] = []
+    for name, (text, where) in sorted(found.items()):
+        if name.startswith("cases/"):
+            cases.extend(read_cases(text, where))
+        else:
+            pack = read_pack(text, where)
+            if f"{pack.id}.toml" != name.partition("/")[2]:
+                raise PackError(f"{where}: the file of pack {pack.id} is named {pack.id}.toml")
+            if pack.id in packs:
+                raise PackError(f"{where}: pack {pack.id} is also in {packs[pack.id].origin}")
+            packs[pack.id] = pack
+    check_cases({r.rule_id: r.reason_code for pack in packs.values() for r in pack.rules}, cases)
+    return PackSet.of(packs.values(), cases)
+
+
+def baseline_document() -> dict[str, Any]:
+    """The fully satisfied facts document as shipped, nested."""
+    return tomllib.loads((files("dragoman") / "packs" / "baseline.toml").read_text("utf-8"))
+
+
+def _folder(root: Traversable | Path, shown: str) -> dict[str, tuple[str, str]]:
+    out: dict[str, tuple[str, str]] = {}
+    for folder in (*FOLDERS, "cases"):
+        place = root / folder
+        if not place.is_dir():
+            continue
+        for entry in place.iterdir():
+            if entry.name.endswith(".toml"):
+                out[f"{folder}/{entry.name}"] = (entry.read_text("utf-8"), f"{shown}/{folder}/{entry.name}")
+    return out
+
+
+def read_pack(text: str, where: str) -> Pack:
+    """One pack from its TOML text. Raises PackError with file, line and rule."""
+    try:
+        return _read_pack(read_toml(text, where), text, where)
+    except PackError as error:
+        raise PackError(_with_line(str(error), text, where)) from error
+
+
+def _read_pack(data: dict[str, Any], text: str, where: str) -> Pack:
+    top = Table(data, where)
+    head = Table(top.raw("pack") or {}, f"{where}: [pack]")
+    if head.take("schema_version", "str") != SCHEMA_VERSION:
+        raise PackError(f"{where}: schema_version {SCHEMA_VERSION} is the one understood")
+    pack_id = head.take("id", "str")
+    civil = Civil(head.take("timezones", "[str]", ("UTC",)))
+    sources = _sources(top.raw("sources") or [], where)
+    provider = read_provider(top.raw("provider"), pack_id, sources, where) if top.has("provider") else None
+    channel, capabilities = _channel(top.raw("channel"), where)
+    rules = tuple(read_rule(rule, pack_id, civil, sources, where) for rule in top.raw("rules") or [])
+    top.done()
+    review = {key: str(head.take(key, "date", "")) for key in ("reviewed_on", "review_due")}
+    review |= {key: head.take(key, "str", "") for key in ("reviewed_by", "signature")}
+    pack = Pack(
+        id=pack_id,
+        kind="provider" if provider else "channel" if channel else "jurisdiction",
+        version=head.take("version", "str"),
+        status=head.take("status", "unreviewed|reviewed"),
+        title=head.take("title", "text"),
+        parent=head.take("parent", "str", None),
+        iso=head.take("iso", "[place]", ()),
+        civil=civil,
+        rules=rules,
+        provider=provider,
+        channel=channel,
+        capabilities=capabilities,
+        digest=hashlib.sha256(text.encode()).hexdigest(),
+        origin=where,
+        review={key: value for key, value in review.items() if value},
+        sources=sources,
+    )
+    head.done()
+    _check_pack(pack, where)
+    return pack
+
+
+def _sources(data: Any, where: str) -> Mapping[str, Citation]:
+    out: dict[str, Citation] = {}
+    for item in data:
+        table = Table(item, f"{where}: [[sources]]")
+        source_id = table.take("id", "str")
+        table.where = f"{where}: source {source_id}"
+        if source_id in out:
+            raise PackError(f"{where}: source {source_id} is there twice")
+        out[source_id] = Citation(
+            table.take("title", "str"), table.take("article", "str", ""), table.take("url", "str", "")
+        )
+        for key, kind in (("lang", "str"), ("retrieved_on", "date"), ("sha256", "str"), ("official", "bool")):
+            table.take(key, kind, None)
+        table.done()
+    return out
+
+
+def _channel(data: Any, where: str) -> tuple[str | None, frozenset[str]]:
+    if data is None:
+        return None, frozenset()
+    table = Table(data, f"{where}: [channel]")
+    channel, capabilities = table.take("id", "str"), frozenset(table.take("capabilities", "[str]"))
+    table.done()
+    return channel, capabilities
+
+
+def _check_pack(pack: Pack, where: str) -> None:
+    if pack.kind == "jurisdiction" and not pack.iso:
+        raise PackError(f"{where}: iso names no place; a jurisdiction pack needs one")
+    if pack.kind == "provider" and pack.rules:
+        raise PackError(f"{where}: a provider pack has no [[rules]]; its terms stand in [provider]")
+    seen = set()
+    for rule in pack.rules:
+        if rule.rule_id in seen:
+            raise PackError(f"{where}: rule {rule.rule_id} is there twice")
+        if not rule.rule_id.startswith(f"{pack.id}."):
+            raise PackError(f"{where}: rule {rule.rule_id} does not begin with {pack.id}.")
+        seen.add(rule.rule_id)
+
+
+def _check_parents(packs: Mapping[str, Pack]) -> None:
+    for pack in packs.values():
+        if pack.parent is None:
+            continue
+        parent = packs.get(pack.parent)
+        if parent is None or parent.kind != pack.kind:
+            raise PackError(f"{pack.origin}: parent {pack.parent} is no loaded {pack.kind} pack")
+        for code in pack.iso:
+            if code not in parent.iso and code[:2] not in parent.iso:
+                raise PackError(f"{pack.origin}: {code} lies outside parent {pack.parent}")
+
+
+def _places(packs: Mapping[str, Pack]) -> tuple[dict[str, tuple[str, ...]], ...]:
+    country: dict[str, tuple[str, ...]] = {}
+    subdivision: dict[str, tuple[str, ...]] = {}
+    subdivided: dict[str, tuple[str, ...]] = {}
+    for pack in packs.values():
+        for code in pack.iso if pack.kind == "jurisdiction" else ():
+            if "-" in code:
+                subdivision[code] = (*subdivision.get(code, ()), pack.id)
+                subdivided[code[:2]] = (*subdivided.get(code[:2], ()), pack.id)
+            else:
+                country[code] = (*country.get(code, ()), pack.id)
+    return country, subdivision, subdivided
+
+
+def _rules_at(pack: Pack, event: str) -> tuple[Rule, ...]:
+    return tuple(rule for rule in pack.rules if event in rule.condition.events)
+
+
+def _instants(rules: Iterable[Rule]) -> tuple[int, ...]:
+    return tuple(sorted({moment for rule in rules for moment in rule.instants()}))
+
+
+def _cuts(packs: Iterable[Pack]) -> Mapping[str, tuple[float, ...]]:
+    """For each numeric fact, the values at which some loaded rule changes its mind."""
+    cuts: dict[str, set[float]] = {"age": {18}}
+    for pack in packs:
+        if pack.provider is not None:
+            cuts.setdefault(f"list_age_days.{pack.provider.id}", set()).update(pack.provider.age_cuts())
+            if pack.provider.min_age is not None:
+                cuts["age"].add(pack.provider.min_age)
+        for rule in pack.rules:
+            for condition in (rule.condition, rule.when):
+                for path, values in condition.cuts.items():
+                    cuts.setdefault(path, set()).update(values)
+            for path, edges in _payload_cuts(rule):
+                cuts.setdefault(path, set()).update(edges)
+    cuts.setdefault("turn.index", set()).add(2)
+    return {path: tuple(sorted(values)) for path, values in cuts.items()}
+
+
+def _payload_cuts(rule: Rule) -> Iterable[tuple[str, set[float]]]:
+    payload = rule.payload
+    if rule.kind == "age":
+        limits = {payload[key] for key in ("min", "consent_age", "adult_age") if key in payload}
+        yield "age", limits | set(payload.get("consent_age_by", {}).values())
+    if rule.kind == "reminder":
+        yield "turn.continuous_minutes", {payload["interval_min"]}
+    for tier in payload.get("thresholds", ()) if rule.kind == "transfer" else ():
+        yield f"operator.counters.{tier['metric']}", {tier["from"], tier.get("to", tier["from"])}
+
+
+def _with_line(message: str, text: str, where: str) -> str:
+    """The message with the line of the rule it speaks of, where it names one."""
+    _, found, rest = message.partition(": rule ")
+    rule_id = rest.partition(":")[0].split()[0] if found and rest else ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if rule_id and line.replace(" ", "") == f'rule_id="{rule_id}"':
+            return message.replace(where, f"{where}:{number}", 1)
+    return message

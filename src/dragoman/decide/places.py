@@ -1,0 +1,99 @@
+"""Which jurisdictions are in play: residence, current place, offered markets, country of a verified phone.
+
+First question of a decision. An unclear address never removes a place; a place in play by phone alone is
+provisional. Reads facts through the context, decides nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import phonenumbers
+
+from dragoman.decide.context import Context
+from dragoman.decide.packs import PackSet
+from dragoman.decide.weigh import Tally, remark
+
+UNPROVEN_KINDS = frozenset({"vpn", "tor", "hosting", "unknown"})
+"""Kinds of address that do not show where the person is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Countries in play and packs in play; True means provisional (by phone, or a guessed subdivision)."""
+
+    countries: dict[str, bool]
+    packs: dict[str, bool]
+
+
+def phone_regions(phone: str) -> tuple[str, ...]:
+    """The countries a number can belong to; several where the prefix is shared and the number incomplete."""
+    try:
+        number = phonenumbers.parse(phone)
+        region = phonenumbers.region_code_for_number(number)
+        if region is not None and region != "001":
+            return (region,)
+        regions = phonenumbers.region_codes_for_country_code(number.country_code or 0)
+    except phonenumbers.NumberParseException:
+        # A bare prefix such as "+86": country codes have one to three digits and none begins another.
+        table = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+        regions = next((table[int(phone[1:n])] for n in (2, 3, 4) if phone[1:n] and int(phone[1:n]) in table), ())
+    return tuple(sorted(region for region in regions if len(region) == 2 and region.isalpha()))
+
+
+def find_places(context: Context, packs: PackSet, tally: Tally) -> Places:
+    """Countries and packs in play. Warns NO_PACK for each place without a pack."""
+    countries: dict[str, bool] = {}
+    for path in ("residence", "address_country"):
+        code = context.get(path)
+        if code is not None:
+            countries[code] = False
+    for code in context.get("offered_markets") or ():
+        countries[code] = False
+    _phone(context, countries)
+    if not countries:
+        tally.warn(remark("PLACE_UNKNOWN", "place",
+            "No place is known: neither residence nor address, market or phone. No law was applied.",
+            "没有任何地点信息（居住地、地址、市场或电话），因此未适用任何法律。"))  # fmt: skip
+    chosen: dict[str, bool] = {}
+    for code, provisional in sorted(countries.items()):
+        _packs_of(code, provisional, context, packs, chosen, tally)
+    return Places(countries, chosen)
+
+
+def _phone(context: Context, countries: dict[str, bool]) -> None:
+    phone = context.get("phone")
+    if phone is None or context.get("phone_verified") is False:
+        return
+    context.phone_regions = phone_regions(phone)
+    for code in context.phone_regions:
+        countries.setdefault(code, True)
+
+
+def _packs_of(
+    code: str, provisional: bool, context: Context, packs: PackSet, chosen: dict[str, bool], tally: Tally
+) -> None:
+    found = packs.by_country.get(code, ())
+    for pack in found:
+        chosen[pack] = chosen.get(pack, True) and provisional
+    if code in packs.subdivided:
+        for pack, guessed in _subdivision_packs(code, context, packs):
+            chosen[pack] = chosen.get(pack, True) and (provisional or guessed)
+    if not found and (not provisional or len(context.phone_regions) == 1):
+        tally.warn(remark("NO_PACK", code,
+            f"No pack covers {code}: no duty of its law is known here.",
+            f"没有覆盖 {code} 的法域包：此处不掌握其法律义务。"))  # fmt: skip
+
+
+def _subdivision_packs(code: str, context: Context, packs: PackSet) -> list[tuple[str, bool]]:
+    """Packs of parts of a country. An unknown part may be any of them: all are in play, provisionally."""
+    known = []
+    for country, subdivision in (
+        ("residence", "residence_subdivision"),
+        ("address_country", "address_subdivision"),
+    ):
+        if context.get(country) == code:
+            known.append(context.get(subdivision))
+    if None in known or not known:
+        return [(pack, True) for pack in packs.subdivided[code]]
+    return [(pack, False) for part in known for pack in packs.by_subdivision.get(part, ())]

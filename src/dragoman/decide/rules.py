@@ -1,0 +1,219 @@
+"""One pack rule in the form the engine evaluates: dates as instants, condition compiled, texts ready.
+
+Built by `packs` from TOML, read by `engine`. A rule with a draft or uncertain source may only warn; anything
+stronger does not load. Holds no behaviour of a kind: that is `kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from dragoman.core.decision import Citation, Obligation, Reason, Remark, Text
+from dragoman.decide.civil import ADVISORY_DAYS, DAY_MS, Civil
+from dragoman.decide.conditions import ALWAYS, Condition, compile_condition
+from dragoman.decide.context import Context
+from dragoman.decide.kinds import KINDS, Duty
+from dragoman.decide.schema import PackError, Table
+
+ENFORCEMENT = "in_force|grace|advisory|draft"
+ON_MISSING = "oblige|warn|step_up|not_ready|gate|deny"
+CERTAINTY = "V|v|g|?"
+EFFECTS = ("deny", "not_ready", "step_up", "handoff", "oblige", "warn")
+
+ABSENT, ADVISORY, BINDING = "absent", "advisory", "binding"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of a jurisdiction or channel pack. Instants are ms UTC; `ends` None means open."""
+
+    rule_id: str
+    kind: str
+    pack: str
+    civil: Civil
+    condition: Condition
+    listed: int
+    starts: int
+    ends: int | None
+    starts_on: str | None
+    placed_before: date | None
+    grandfathered_until: int
+    grandfathered_on: str | None
+    enforcement: str
+    on_missing: str
+    certainty: str
+    reason_code: str
+    payload: Mapping[str, Any]
+    when: Condition
+    reasons: Mapping[str, Reason]
+    duties: tuple[Duty, ...]
+    obligations: Mapping[tuple[str, str], tuple[Obligation, ...]]
+    remark: Remark
+    trees: tuple[Any, ...]
+
+    def phase(self, context: Context) -> str:
+        """ABSENT, ADVISORY (listed, not yet binding) or BINDING at the time of the context."""
+        now = context.as_of
+        if now < self.listed or (self.ends is not None and now >= self.ends):
+            return ABSENT
+        if now < self.starts:
+            return ADVISORY
+        if self.placed_before is not None and now < self.grandfathered_until:
+            placed = context.get("operator.placed_on_market")
+            if placed is not None and placed < self.placed_before:
+                return ADVISORY
+        return BINDING
+
+    def binding_from(self, context: Context) -> str | None:
+        """The civil date from which the rule binds, for an advisory listing."""
+        return self.starts_on if context.as_of < self.starts else self.grandfathered_on
+
+    def instants(self) -> tuple[int, ...]:
+        """Every moment at which the phase can change by itself."""
+        moments = [self.listed, self.starts, self.grandfathered_until]
+        if self.ends is not None:
+            moments.append(self.ends)
+        return tuple(moment for moment in moments if moment > 0)
+
+
+def read_rule(data: Any, pack: str, civil: Civil, sources: Mapping[str, Citation], where: str) -> Rule:
+    """A rule from its TOML table. Raises PackError."""
+    table = Table(data, where)
+    rule_id = table.take("rule_id", "str")
+    table.where = where = f"{where.rsplit(': rule', 1)[0]}: rule {rule_id}"
+    kind = table.take("kind", "|".join(KINDS))
+    payload, when, when_tree = _payload(table, kind, where)
+    tree = table.raw("applies_when")
+    condition = ALWAYS if tree is None else compile_condition(tree, f"{where}: applies_when")
+    enforcement = table.take("enforcement", ENFORCEMENT)
+    on_missing = table.take("on_missing", ON_MISSING)
+    certainty = table.take("certainty", CERTAINTY)
+    table.take("citation_certainty", CERTAINTY, None)
+    _only_warns(enforcement, certainty, on_missing, where)
+    _allowed(kind, on_missing, where)
+    begins, starts_on = _begin(table, civil, enforcement, where)
+    last = table.take("effective_to", "date", None)
+    before, until, until_on = _grandfather(table, civil, where)
+    reasons = _reasons(table, rule_id, certainty, sources, where)
+    duties = KINDS[kind].duties(payload)
+    remark = Remark(reasons["warn"].code, rule_id, reasons["warn"].text)
+    table.done()
+    return Rule(
+        rule_id=rule_id,
+        kind=kind,
+        pack=pack,
+        civil=civil,
+        condition=condition,
+        listed=_listed(begins, enforcement),
+        starts=begins,
+        ends=None if last is None else civil.end(last),
+        starts_on=starts_on,
+        placed_before=before,
+        grandfathered_until=until,
+        grandfathered_on=until_on,
+        enforcement=enforcement,
+        on_missing=on_missing,
+        certainty=certainty,
+        reason_code=reasons["warn"].code,
+        payload=payload,
+        when=when,
+        reasons=reasons,
+        duties=duties,
+        obligations=_obligations(rule_id, duties, enforcement, starts_on, until_on),
+        remark=remark,
+        trees=(tree, when_tree),
+    )
+
+
+def _payload(table: Table, kind: str, where: str) -> tuple[Mapping[str, Any], Condition, Any]:
+    node: Any = None
+    for depth, part in enumerate(kind.split(".")):
+        node = table.raw(part) if depth == 0 else (node or {}).get(part)
+    inner = Table(node if node is not None else {}, f"{where}: {kind}")
+    payload = {}
+    for key, type_ in KINDS[kind].fields.items():
+        required = type_.startswith("!")
+        value = inner.take(key, type_.removeprefix("!"), ... if required else None)
+        if value is not None:
+            payload[key] = value
+    tree = inner.raw("when") if KINDS[kind].has_when else None
+    inner.done()
+    when = ALWAYS if tree is None else compile_condition(tree, f"{where}: {kind}.when")
+    return payload, when, tree
+
+
+def _only_warns(enforcement: str, certainty: str, on_missing: str, where: str) -> None:
+    if on_missing == "warn":
+        return
+    if enforcement in ("draft", "advisory"):
+        raise PackError(f'{where}: enforcement = "{enforcement}" may only warn; write on_missing = "warn"')
+    if certainty == "?":
+        raise PackError(f'{where}: certainty = "?" may only warn; write on_missing = "warn"')
+
+
+def _allowed(kind: str, on_missing: str, where: str) -> None:
+    allowed = (*KINDS[kind].on_missing, "warn")
+    if on_missing not in allowed:
+        raise PackError(f"{where}: on_missing of {kind} is one of {', '.join(allowed)}")
+
+
+def _begin(table: Table, civil: Civil, enforcement: str, where: str) -> tuple[int, str | None]:
+    first = table.take("effective_from", "date", None)
+    if first is None:
+        if enforcement not in ("draft", "advisory"):
+            raise PackError(f"{where}: effective_from is missing; only a draft or guidance may leave it out")
+        return 0, None
+    return civil.start(first), first.isoformat()
+
+
+def _listed(begins: int, enforcement: str) -> int:
+    # Only an enacted rule is listed ahead; drafts and guidance warn from their date on.
+    return max(0, begins - ADVISORY_DAYS * DAY_MS) if enforcement in ("in_force", "grace") else begins
+
+
+def _grandfather(table: Table, civil: Civil, where: str) -> tuple[date | None, int, str | None]:
+    data = table.raw("grandfather")
+    if data is None:
+        return None, 0, None
+    inner = Table(data, f"{where}: grandfather")
+    before, until = inner.take("placed_before", "date"), inner.take("until", "date")
+    inner.done()
+    return before, civil.start(until), until.isoformat()
+
+
+def _reasons(
+    table: Table, rule_id: str, certainty: str, sources: Mapping[str, Citation], where: str
+) -> Mapping[str, Reason]:
+    code = table.take("reason_code", "str")
+    title: Text = table.take("title", "text")
+    text: Text = table.take("text", "text", title)
+    refs = table.take("source_refs", "[str]")
+    if not refs:
+        raise PackError(f"{where}: source_refs names no source; an uncited rule does not load")
+    for ref in refs:
+        if ref not in sources:
+            raise PackError(f"{where}: source {ref} is not in [[sources]]")
+    citation = sources[refs[0]]
+    return {
+        effect: Reason(code, rule_id, title, citation, effect, certainty, text) for effect in EFFECTS
+    }
+
+
+def _obligations(
+    rule_id: str, duties: tuple[Duty, ...], enforcement: str, starts_on: str | None, until_on: str | None
+) -> Mapping[tuple[str, str], tuple[Obligation, ...]]:
+    """Ready-made obligations by (phase, due or standing), so that deciding builds few objects."""
+    made: dict[tuple[str, str], tuple[Obligation, ...]] = {}
+    for standing in ("due", "standing"):
+        still = standing == "standing"
+        made["binding", standing] = tuple(
+            Obligation(duty.kind, rule_id, duty.parameters, enforcement, still) for duty in duties
+        )
+        for phase, day in (("upcoming", starts_on), ("grandfathered", until_on)):
+            made[phase, standing] = tuple(
+                Obligation(duty.kind, rule_id, duty.parameters, "advisory", still, day) for duty in duties
+            )
+    return made

@@ -1,0 +1,259 @@
+"""May this person, organisation and operator reach a model under its provider's own terms?
+
+Provider terms combine by deny-overrides and are independent of law: nothing a law pack says lifts a refusal
+here. An unclear place never proves permission.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dragoman.core.decision import Reason, Remark
+from dragoman.decide.context import Context
+from dragoman.decide.packs import PackSet
+from dragoman.decide.places import UNPROVEN_KINDS, Places
+from dragoman.decide.provider import LIST_CLOSED_DAYS, LIST_WARN_DAYS, Provider
+from dragoman.decide.civil import DAY_MS
+from dragoman.decide.texts import list_text, term_text
+from dragoman.decide.weigh import remark
+from dragoman.decide.world import Offer, World
+
+_TERM_OF = {
+    "PROV_TERRITORY_ACCESS": "territory",
+    "PROV_TERRITORY_RESIDENCE": "territory",
+    "PROV_TERRITORY_PHONE": "territory",
+    "PROV_TERRITORY_UNPROVEN": "territory",
+    "PROV_SUBDIVISION": "subdivision",
+    "PROV_OWNERSHIP": "ownership",
+    "PROV_SEAT": "seat",
+    "PROV_MIN_AGE": "min_age",
+    "PROV_LICENCE": "licence",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One term that stands in the way: the reason, how far it reaches, the signal that answers a step-up."""
+
+    reason: Reason
+    scope: str
+    signal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the terms of one offer say. `open` means: permitted, possibly with warnings."""
+
+    denials: tuple[Finding, ...]
+    step_ups: tuple[Finding, ...]
+    warnings: tuple[Remark, ...]
+
+    @property
+    def open(self) -> bool:
+        return not self.denials and not self.step_ups
+
+
+FREE = Access((), (), ())
+
+
+class Terms:
+    """Checks offers for one decision; each pack is checked once."""
+
+    def __init__(self, context: Context, packs: PackSet, places: Places) -> None:
+        self._context = context
+        self._packs = packs
+        self._places = places
+        self._seen: dict[tuple[str, frozenset[str]], Access] = {}
+        self.used: set[str] = set()
+
+    def access(self, offer: Offer) -> Access:
+        if offer.pack is None:
+            return FREE
+        key = (offer.pack, offer.licence_territory_exclude)
+        if key not in self._seen:
+            pack = self._packs.packs.get(offer.pack)
+            if pack is None or pack.provider is None:
+                raise KeyError(f"{offer.provider}: no provider pack {offer.pack} is loaded")
+            self.used.add(offer.pack)
+            self._seen[key] = self._check(pack.provider, offer)
+        return self._seen[key]
+
+    def _check(self, provider: Provider, offer: Offer) -> Access:
+        check = _Check(provider, self._context)
+        if provider.territory_allow is not None:
+            check.current_place()
+            check.residence()
+            check.phone_places(self._places)
+            check.organisation()
+        elif provider.territory_terms:
+            check.warn("PROV_TERRITORY_UNKNOWN", None)
+        check.age()
+        check.licence(provider.licence_territory_exclude | offer.licence_territory_exclude)
+        return Access(tuple(check.denials), tuple(check.step_ups), tuple(check.warnings))
+
+
+class _Check:
+    """The terms of one provider against the facts of one decision."""
+
+    def __init__(self, provider: Provider, context: Context) -> None:
+        self.provider = provider
+        self.context = context
+        self.denials: list[Finding] = []
+        self.step_ups: list[Finding] = []
+        self.warnings: list[Remark] = []
+
+    def current_place(self) -> None:
+        if "access_location" not in self.provider.basis:
+            return
+        country = self.context.get("address_country")
+        kind = self.context.get("address_kind")
+        if country is not None and not self._place("PROV_TERRITORY_ACCESS", country, "address", "turn"):
+            return
+        vague = country is not None and self._vague_part(country, "address")
+        if country is None or kind is None or kind in UNPROVEN_KINDS or vague:
+            self._unproven()
+
+    def residence(self) -> None:
+        if not self.provider.basis & {"offered_to", "residence"}:
+            return
+        country = self.context.get("residence")
+        if country is None:
+            self.ask("PROV_TERRITORY_UNPROVEN", None, "residence")
+        elif self._place("PROV_TERRITORY_RESIDENCE", country, "residence", "account"):
+            if self._vague_part(country, "residence"):
+                self.ask("PROV_SUBDIVISION", country, "residence")
+
+    def phone_places(self, places: Places) -> None:
+        """A place in play by phone alone asks for the residence instead of refusing."""
+        for country, provisional in sorted(places.countries.items()):
+            if not provisional or self.provider.listed(country) != "no":
+                continue
+            if self.context.verified("residence") and self.context.get("residence") != country:
+                self.warn("PROV_TERRITORY_PHONE", country)
+            else:
+                self.ask("PROV_TERRITORY_PHONE", country, "residence")
+
+    def organisation(self) -> None:
+        if "operator_seat" in self.provider.basis:
+            for path in ("organisation.seat", "operator.seat"):
+                seat = self.context.get(path)
+                if seat is not None:
+                    self._listed_or("PROV_SEAT", seat, "account")
+                elif path == "operator.seat":
+                    self.warn("PROV_SEAT_UNKNOWN", None)
+        ownership = self.provider.ownership
+        owners = self.context.get("organisation.owners") if ownership else None
+        if not ownership or not owners:
+            return
+        share = sum(o.percent for o in owners if self.provider.listed(o.country) == "no")
+        outside = next((o.country for o in owners if self.provider.listed(o.country) == "no"), None)
+        if share > ownership.pct or (ownership.op == ">=" and share == ownership.pct):
+            self.deny("PROV_OWNERSHIP", outside, "account")
+        elif share == ownership.pct:
+            self.warn("PROV_OWNERSHIP_BOUNDARY", outside)
+
+    def age(self) -> None:
+        limit = self.provider.min_age
+        if limit is None:
+            return
+        age = self.context.get("age")
+        if age is None:
+            self.ask("PROV_MIN_AGE", None, "age_reliable")
+        elif age < limit:
+            self.deny("PROV_MIN_AGE", None, "account")
+
+    def licence(self, excluded: frozenset[str]) -> None:
+        if not excluded:
+            return
+        seat = self.context.get("operator.seat")
+        if seat is None or seat in excluded:
+            self.deny("PROV_LICENCE", seat, "session")
+
+    def _place(self, code: str, country: str, which: str, scope: str) -> bool:
+        """False where the place is refused; whole countries first, then their parts."""
+        if not self._listed_or(code, country, scope):
+            return False
+        if self.provider.partly(country):
+            part = self.context.get(f"{which}_subdivision")
+            if part in self.provider.subdivision_exclude:
+                self.deny("PROV_SUBDIVISION", part, scope)
+                return False
+        return True
+
+    def _vague_part(self, country: str, which: str) -> bool:
+        return self.provider.partly(country) and self.context.get(f"{which}_subdivision") is None
+
+    def _listed_or(self, code: str, country: str, scope: str) -> bool:
+        state = self.provider.listed(country)
+        if state == "no":
+            self.deny(code, country, scope)
+            return False
+        if state == "open":
+            self.warn("PROV_LIST_OPEN", country)
+        return True
+
+    def _unproven(self) -> None:
+        established = self.context.get("account") == "established"
+        if established and self.context.verified("residence"):
+            self.warn("PROV_LOCATION_BY_RESIDENCE", None)
+        else:
+            self.ask("PROV_TERRITORY_UNPROVEN", None, "residence")
+
+    def deny(self, code: str, place: str | None, scope: str) -> None:
+        self.denials.append(Finding(self._reason(code, place, "deny"), scope))
+
+    def ask(self, code: str, place: str | None, signal: str) -> None:
+        self.step_ups.append(Finding(self._reason(code, place, "step_up"), "account", signal))
+
+    def warn(self, code: str, place: str | None) -> None:
+        subject = f"{self.provider.pack}:{place}" if place else self.provider.pack
+        self.warnings.append(Remark(code, subject, term_text(code, self.provider, place)))
+
+    def _reason(self, code: str, place: str | None, effect: str) -> Reason:
+        provider, term = self.provider, _TERM_OF[code]
+        return Reason(
+            code, f"{provider.pack}.{term}", provider.title, provider.cites.get(term), effect,
+            provider.certainty.get(term), term_text(code, provider, place, effect),
+        )  # fmt: skip
+
+
+def list_findings(
+    context: Context, packs: PackSet, world: World, names: tuple[str, ...]
+) -> tuple[list[Finding], list[Remark]]:
+    """Stale territory lists of the providers behind `names`: sign-ups close at 91 days, else a warning."""
+    closed, warnings = [], []
+    wanted = {offer.pack for name in names for offer in world.models.get(name, ()) if offer.pack}
+    for pack_id in sorted(wanted):
+        provider = packs.packs[pack_id].provider if pack_id in packs.packs else None
+        if provider is None or provider.territory_allow is None:
+            continue
+        days = _list_age(context, provider)
+        text = list_text(provider, days)
+        if days >= LIST_CLOSED_DAYS and context.event == "signup":
+            reason = Reason(
+                "LIST_STALE", f"{pack_id}.territory", provider.title, provider.cites["territory"],
+                "not_ready", provider.certainty["territory"], text,
+            )  # fmt: skip
+            closed.append(Finding(reason, "session"))
+        elif days >= LIST_WARN_DAYS:
+            warnings.append(Remark("LIST_STALE", pack_id, text))
+    return closed, warnings
+
+
+def _list_age(context: Context, provider: Provider) -> int:
+    """Days since the snapshot: the fact if given, else counted to `as_of`, with the flips noted."""
+    given = context.get(f"list_age_days.{provider.id}")
+    if given is not None:
+        return int(given)
+    context.instants.update(provider.snapshot_at(days) for days in (LIST_WARN_DAYS, LIST_CLOSED_DAYS))
+    return max(0, (context.as_of - provider.snapshot_at(0)) // DAY_MS)
+
+
+def lifts(finding: Finding) -> Remark | None:
+    """What would lift a refusal by current place alone."""
+    if finding.scope != "turn" or finding.reason.code not in ("PROV_TERRITORY_ACCESS", "PROV_SUBDIVISION"):
+        return None
+    return remark("LIFT_BY_PLACE", finding.reason.rule_id,
+        "This holds only while you are where you are now; from a place the provider serves you can go on. "
+        "Nothing was recorded against your account.",
+        "这只在您当前所在地有效；在服务商开放的地区即可继续使用，您的账户没有留下任何不良记录。")  # fmt: skip
