@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dragoman._native import analyse
-from dragoman.knowledge.intent import asks_for_writing, content_terms, is_greeting
+from dragoman.knowledge.intent import asks_for_writing, content_terms, is_greeting, search_terms
 from dragoman.knowledge.language import language_of, spoken
 from dragoman.knowledge.model import Asker
 from dragoman.knowledge.phrases import PHRASES
@@ -95,7 +95,7 @@ def _with_context(shelf: Shelf, question: str, previous: str) -> str:
 
 def _ranked(shelf: Shelf, question: str, asker: Asker) -> list[Hit]:
     """The passages worth showing, best first; none when the best covers too little of the question."""
-    hits = shelf.search(terms_of(question), asker, CANDIDATES)
+    hits = shelf.search(search_terms(question), asker, CANDIDATES)
     if not hits or coverage(shelf, question, hits[0]) < MIN_COVERAGE:
         return []
     return [hit for hit in hits if hit.score >= hits[0].score * SECOND_SOURCE]

@@ -68,12 +68,17 @@ def is_greeting(question: str) -> bool:
     return _GREETING.fullmatch(question) is not None
 
 
-def content_terms(question: str) -> list[str]:
-    """The distinct terms that carry its meaning: no question words; pairs rather than single characters."""
+def search_terms(question: str) -> list[str]:
+    """The distinct terms to search for: without question words, unless nothing else is there."""
     bare = _QUESTION_WORDS_ZH.sub(" ", question)
     found = dict.fromkeys(t for t, _, _ in analyse(bare) if t not in _STOP_EN)
-    pairs = [t for t in found if not _single(t)]
-    return pairs or list(found)
+    return list(found) or list(dict.fromkeys(t for t, _, _ in analyse(question)))
+
+
+def content_terms(question: str) -> list[str]:
+    """The search terms that carry its meaning: pairs rather than single characters."""
+    found = search_terms(question)
+    return [t for t in found if not _single(t)] or found
 
 
 def _single(term: str) -> bool:

@@ -145,7 +145,8 @@ class Index:
         return [(tantivy.Occur.Must, self._any(field, values)) for field, values in wanted]
 
     def _any(self, field: str, values: list[str]) -> tantivy.Query:
-        return tantivy.Query.const_score_query(tantivy.Query.term_set_query(self._schema, field, values), 0.0)
+        terms = [(tantivy.Occur.Should, self._term(field, value)) for value in values]
+        return tantivy.Query.const_score_query(tantivy.Query.boolean_query(terms), 0.0)
 
 
 class IndexWriter:
