@@ -31,11 +31,14 @@ Text = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Citation:
+    """Where a rule stands: title of the source, article, address; the last two may be empty."""
+
     source: str
     article: str
     url: str
 
     def to_dict(self) -> dict[str, str]:
+        """Return JSON values."""
         return {"source": self.source, "article": self.article, "url": self.url}
 
 
@@ -52,6 +55,7 @@ class Reason:
     text: Text
 
     def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
         return {
             "code": self.code,
             "rule_id": self.rule_id,
@@ -76,6 +80,7 @@ class Obligation:
     deadline: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
         out: dict[str, Any] = {
             "kind": self.kind,
             "rule_id": self.rule_id,
@@ -99,6 +104,7 @@ class Remark:
     text: Text
 
     def to_dict(self) -> dict[str, Any]:
+        """Return JSON values."""
         return {"code": self.code, "subject": self.subject, "text": dict(self.text)}
 
 

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 
 MAX_DOCUMENT_BYTES = 262_144  # LIMIT: a facts document, bytes
@@ -147,6 +147,7 @@ class Facts:
 
     @staticmethod
     def from_json(text: str | bytes) -> Facts:
+        """Parse a JSON document. Raises FactsError."""
         _bounded(text)
         try:
             document = json.loads(text, parse_constant=_no_constant)
@@ -158,6 +159,7 @@ class Facts:
 
     @staticmethod
     def from_toml(text: str) -> Facts:
+        """Parse a TOML document. Raises FactsError."""
         _bounded(text)
         try:
             return Facts.parse(tomllib.loads(text))
@@ -179,23 +181,23 @@ class Facts:
 class Reader:
     """Reads facts for one decision and remembers which were read, the unknown ones included.
 
-    `open` names prefixes left undecided (`turn.`): reading one gives unknown and sets `touched`.
+    `open_facts` names prefixes left undecided (`turn.`): reading one gives unknown and sets `touched`.
     """
 
-    __slots__ = ("_fallback", "_values", "open", "read", "touched")
+    __slots__ = ("_fallback", "_values", "open_facts", "read", "touched")
 
     def __init__(
-        self, facts: Facts, fallback: Mapping[str, Any] | None = None, open: tuple[str, ...] = ()
+        self, facts: Facts, fallback: Mapping[str, Any] | None = None, open_facts: tuple[str, ...] = ()
     ) -> None:
         self._values = facts.values
         self._fallback = fallback or {}
-        self.open = open
+        self.open_facts = open_facts
         self.read: set[str] = set()
         self.touched = False
 
     def get(self, path: str) -> Any:
         """The value at `path`, or None where it is unknown."""
-        if self.open and path.startswith(self.open):
+        if self.open_facts and path.startswith(self.open_facts):
             self.touched = True
             return None
         self.read.add(path)
@@ -220,7 +222,7 @@ def instant(value: Any) -> int:
     A bare date is noon UTC of that day, when that civil date holds almost everywhere.
     """
     if isinstance(value, bool):
-        raise ValueError("is not a time")
+        raise ValueError("is not a time")  # noqa: TRY004 - one error type for a bad document
     if isinstance(value, int):
         if not 0 <= value <= 32_503_680_000_000:
             raise ValueError("milliseconds UTC between 1970 and 3000")
@@ -232,7 +234,7 @@ def instant(value: Any) -> int:
             raise ValueError("a time needs its zone, for example 2026-11-22T12:00:00+08:00")
         return int(value.timestamp() * 1000)
     if isinstance(value, date):
-        noon = datetime(value.year, value.month, value.day, 12, tzinfo=timezone.utc)
+        noon = datetime(value.year, value.month, value.day, 12, tzinfo=UTC)
         return int(noon.timestamp() * 1000)
     raise ValueError("give a date, an ISO 8601 time or milliseconds UTC")
 
@@ -305,7 +307,7 @@ def _phone(value: Any) -> str:
 
 def _bool(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("is true or false")
+        raise ValueError("is true or false")  # noqa: TRY004 - as above
     return value
 
 
@@ -331,7 +333,7 @@ def _date(value: Any) -> date:
     if isinstance(value, str):
         value = date.fromisoformat(value)
     if isinstance(value, datetime) or not isinstance(value, date):
-        raise ValueError("is a date, for example 2026-08-02")
+        raise ValueError("is a date, for example 2026-08-02")  # noqa: TRY004 - as above
     return value
 
 
@@ -358,9 +360,7 @@ def _evidence(value: Any) -> Evidence:
     if not isinstance(value, Mapping) or not set(value) <= {"number", "expires"}:
         raise ValueError("is {number, expires}, each optional")
     number, expires = value.get("number"), value.get("expires")
-    return Evidence(
-        None if number is None else _text(number), None if expires is None else _date(expires)
-    )
+    return Evidence(None if number is None else _text(number), None if expires is None else _date(expires))
 
 
 _CHECKS: dict[str, Any] = {

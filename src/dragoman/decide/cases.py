@@ -38,23 +38,31 @@ class Case:
 def read_cases(text: str, where: str) -> list[Case]:
     """Golden cases from a TOML file with [[cases]]."""
     top = Table(read_toml(text, where), where)
-    cases = []
-    for number, item in enumerate(top.raw("cases") or [], 1):
-        table = Table(item, f"{where}: case {number}")
-        rule_id = table.take("rule_id", "str", None)
-        expect = Table(table.raw("expect") or {}, f"{where}: case {number}: expect")
-        wanted = {key: expect.take(key, "str", None) for key in ("outcome", "scope")}
-        wanted |= {key: expect.take(key, "[str]", None) for key in LISTS}
-        wanted["parameters"] = expect.take("parameters", "table", None)
-        expect.done()
-        cases.append(Case(
-            rule_id, table.take("name", "str", rule_id or ""), table.take("as_of", "date"),
-            table.take("given", "table", {}), table.take("unknown", "[str]", ()),
-            {k: v for k, v in wanted.items() if v is not None}, table.where,
-        ))  # fmt: skip
-        table.done()
+    items = enumerate(top.raw("cases") or [], 1)
+    cases = [_read_case(item, f"{where}: case {number}") for number, item in items]
     top.done()
     return cases
+
+
+def _read_case(item: Any, where: str) -> Case:
+    table = Table(item, where)
+    rule_id = table.take("rule_id", "str", None)
+    expect = Table(table.raw("expect") or {}, f"{where}: expect")
+    wanted = {key: expect.take(key, "str", None) for key in ("outcome", "scope")}
+    wanted |= {key: expect.take(key, "[str]", None) for key in LISTS}
+    wanted["parameters"] = expect.take("parameters", "table", None)
+    expect.done()
+    case = Case(
+        rule_id=rule_id,
+        name=table.take("name", "str", rule_id or ""),
+        as_of=table.take("as_of", "date"),
+        given=table.take("given", "table", {}),
+        unknown=table.take("unknown", "[str]", ()),
+        expect={key: value for key, value in wanted.items() if value is not None},
+        where=where,
+    )
+    table.done()
+    return case
 
 
 def check_cases(rules: Mapping[str, str], cases: Iterable[Case]) -> None:
@@ -75,9 +83,7 @@ def check_cases(rules: Mapping[str, str], cases: Iterable[Case]) -> None:
         for found, name in ((hits, "hit"), (misses, "miss")):
             if rule_id not in found:
                 want = "reason_codes" if name == "hit" else "absent_codes"
-                raise PackError(
-                    f"rule {rule_id} has no {name}: add a case with {want} = [\"{code}\"]"
-                )
+                raise PackError(f'rule {rule_id} has no {name}: add a case with {want} = ["{code}"]')
 
 
 def case_facts(case: Case, baseline: Mapping[str, Any]) -> Facts:
@@ -90,10 +96,11 @@ def run_case(case: Case, baseline: Mapping[str, Any], decide: Callable[[Facts], 
     """What is wrong, one sentence each; empty if the case holds."""
     decision = decide(case_facts(case, baseline))
     expect, found = case.expect, _found(decision)
-    wrong = []
-    for key in ("outcome", "scope"):
-        if key in expect and expect[key] != found[key]:
-            wrong.append(f"{key} is {found[key]}, not {expect[key]}")
+    wrong = [
+        f"{key} is {found[key]}, not {expect[key]}"
+        for key in ("outcome", "scope")
+        if key in expect and expect[key] != found[key]
+    ]
     for key, pool in _PRESENT.items():
         wrong += [f"{key}: {item} is missing" for item in expect.get(key, ()) if item not in found[pool]]
     for key, pool in _MISSING.items():

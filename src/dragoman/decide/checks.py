@@ -38,6 +38,21 @@ def missing(rule: Rule, context: Context) -> Need | None:
     return test(rule, context) if test else None
 
 
+def has_check(rule: Rule) -> bool:
+    """Whether the rule looks for something that can be missing, rather than only saying something."""
+    wanted = _CHECKED_FIELD.get(rule.kind)
+    return rule.kind in _MISSING if wanted is None else wanted in rule.payload
+
+
+_CHECKED_FIELD: Mapping[str, str] = {
+    "transfer": "thresholds",
+    "content": "operator_list",
+    "evaluation": "evidence",
+    "crisis": "evidence",
+    "minors": "forbidden_features",
+}
+
+
 def _prerequisite(rule: Rule, context: Context) -> Need | None:
     if rule.when.test(context) is False:
         return None
@@ -45,7 +60,7 @@ def _prerequisite(rule: Rule, context: Context) -> Need | None:
     return None if any(context.holds(name) for name in wanted) else Need(evidence=wanted)
 
 
-def _availability(rule: Rule, context: Context) -> Need | None:
+def _availability(rule: Rule, _context: Context) -> Need | None:
     return PROHIBITED if rule.payload["mode"] == "prohibited" else None
 
 

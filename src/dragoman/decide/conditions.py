@@ -31,7 +31,7 @@ class Condition:
     paths: frozenset[str] = frozenset()
 
 
-ALWAYS = Condition(lambda context: True)
+ALWAYS = Condition(lambda _context: True)
 
 
 def compile_condition(tree: Any, where: str, depth: int = 0) -> Condition:
@@ -207,7 +207,7 @@ def _category(value: Any) -> Condition:
 def _flag(path: str, absent: Truth = None) -> Callable[[Any], Condition]:
     def make(value: Any) -> Condition:
         if not isinstance(value, bool):
-            raise ValueError("is true or false")
+            raise ValueError("is true or false")  # noqa: TRY004 - caught as a fault of the pack
 
         def test(context: Context) -> Truth:
             fact = context.get(path)
@@ -234,7 +234,7 @@ def _bounds(path: str, value: Any, absent: float | None = None) -> Condition:
     limits = []
     for name, limit in value.items():
         if isinstance(limit, bool) or not isinstance(limit, int | float):
-            raise ValueError(f"{name} is a number")
+            raise ValueError(f"{name} is a number")  # noqa: TRY004 - as above
         limits.append((_COMPARE[name], limit))
 
     def test(context: Context) -> Truth:
@@ -277,9 +277,7 @@ def _evidence(value: Any) -> Condition:
 def _agreement(value: Any) -> Condition:
     wanted = _names(value)
     # An absent agreement is missing, not unknown.
-    return Condition(
-        lambda context: context.get("agreement.id") in wanted, paths=frozenset({"agreement.id"})
-    )
+    return Condition(lambda context: context.get("agreement.id") in wanted, paths=frozenset({"agreement.id"}))
 
 
 def _data_class(value: Any) -> Condition:

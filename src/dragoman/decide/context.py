@@ -30,10 +30,10 @@ class Context(Reader):
         self,
         facts: Facts,
         fallback: Mapping[str, Any],
-        open: tuple[str, ...],
+        open_facts: tuple[str, ...],
         capabilities: Mapping[str, frozenset[str]],
     ) -> None:
-        super().__init__(facts, fallback, open)
+        super().__init__(facts, fallback, open_facts)
         self.as_of = facts.as_of
         self.event: str = self.get("event") or "turn"
         self.instants: set[int] = set()

@@ -26,7 +26,12 @@ MODEL_EVENTS = frozenset({"turn", "signup"})
 """Events at which a model is, or is about to be, used."""
 
 
-def decide(facts: Facts, packs: PackSet, world: World, open: tuple[str, ...] = ()) -> Decision:
+def decide(
+    facts: Facts,
+    packs: PackSet,
+    world: World,
+    open: tuple[str, ...] = (),  # noqa: A002 - named as the fact prefixes are: left open
+) -> Decision:
     """The decision for these facts.
 
     `open` names prefixes of facts that are settled later (`("turn.",)`): rules that read one are left out
@@ -47,7 +52,29 @@ def decide(facts: Facts, packs: PackSet, world: World, open: tuple[str, ...] = (
         used = terms.used
     _lists(context, packs, world, tally)
     combine_retention(context.event, tally)
-    return _document(facts, packs, world, context, tally, places, used, eligible, permitted)
+    since, until = _interval(context, packs, places)
+    outcome, scope = tally.outcome()
+    channel = packs.channels.get(context.value_of("channel") or "")
+    used_packs = sorted({*places.packs, *used, *((channel,) if channel else ())})
+    return Decision(
+        id=decision_id(context, packs, world, (since, until)),
+        as_of=facts.as_of,
+        outcome=outcome,
+        scope=scope,
+        zone=world.zone,
+        reasons=tally.sorted_reasons(),
+        obligations=tally.sorted_obligations(),
+        step_up=tally.sorted_signals(),
+        not_ready=tuple(sorted(tally.not_ready)),
+        advice=tuple(tally.advice[key] for key in sorted(tally.advice)),
+        eligible_models=eligible,
+        warnings=tuple(tally.warnings[key] for key in sorted(tally.warnings)),
+        read=tuple(sorted(context.read)),
+        packs={pack_id: packs.status[pack_id] for pack_id in used_packs},
+        permitted=permitted,
+        holds_until=until,
+        residual=tuple(sorted(tally.residual)),
+    )
 
 
 def _law(context: Context, packs: PackSet, places: Places, tally: Tally) -> None:
@@ -89,7 +116,8 @@ def _zone(context: Context, world: World, tally: Tally) -> None:
     }
     title = {"en": "Residency zone", "zh": "数据驻留区域"}
     tally.add(Reason("ZONE_OTHER", f"zone.{zone}", title, None, "route", None, text), "account")
-    tally.advise(remark("GO_TO_ZONE", zone, f"Use the address of zone {zone}.", f"请使用 {zone} 区域的地址。"))
+    advice = remark("GO_TO_ZONE", zone, f"Use the address of zone {zone}.", f"请使用 {zone} 区域的地址。")
+    tally.advise(advice)
 
 
 def _lists(context: Context, packs: PackSet, world: World, tally: Tally) -> None:
@@ -105,42 +133,6 @@ def _lists(context: Context, packs: PackSet, world: World, tally: Tally) -> None
         tally.not_ready.add(f"territory_list.{finding.reason.rule_id.removesuffix('.territory')}")
     for warning in warnings:
         tally.warn(warning)
-
-
-def _document(
-    facts: Facts,
-    packs: PackSet,
-    world: World,
-    context: Context,
-    tally: Tally,
-    places: Places,
-    provider_packs: set[str],
-    eligible: tuple[str, ...],
-    permitted: Mapping[str, tuple[str, ...]],
-) -> Decision:
-    outcome, scope = tally.outcome()
-    since, until = _interval(context, packs, places)
-    channel = packs.channels.get(context.value_of("channel") or "")
-    used = sorted({*places.packs, *provider_packs, *((channel,) if channel else ())})
-    return Decision(
-        id=decision_id(context, packs, world, (since, until)),
-        as_of=facts.as_of,
-        outcome=outcome,
-        scope=scope,
-        zone=world.zone,
-        reasons=tally.sorted_reasons(),
-        obligations=tally.sorted_obligations(),
-        step_up=tally.sorted_signals(),
-        not_ready=tuple(sorted(tally.not_ready)),
-        advice=tuple(tally.advice[key] for key in sorted(tally.advice)),
-        eligible_models=eligible,
-        warnings=tuple(tally.warnings[key] for key in sorted(tally.warnings)),
-        read=tuple(sorted(context.read)),
-        packs={pack_id: packs.status[pack_id] for pack_id in used},
-        permitted=permitted,
-        holds_until=until,
-        residual=tuple(sorted(tally.residual)),
-    )
 
 
 def _interval(context: Context, packs: PackSet, places: Places) -> tuple[int | None, int | None]:

@@ -59,7 +59,7 @@ def decision_id(
         "unknown": [path for path in sorted(context.read) if path not in read],
         "interval": interval,
         "as_of": context.as_of if context.timed else None,
-        "open": context.open,
+        "open": context.open_facts,
         "packs": packs.digest,
         "world": world.digest,
     }
@@ -83,7 +83,7 @@ def _short(number: float) -> str:
 def _general(path: str, value: Any, cuts: Mapping[str, tuple[float, ...]]) -> Any:
     if path == "phone":
         return list(phone_regions(value))
-    if isinstance(value, bool) or isinstance(value, str):
+    if isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
         return band(value, cuts.get(_cut_path(path, cuts), ()))

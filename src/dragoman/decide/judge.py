@@ -40,24 +40,50 @@ def consider(rule: Rule, context: Context, tally: Tally, standing: str, reminder
     if context.touched:
         tally.residual.add(rule.rule_id)
         return
-    if rule.on_missing == "warn":
-        _warn(rule, tally)
-        return
-    if rule.kind == "reminder":
+    if rule.kind == "reminder" and rule.on_missing != "warn":
         reminders.append(Reminder(rule, phase))
         return
-    obligations = _obligations(rule, context, phase)
-    need = None if phase == ADVISORY else checks.missing(rule, context)
+    finding = _find(rule, context, phase)
     if context.touched:
         tally.residual.add(rule.rule_id)
+    else:
+        _record(rule, finding, context, tally, standing)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """What a rule that applies comes to: its duties, what is missing, and whether it binds yet."""
+
+    phase: str
+    obligations: tuple[Obligation, ...]
+    need: checks.Need | None
+
+
+def _find(rule: Rule, context: Context, phase: str) -> _Finding:
+    if rule.on_missing == "warn":
+        # What only warns obliges to nothing; where the kind has a check, it warns of what is missing.
+        return _Finding(phase, (), checks.missing(rule, context) or _unless_checked(rule))
+    need = None if phase == ADVISORY else checks.missing(rule, context)
+    return _Finding(phase, _obligations(rule, context, phase), need)
+
+
+def _unless_checked(rule: Rule) -> checks.Need | None:
+    return None if checks.has_check(rule) else checks.Need()
+
+
+def _record(rule: Rule, finding: _Finding, context: Context, tally: Tally, standing: str) -> None:
+    if rule.on_missing == "warn":
+        if finding.need is not None:
+            tally.add(rule.reasons["warn"])
+            tally.warn(rule.remark)
         return
-    if phase == ADVISORY and not rule.duties:
+    if finding.phase == ADVISORY and not rule.duties:
         tally.warn(_upcoming(rule, context))
-    for obligation in obligations:
+    for obligation in finding.obligations:
         tally.oblige(obligation, rule.reasons["oblige"])
-    if need is not None:
-        _missing(rule, need, context, tally, standing)
-    elif phase != ADVISORY:
+    if finding.need is not None:
+        _missing(rule, finding.need, context, tally, standing)
+    elif finding.phase != ADVISORY:
         _handoff(rule, context, tally)
         _opt_out(rule, context, tally)
 
@@ -80,9 +106,7 @@ def settle_reminders(reminders: list[Reminder], context: Context, tally: Tally) 
 
 
 def _obligations(rule: Rule, context: Context, phase: str) -> tuple[Obligation, ...]:
-    if not rule.duties:
-        return ()
-    if rule.kind == "prerequisite" and rule.when.test(context) is False:
+    if not rule.duties or rule.when.test(context) is False:
         return ()
     due = checks.due(rule, context)
     if due is None:
@@ -90,7 +114,7 @@ def _obligations(rule: Rule, context: Context, phase: str) -> tuple[Obligation, 
     obligations = rule.obligations[_variant(rule, context, phase), due]
     if rule.kind == "prerequisite":
         return tuple(_with_number(obligation, context) for obligation in obligations)
-    if rule.kind == "label.visible" and _opted_out(rule, context):
+    if _opted_out(rule, context):
         return _instead_of_label(rule, obligations)
     deadline = checks.deadline(rule, context)
     if deadline is None:
@@ -149,15 +173,11 @@ def _handoff(rule: Rule, context: Context, tally: Tally) -> None:
         tally.add(rule.reasons["handoff"])
 
 
-def _warn(rule: Rule, tally: Tally) -> None:
-    tally.add(rule.reasons["warn"])
-    tally.warn(rule.remark)
-
-
 def _upcoming(rule: Rule, context: Context) -> Remark:
     day = rule.binding_from(context)
     title = rule.reasons["warn"].title
-    return remark("UPCOMING", rule.rule_id, f"Binds from {day}: {title['en']}", f"自 {day} 起适用：{title['zh']}")
+    english, chinese = f"Binds from {day}: {title['en']}", f"自 {day} 起适用：{title['zh']}"
+    return remark("UPCOMING", rule.rule_id, english, chinese)
 
 
 def _missing(rule: Rule, need: checks.Need, context: Context, tally: Tally, standing: str) -> None:

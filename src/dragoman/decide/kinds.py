@@ -23,12 +23,15 @@ class Duty:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """Fields by name and type (`!` required, see `schema.check`), the effects a missing thing may have,
-    and the events at which its duties fall due: at the others they are standing."""
+    """One kind of rule.
+
+    `fields` by name and type (`!` required, see `schema.check`); `on_missing` the effects a missing thing may
+    have; `due_at` the events at which its duties fall due (None: always), at the others they are standing.
+    """
 
     fields: Mapping[str, str]
     on_missing: tuple[str, ...] = ("oblige",)
-    duties: Callable[[Payload], tuple[Duty, ...]] = field(default=lambda payload: ())
+    duties: Callable[[Payload], tuple[Duty, ...]] = field(default=lambda _payload: ())
     due_at: frozenset[str] | None = None
     has_when: bool = False
 
@@ -45,7 +48,8 @@ def _display(payload: Payload) -> tuple[Duty, ...]:
 def _transfer(payload: Payload) -> tuple[Duty, ...]:
     duties = []
     if payload.get("notice"):
-        duties.append(Duty("notice", {"id": "transfer", "trigger": "event", "locale_text": payload["notice"]}))
+        notice = {"id": "transfer", "trigger": "event", "locale_text": payload["notice"]}
+        duties.append(Duty("notice", notice))
     if payload.get("separate_consent"):
         duties.append(Duty("consent", {"purpose": "transfer_abroad", "separate": True}))
     return tuple(duties)
@@ -152,7 +156,7 @@ KINDS: Mapping[str, Kind] = {
     "exit": Kind({"one_step": "!bool", "keywords": "[str]"}, duties=_same("exit")),
     "complaint": Kind(
         {"channels": "[str]", "ack_hours": "int", "resolve_days": "int", "appeal_window_days": "int",
-         "human_review": "bool", "external_bodies": "[str]"},
+         "appeal_window_months": "int", "human_review": "bool", "external_bodies": "[str]"},
         duties=_complaint, due_at=frozenset({"complaint"}),
     ),
     "sor": Kind(

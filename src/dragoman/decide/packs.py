@@ -93,6 +93,7 @@ class PackSet:
         return {p.id: p.provider for p in self.packs.values() if p.provider is not None}
 
     def rule(self, rule_id: str) -> Rule | None:
+        """The rule of this id, if a loaded pack has it."""
         for pack in self.packs.values():
             for rule in pack.rules:
                 if rule.rule_id == rule_id:

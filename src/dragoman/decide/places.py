@@ -37,7 +37,8 @@ def phone_regions(phone: str) -> tuple[str, ...]:
     except phonenumbers.NumberParseException:
         # A bare prefix such as "+86": country codes have one to three digits and none begins another.
         table = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-        regions = next((table[int(phone[1:n])] for n in (2, 3, 4) if phone[1:n] and int(phone[1:n]) in table), ())
+        codes = [int(phone[1:end]) for end in (2, 3, 4)]
+        regions = next((table[code] for code in codes if code in table), ())
     return tuple(sorted(region for region in regions if len(region) == 2 and region.isalpha()))
 
 
@@ -57,7 +58,8 @@ def find_places(context: Context, packs: PackSet, tally: Tally) -> Places:
             "没有任何地点信息（居住地、地址、市场或电话），因此未适用任何法律。"))  # fmt: skip
     chosen: dict[str, bool] = {}
     for code, provisional in sorted(countries.items()):
-        _packs_of(code, provisional, context, packs, chosen, tally)
+        for pack, doubtful in _packs_of(code, context, packs, tally, provisional=provisional):
+            chosen[pack] = chosen.get(pack, True) and doubtful
     return Places(countries, chosen)
 
 
@@ -71,18 +73,16 @@ def _phone(context: Context, countries: dict[str, bool]) -> None:
 
 
 def _packs_of(
-    code: str, provisional: bool, context: Context, packs: PackSet, chosen: dict[str, bool], tally: Tally
-) -> None:
+    code: str, context: Context, packs: PackSet, tally: Tally, *, provisional: bool
+) -> list[tuple[str, bool]]:
+    """The packs of one country, and of its parts that may be meant, with whether each is provisional."""
     found = packs.by_country.get(code, ())
-    for pack in found:
-        chosen[pack] = chosen.get(pack, True) and provisional
-    if code in packs.subdivided:
-        for pack, guessed in _subdivision_packs(code, context, packs):
-            chosen[pack] = chosen.get(pack, True) and (provisional or guessed)
     if not found and (not provisional or len(context.phone_regions) == 1):
         tally.warn(remark("NO_PACK", code,
             f"No pack covers {code}: no duty of its law is known here.",
             f"没有覆盖 {code} 的法域包：此处不掌握其法律义务。"))  # fmt: skip
+    parts = _subdivision_packs(code, context, packs) if code in packs.subdivided else []
+    return [(pack, provisional) for pack in found] + [(pack, provisional or guess) for pack, guess in parts]
 
 
 def _subdivision_packs(code: str, context: Context, packs: PackSet) -> list[tuple[str, bool]]:

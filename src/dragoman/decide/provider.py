@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 from dragoman.core.decision import Citation
@@ -82,10 +82,11 @@ class Provider:
         """The instant (ms UTC) at which the list becomes `days` old."""
         if self.snapshot_date is None:
             raise ValueError(f"provider {self.id} has no dated list")
-        day = self.snapshot_date
-        return int(datetime(day.year, day.month, day.day, tzinfo=timezone.utc).timestamp() * 1000) + days * DAY_MS
+        midnight = datetime.combine(self.snapshot_date, time(0), UTC)
+        return int(midnight.timestamp() * 1000) + days * DAY_MS
 
     def age_cuts(self) -> set[float]:
+        """The ages of the list, in days, at which something changes."""
         return {LIST_WARN_DAYS, LIST_CLOSED_DAYS} if self.territory_allow is not None else set()
 
 
@@ -158,7 +159,8 @@ def _blocks(table: Table, where: str) -> tuple[Mapping[str, Any], ...]:
     blocks = []
     for item in table.raw("blocks") or []:
         inner = Table(item, f"{where}: wire.blocks")
-        blocks.append({"pointer": inner.take("pointer", "str"), "equals": list(inner.take("equals", "[str]"))})
+        equals = list(inner.take("equals", "[str]"))
+        blocks.append({"pointer": inner.take("pointer", "str"), "equals": equals})
         inner.done()
     return tuple(blocks)
 
@@ -176,7 +178,7 @@ def _check(provider: Provider, where: str) -> None:
         if present and (check not in provider.cites or check not in provider.certainty):
             raise PackError(f"{where}: {check} needs a source in cites and a mark in certainty")
         if present and provider.certainty[check] == "?":
-            raise PackError(f"{where}: certainty.{check} = \"?\" may only warn; leave the term out")
+            raise PackError(f'{where}: certainty.{check} = "?" may only warn; leave the term out')
     if provider.territory_allow is not None:
         if provider.snapshot_date is None or not provider.basis:
             raise PackError(f"{where}: a territory list needs snapshot_date and basis")

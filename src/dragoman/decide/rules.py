@@ -197,9 +197,7 @@ def _reasons(
         if ref not in sources:
             raise PackError(f"{where}: source {ref} is not in [[sources]]")
     citation = sources[refs[0]]
-    return {
-        effect: Reason(code, rule_id, title, citation, effect, certainty, text) for effect in EFFECTS
-    }
+    return {effect: Reason(code, rule_id, title, citation, effect, certainty, text) for effect in EFFECTS}
 
 
 def _obligations(

@@ -44,13 +44,16 @@ class Table:
         return check(kind, self._data[key], f"{self.where}: {key}")
 
     def has(self, key: str) -> bool:
+        """Whether the key is there, without asking for it."""
         return key in self._data
 
     def raw(self, key: str) -> Any:
+        """The unchecked value of `key`, or None."""
         self._asked.add(key)
         return self._data.get(key)
 
     def done(self) -> None:
+        """Raise PackError for the first key nobody asked for."""
         for key in self._data:
             if key not in self._asked:
                 raise PackError(f"{self.where}: unknown key {key}{nearest(key, self._asked)}")
@@ -78,7 +81,8 @@ def check(kind: str, value: Any, where: str) -> Any:
         return {key: check(kind[1:-1], item, f"{where}.{key}") for key, item in value.items()}
     if "|" in kind:
         if value not in kind.split("|"):
-            raise PackError(f"{where} is one of {kind.replace('|', ', ')}{nearest(str(value), kind.split('|'))}")
+            choices = kind.split("|")
+            raise PackError(f"{where} is one of {', '.join(choices)}{nearest(str(value), choices)}")
         return value
     return _SCALARS[kind](value, where)
 

@@ -1,4 +1,4 @@
-"""May this person, organisation and operator reach a model under its provider's own terms?
+"""Whether this person, organisation and operator may reach a model under its provider's own terms.
 
 Provider terms combine by deny-overrides and are independent of law: nothing a law pack says lifts a refusal
 here. An unclear place never proves permission.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dragoman.core.decision import Reason, Remark
+from dragoman.decide.civil import DAY_MS
 from dragoman.decide.context import Context
 from dragoman.decide.packs import PackSet
 from dragoman.decide.places import UNPROVEN_KINDS, Places
 from dragoman.decide.provider import LIST_CLOSED_DAYS, LIST_WARN_DAYS, Provider
-from dragoman.decide.civil import DAY_MS
 from dragoman.decide.texts import list_text, term_text
 from dragoman.decide.weigh import remark
 from dragoman.decide.world import Offer, World
@@ -50,6 +50,7 @@ class Access:
 
     @property
     def open(self) -> bool:
+        """Whether nothing stands in the way."""
         return not self.denials and not self.step_ups
 
 
@@ -67,6 +68,7 @@ class Terms:
         self.used: set[str] = set()
 
     def access(self, offer: Offer) -> Access:
+        """What the terms of this offer say. Raises KeyError for a pack that is not loaded."""
         if offer.pack is None:
             return FREE
         key = (offer.pack, offer.licence_territory_exclude)
@@ -119,9 +121,10 @@ class _Check:
         country = self.context.get("residence")
         if country is None:
             self.ask("PROV_TERRITORY_UNPROVEN", None, "residence")
-        elif self._place("PROV_TERRITORY_RESIDENCE", country, "residence", "account"):
-            if self._vague_part(country, "residence"):
-                self.ask("PROV_SUBDIVISION", country, "residence")
+        elif self._place("PROV_TERRITORY_RESIDENCE", country, "residence", "account") and self._vague_part(
+            country, "residence"
+        ):
+            self.ask("PROV_SUBDIVISION", country, "residence")
 
     def phone_places(self, places: Places) -> None:
         """A place in play by phone alone asks for the residence instead of refusing."""

@@ -32,13 +32,11 @@ _TERMS: Mapping[str, tuple[str, str]] = {
         "{provider} 不包括该国部分地区：{place}。",
     ),
     "PROV_OWNERSHIP": (
-        "{provider} is not offered to organisations whose owners in unsupported places ({place}) hold more "
-        "than its limit.",
+        "{provider} is not offered to organisations in which owners from {place} hold more than its limit.",
         "{provider} 不向由不受支持地区（{place}）的所有者持股超过其上限的组织提供服务。",
     ),
     "PROV_OWNERSHIP_BOUNDARY": (
-        "Owners in {place} hold exactly the share up to which {provider} is offered; the figure may be "
-        "rounded. Check it.",
+        "Owners in {place} hold exactly the share that {provider} still allows; it may be rounded: check.",
         "{place} 的所有者持股恰为 {provider} 允许的上限；该数字可能经过四舍五入，请核实。",
     ),
     "PROV_SEAT": (
@@ -58,7 +56,7 @@ _TERMS: Mapping[str, tuple[str, str]] = {
         "该模型权重的许可证排除运营者注册地（{place}）。",
     ),
     "PROV_TERRITORY_UNKNOWN": (
-        "No list of the places where {provider} is offered is loaded, so nothing was checked. Read its terms.",
+        "No list of places is loaded for {provider}, so nothing was checked. Read its terms.",
         "未载入 {provider} 的服务地区清单，因此未作检查。请阅读其条款。",
     ),
     "PROV_LIST_OPEN": (

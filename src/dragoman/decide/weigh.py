@@ -40,14 +40,17 @@ class Tally:
         self.scopes[reason.effect] = SCOPES[widest]
 
     def oblige(self, obligation: Obligation, reason: Reason) -> None:
+        """A duty and the reason for it."""
         key = (obligation.kind, obligation.rule_id, obligation.binding_from)
         self.obligations[key] = obligation
         self.add(reason)
 
     def warn(self, remark: Remark) -> None:
+        """A warning, once per code and subject."""
         self.warnings[remark.code, remark.subject] = remark
 
     def advise(self, remark: Remark) -> None:
+        """A piece of advice, once per code and subject."""
         self.advice[remark.code, remark.subject] = remark
 
     def outcome(self) -> tuple[str, str]:
@@ -65,10 +68,12 @@ class Tally:
         return tuple(sorted(found, key=lambda r: (STRENGTH.index(r.effect), r.rule_id, r.code)))
 
     def sorted_obligations(self) -> tuple[Obligation, ...]:
+        """What is due first, then the standing duties, by kind and rule."""
         found = self.obligations.values()
         return tuple(sorted(found, key=lambda o: (o.standing, o.kind, o.rule_id, o.binding_from or "")))
 
     def sorted_signals(self) -> tuple[str, ...]:
+        """The signals asked for, in their fixed order."""
         return tuple(signal for signal in STEP_UP_SIGNALS if signal in self.step_up)
 
 

@@ -21,8 +21,8 @@ LOCAL_MODEL = "local"
 class Offer:
     """One way to reach a model: the operator's provider name and the pack of its terms.
 
-    `pack` None: terms of no vendor apply (the built-in assistant). `licence_territory_exclude` adds the places
-    that the licence of the very weights excludes.
+    `pack` None: terms of no vendor apply (the built-in assistant). `licence_territory_exclude` adds the
+    places that the licence of the very weights excludes.
     """
 
     provider: str
@@ -32,8 +32,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`models`: name to offers in order of preference. `zones`: country to the zone its people belong to.
-    `deployment`: checked leaves (see `Facts.partial`) that stand where the facts say nothing."""
+    """Zone, models and the deployment's own facts.
+
+    `models`: name to offers in order of preference. `zones`: country to the zone its people belong to.
+    `deployment`: checked leaves (see `Facts.partial`) that stand where the facts say nothing.
+    """
 
     zone: str = "local"
     models: Mapping[str, tuple[Offer, ...]] = field(default_factory=dict)
