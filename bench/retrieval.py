@@ -49,8 +49,12 @@ def read(folder: Path) -> tuple[list[str], list[tuple[int, str, list[str]]]]:
     for path in sorted(folder.glob("*.json")):
         for article in json.loads(path.read_bytes())["data"]:
             for paragraph in article["paragraphs"]:
-                for asked in paragraph["qas"]:
-                    questions.append((len(texts), asked["question"], [a["text"] for a in asked["answers"]]))
+                questions.extend(
+                    [
+                        (len(texts), asked["question"], [a["text"] for a in asked["answers"]])
+                        for asked in paragraph["qas"]
+                    ]
+                )
                 texts.append(paragraph["context"])
     return texts, questions
 

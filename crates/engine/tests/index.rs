@@ -30,6 +30,8 @@ fn forms_of_one_word_meet() {
         &["café", "cafe", "cafe\u{301}"],
         &["shop", "shop's", "shop’s"],
         &["ガ", "ｶﾞ"],
+        &["退貨與換貨", "退货与换货"],
+        &["發票", "发票"],
     ] {
         let first = texts(family[0]);
         for other in family {
@@ -44,6 +46,7 @@ fn words_that_only_look_alike_stay_apart() {
     assert_ne!(texts("bus"), texts("bu"));
     assert_ne!(texts("red"), texts("r"));
     assert_ne!(texts("退"), texts("货"));
+    assert_ne!(texts("가"), texts("나"));
 }
 
 #[test]

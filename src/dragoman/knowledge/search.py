@@ -43,6 +43,7 @@ class Hit:
     source: str
     source_title: str
     owner: str
+    licence: str
     trust: Trust
     document: str
     title: str
@@ -199,6 +200,7 @@ def _body(source: Source, document: Document, passage: Passage) -> dict[str, Any
         "source": source.id,
         "source_title": source.title,
         "owner": source.owner,
+        "licence": source.licence,
         "trust": source.trust,
         "document": document.id,
         "title": document.title,

@@ -1,6 +1,5 @@
 //! What a character is for the index, and how it is folded.
-use unicode_normalization::UnicodeNormalization;
-use unicode_normalization::char::is_combining_mark;
+use crate::text::fold;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Class {
@@ -19,7 +18,7 @@ pub(super) fn class(c: char) -> Class {
         '\'' | '\u{2019}' => Class::Apostrophe,
         _ if c.is_ascii() => Class::Break,
         _ if unspaced(c) => Class::Character,
-        _ if c.is_alphabetic() || is_combining_mark(c) => Class::Letter,
+        _ if c.is_alphabetic() => Class::Letter,
         _ if c.is_numeric() => Class::Digit,
         _ => Class::Break,
     }
@@ -36,24 +35,19 @@ fn unspaced(c: char) -> bool {
         | '\u{F900}'..='\u{FAFF}' | '\u{20000}'..='\u{323AF}')
 }
 
-/// Gives the folded characters of `c` to `push`; none for an accent, a kana voicing mark or an ignorable.
+/// Gives the folded characters of `c` to `push`: compatibility forms, case, accents and traditional characters undone.
+/// None for an accent, a kana voicing mark or a character that shows nothing.
 pub(super) fn fold_char(c: char, mut push: impl FnMut(char)) {
     if c.is_ascii() {
         push(c.to_ascii_lowercase());
     } else if ('\u{AC00}'..='\u{D7A3}').contains(&c) {
         push(c); // a Hangul syllable is one character of the index, not its letters
     } else {
-        for part in std::iter::once(c).nfkd() {
-            if !dropped(part) {
-                part.to_lowercase().filter(|c| !dropped(*c)).for_each(&mut push);
-            }
-        }
+        fold(c).filter_map(char::from_u32).filter(|c| !dropped(*c)).for_each(push);
     }
 }
 
-/// Accents of the Latin, Greek and Cyrillic scripts, voicing marks, and characters that show nothing.
+/// Marks that a folded base may still carry, and voicing marks of kana.
 fn dropped(c: char) -> bool {
-    matches!(c,
-        '\u{0300}'..='\u{036F}' | '\u{3099}' | '\u{309A}' | '\u{00AD}' | '\u{200B}'..='\u{200F}'
-        | '\u{2060}'..='\u{2064}' | '\u{FE00}'..='\u{FE0F}' | '\u{FEFF}')
+    matches!(c, '\u{0300}'..='\u{036F}' | '\u{3099}' | '\u{309A}')
 }
