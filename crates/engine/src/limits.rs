@@ -24,3 +24,5 @@ pub const INTERVENTIONS: usize = 200;
 pub const ID_CHARS: usize = 128;
 /// A raw code point sequence that a JSON lane may hold, code points, beyond what its rules need.
 pub const JSON_LANE_HELD: usize = 64 << 10;
+/// Strings of one request body that are scanned one by one.
+pub const BODY_STRINGS: usize = 100_000;

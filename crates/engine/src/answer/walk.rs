@@ -1,9 +1,12 @@
 //! Reads one JSON document of a provider into a `Frame`, before anything of it takes effect: a document that turns
 //! out broken has changed nothing. Which string is which lane is decided here and nowhere else.
 
+mod calls;
+
 use std::borrow::Cow;
 
-use super::frame::{Element, Frame, Item, Kind as LaneKind, OUTSIDE, Place, Tool, What};
+use super::frame::{Element, Frame, Item, Kind as LaneKind, OUTSIDE, Place, What};
+
 use super::guard::Guard;
 use crate::request::Route;
 use crate::stream::json::{Cursor, Error, Kind, Limits, Scratch, Span, Str, decode};
@@ -308,124 +311,6 @@ impl<'w> Walker<'w> {
             self.here().speaks = true;
         }
         self.item(Span { start: value.start, end: value.end }, What::Text { place, escaped: value.escaped });
-        Ok(())
-    }
-
-    fn tools(&mut self) -> Result<(), Error> {
-        if self.cursor.kind()? != Kind::Array {
-            let at = self.cursor.pos();
-            self.cursor.literal().map_err(|_| Error::Syntax { at })?;
-            return Ok(());
-        }
-        let mut elements = self.cursor.enter(Kind::Array)?;
-        let mut position = 0;
-        while self.cursor.element(&mut elements)? {
-            let ordinal = self.frame.tools.len() as u32;
-            self.frame.tools.push(Tool { position, index: None });
-            position += 1;
-            self.here().speaks = true;
-            self.tool(ordinal)?;
-        }
-        Ok(())
-    }
-
-    fn tool(&mut self, ordinal: u32) -> Result<(), Error> {
-        let mut path = String::new();
-        let mut members = self.cursor.enter(Kind::Object)?;
-        while let Some(key) = self.cursor.key(&mut members)? {
-            match self.key_text(key).as_ref() {
-                "index" => self.frame.tools[ordinal as usize].index = self.index()?,
-                "id" => {
-                    self.outer(key, What::ToolId(ordinal))?;
-                }
-                "type" => {
-                    self.constant(key, Some("\"function\""))?;
-                }
-                "function" | "custom" => self.call(key, ordinal)?,
-                _ => {
-                    path.push_str(&self.tool_path(ordinal));
-                    self.other(key, &mut path, false)?;
-                    path.clear();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn tool_path(&self, ordinal: u32) -> String {
-        format!("{MESSAGE}/tool_calls/{}", self.frame.tools[ordinal as usize].position)
-    }
-
-    fn call(&mut self, key: Str, ordinal: u32) -> Result<(), Error> {
-        let mut path = self.tool_path(ordinal);
-        path.push_str(&format_path(&self.key_text(key)));
-        if self.cursor.kind()? != Kind::Object {
-            return self.generic(key, &mut path, false);
-        }
-        let mut members = self.cursor.enter(Kind::Object)?;
-        while let Some(key) = self.cursor.key(&mut members)? {
-            let place = match self.key_text(key).as_ref() {
-                "name" => Place::ToolName(ordinal),
-                "arguments" => Place::ToolArguments(ordinal),
-                "input" => Place::ToolInput(ordinal),
-                _ => {
-                    self.other(key, &mut path, false)?;
-                    continue;
-                }
-            };
-            match self.cursor.kind()? {
-                Kind::String => self.text(place)?,
-                _ => self.other(key, &mut path, false)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn function_call(&mut self) -> Result<(), Error> {
-        let mut path = format!("{MESSAGE}/function_call");
-        if self.cursor.kind()? != Kind::Object {
-            let at = self.cursor.pos();
-            self.cursor.literal().map_err(|_| Error::Syntax { at })?;
-            return Ok(());
-        }
-        let mut members = self.cursor.enter(Kind::Object)?;
-        while let Some(key) = self.cursor.key(&mut members)? {
-            let kind = match self.key_text(key).as_ref() {
-                "name" => Some(LaneKind::CallName),
-                "arguments" => Some(LaneKind::CallArguments),
-                _ => None,
-            };
-            match (kind, self.cursor.kind()?) {
-                (Some(kind), Kind::String) => self.text(Place::Known(kind))?,
-                _ => self.other(key, &mut path, false)?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Sound cannot be scanned: while rules are active only its transcript passes, as a lane.
-    fn audio(&mut self) -> Result<(), Error> {
-        let mut path = format!("{MESSAGE}/audio");
-        if self.cursor.kind()? != Kind::Object {
-            let at = self.cursor.pos();
-            self.cursor.literal().map_err(|_| Error::Syntax { at })?;
-            return Ok(());
-        }
-        let mut members = self.cursor.enter(Kind::Object)?;
-        while let Some(key) = self.cursor.key(&mut members)? {
-            match self.key_text(key).as_ref() {
-                "id" => {
-                    self.identifier(key)?;
-                }
-                "data" => {
-                    let value = self.cursor.skip()?;
-                    if self.guard.is_active() {
-                        self.item(value, What::Put("\"\""));
-                    }
-                }
-                _ => self.other(key, &mut path, false)?,
-            }
-        }
         Ok(())
     }
 

@@ -1,0 +1,334 @@
+//! Request bodies: what is accepted, what is refused and how it says so, what goes to the provider.
+
+use std::sync::Arc;
+
+use dragoman_engine::request::{BodyLimits, FieldError, FieldTable, Request, Route, Unknown};
+use dragoman_engine::rules::{Action, Locale, RuleSet};
+use serde_json::{Value, json};
+
+mod answers;
+use answers::usual;
+
+fn parse_as(route: Route, body: &Value, table: &FieldTable) -> Result<Request, FieldError> {
+    Request::parse(route, body.to_string().into_bytes(), table, BodyLimits::default())
+}
+
+fn chat(extra: &Value) -> Result<Request, FieldError> {
+    let mut body = json!({"model": "dragoman", "messages": [{"role": "user", "content": "hi"}]});
+    for (key, value) in extra.as_object().unwrap() {
+        body[key] = value.clone();
+    }
+    parse_as(Route::Chat, &body, &FieldTable::default())
+}
+
+fn legacy(extra: &Value) -> Result<Request, FieldError> {
+    let mut body = json!({"model": "dragoman", "prompt": "hi"});
+    for (key, value) in extra.as_object().unwrap() {
+        body[key] = value.clone();
+    }
+    parse_as(Route::Completions, &body, &FieldTable::default())
+}
+
+fn refused(result: Result<Request, FieldError>, code: &str, param: &str) {
+    let error = result.expect_err(param);
+    assert_eq!((error.code, error.param.as_deref().unwrap_or("")), (code, param), "{error:?}");
+    assert!(!error.message.en.is_empty() && !error.message.zh.is_empty());
+}
+
+#[test]
+fn accepts_every_documented_field() {
+    let full = json!({
+        "frequency_penalty": -2, "presence_penalty": 2.0, "temperature": 0, "top_p": 1, "n": 128, "seed": -5,
+        "logprobs": true, "top_logprobs": 20, "max_tokens": 1, "max_completion_tokens": 4096, "stop": ["a", "b"],
+        "stream": true, "stream_options": {"include_usage": true, "include_obfuscation": false}, "user": "u-1",
+        "logit_bias": {"50256": -100}, "metadata": {"k": "v"}, "modalities": ["text"], "store": false,
+        "parallel_tool_calls": false, "reasoning_effort": "xhigh", "service_tier": "flex", "verbosity": "low",
+        "prompt_cache_key": "k", "safety_identifier": "s", "tool_choice": "auto", "prompt_cache_retention": "in_memory",
+        "tools": [{"type": "function", "function": {"name": "f", "description": "d", "strict": true,
+            "parameters": {"type": "object", "properties": {"x": {"type": "string"}}}}}],
+        "response_format": {"type": "json_schema", "json_schema": {"name": "r", "schema": {}, "strict": true}},
+        "web_search_options": null, "audio": null, "function_call": null,
+    });
+    let request = chat(&full).expect("all known fields");
+    assert!(request.stream() && request.include_usage() && request.is_json());
+    assert_eq!((request.n(), request.model()), (128, "dragoman"));
+    let request =
+        legacy(&json!({"best_of": 2, "echo": true, "suffix": "x", "logprobs": 5, "max_tokens": 0, "n": 2,
+        "prompt": ["a", "b", "c"]}))
+        .expect("legacy");
+    assert_eq!((request.choices(), request.is_json()), (6, false));
+}
+
+#[test]
+fn messages_of_every_role_and_part() {
+    let messages = json!([
+        {"role": "developer", "content": "d"}, {"role": "system", "content": [{"type": "text", "text": "s"}]},
+        {"role": "user", "name": "n", "content": [
+            {"type": "text", "text": "t"}, {"type": "image_url", "image_url": {"url": "data:,", "detail": "low"}},
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+            {"type": "file", "file": {"filename": "f.txt", "file_data": "data:,x"}}]},
+        {"role": "assistant", "content": null, "tool_calls": [
+            {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "call_1", "content": "r"},
+        {"role": "assistant", "refusal": "no"},
+    ]);
+    chat(&json!({"messages": messages})).expect("messages");
+}
+
+#[test]
+fn wrong_values_name_the_field() {
+    for (extra, code, param) in [
+        (json!({"n": 0}), "invalid_value", "n"),
+        (json!({"n": 1000}), "invalid_value", "n"),
+        (json!({"n": 1.5}), "invalid_type", "n"),
+        (json!({"n": "1"}), "invalid_type", "n"),
+        (json!({"temperature": 2.1}), "invalid_value", "temperature"),
+        (json!({"top_p": -0.1}), "invalid_value", "top_p"),
+        (json!({"stream": "yes"}), "invalid_type", "stream"),
+        (json!({"model": 5}), "invalid_type", "model"),
+        (json!({"model": ""}), "invalid_value", "model"),
+        (json!({"messages": []}), "invalid_value", "messages"),
+        (json!({"messages": {}}), "invalid_type", "messages"),
+        (json!({"messages": null}), "invalid_type", "messages"),
+        (json!({"messages": ["x"]}), "invalid_type", "messages.0"),
+        (json!({"messages": [{"content": "x"}]}), "missing_field", "messages.0.role"),
+        (json!({"messages": [{"role": "boss", "content": "x"}]}), "invalid_value", "messages.0.role"),
+        (json!({"messages": [{"role": "user"}]}), "missing_field", "messages.0.content"),
+        (json!({"messages": [{"role": "user", "content": null}]}), "missing_field", "messages.0.content"),
+        (json!({"messages": [{"role": "user", "content": 7}]}), "invalid_type", "messages.0.content"),
+        (json!({"messages": [{"role": "user", "content": []}]}), "invalid_value", "messages.0.content"),
+        (
+            json!({"messages": [{"role": "user", "content": [{"text": "x"}]}]}),
+            "missing_field",
+            "messages.0.content.0.type",
+        ),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "video"}]}]}),
+            "invalid_value",
+            "messages.0.content.0.type",
+        ),
+        (json!({"messages": [{"role": "tool", "content": "x"}]}), "missing_field", "messages.0.tool_call_id"),
+        (
+            json!({"messages": [{"role": "user", "content": "x", "nmae": "y"}]}),
+            "unknown_field",
+            "messages.0.nmae",
+        ),
+        (json!({"stop": ["a", "b", "c", "d", "e"]}), "invalid_value", "stop"),
+        (json!({"stop": 1}), "invalid_type", "stop"),
+        (json!({"tools": [{"function": {"name": "f"}}]}), "missing_field", "tools.0.type"),
+        (
+            json!({"tools": [{"type": "function", "function": {"name": "a b"}}]}),
+            "invalid_value",
+            "tools.0.function.name",
+        ),
+        (json!({"tools": [{"type": "function", "function": {}}]}), "missing_field", "tools.0.function.name"),
+        (json!({"tool_choice": "always"}), "invalid_value", "tool_choice"),
+        (json!({"response_format": {"type": "xml"}}), "invalid_value", "response_format.type"),
+        (json!({"response_format": {"type": "json_schema"}}), "missing_field", "response_format.json_schema"),
+        (json!({"stream_options": {"include_usge": true}}), "unknown_field", "stream_options.include_usge"),
+        (json!({"logit_bias": {"1": 101}}), "invalid_value", "logit_bias.1"),
+        (json!({"metadata": {"k": 1}}), "invalid_type", "metadata"),
+        (json!({"temprature": 1}), "unknown_field", "temprature"),
+    ] {
+        refused(chat(&extra), code, param);
+    }
+    refused(legacy(&json!({"prompt": []})), "invalid_value", "prompt");
+    refused(legacy(&json!({"prompt": ["a", 1]})), "invalid_value", "prompt");
+    refused(legacy(&json!({"prompt": {}})), "invalid_type", "prompt");
+    refused(legacy(&json!({"messages": []})), "unknown_field", "messages");
+    refused(legacy(&json!({"n": 128, "prompt": vec!["x"; 20]})), "invalid_value", "n");
+    refused(
+        parse_as(Route::Chat, &json!({"messages": []}), &FieldTable::default()),
+        "invalid_value",
+        "messages",
+    );
+    refused(
+        parse_as(Route::Chat, &json!({"model": "m"}), &FieldTable::default()),
+        "missing_field",
+        "messages",
+    );
+    refused(parse_as(Route::Chat, &json!([]), &FieldTable::default()), "invalid_json", "");
+}
+
+#[test]
+fn an_unknown_field_suggests_the_nearest() {
+    let error = chat(&json!({"temprature": 1})).expect_err("unknown");
+    assert!(error.message.en.contains("'temperature'") && error.message.zh.contains("temperature"));
+    let error = chat(&json!({"zzzzzzzzzz": 1})).expect_err("unknown");
+    assert!(error.message.en.contains("Remove it"));
+}
+
+#[test]
+fn what_runs_at_the_vendor_needs_a_grant() {
+    for (extra, param) in [
+        (json!({"web_search_options": {}}), "web_search_options"),
+        (json!({"store": true}), "store"),
+        (json!({"prompt_cache_retention": "24h"}), "prompt_cache_retention"),
+        (json!({"tools": [{"type": "web_search"}]}), "tools.0.type"),
+        (json!({"tools": [{"type": "mcp", "server_url": "x"}]}), "tools.0.type"),
+        (
+            json!({"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}]}),
+            "messages.0.content.0.file.file_id",
+        ),
+    ] {
+        refused(chat(&extra), "needs_grant", param);
+    }
+    let grants = ["web_search_options", "store", "web_search"].map(str::to_owned).to_vec();
+    let table = FieldTable { grants, ..FieldTable::default() };
+    let body = json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "store": true,
+        "web_search_options": {"a": 1}, "tools": [{"type": "web_search"}]});
+    parse_as(Route::Chat, &body, &table).expect("granted");
+}
+
+#[test]
+fn a_provider_may_take_more_or_anything() {
+    let body =
+        json!({"model": "m", "messages": [{"role": "user", "content": "x"}], "top_k": 3, "zz": "secret"});
+    let mut table = FieldTable { extra: vec!["top_k".to_owned()], ..FieldTable::default() };
+    refused(parse_as(Route::Chat, &body, &table), "unknown_field", "zz");
+    table.unknown = Unknown::Pass;
+    let mut request = parse_as(Route::Chat, &body, &table).expect("passes");
+    assert_eq!(request.scan_in(&usual(), Locale::En).unwrap().findings[0].lane, "/zz");
+}
+
+#[test]
+fn broken_bodies() {
+    let parse = |bytes: &[u8]| {
+        Request::parse(Route::Chat, bytes.to_vec(), &FieldTable::default(), BodyLimits::default())
+    };
+    refused(parse(b"{\"model\":\"\xff\"}"), "invalid_json", "");
+    refused(parse(b""), "invalid_json", "");
+    refused(parse(b"{\"model\":\"m\""), "invalid_json", "");
+    refused(parse(b"{\"model\":\"m\",\"model\":\"n\"}"), "duplicate_field", "model");
+    refused(parse(b"{\"model\":\"m\",\"mo\\u0064el\":\"n\"}"), "duplicate_field", "mo\\u0064el");
+    let deep = format!("{{\"model\":\"m\",\"prediction\":{}1{}}}", "[".repeat(70), "]".repeat(70));
+    refused(parse(deep.as_bytes()), "body_too_deep", "");
+    let wide: Vec<String> = (0..10_001).map(|i| format!("\"{i}\":1")).collect();
+    refused(parse(format!("{{\"logit_bias\":{{{}}}}}", wide.join(",")).as_bytes()), "body_too_complex", "");
+    refused(parse(&vec![b' '; 11 << 20]), "body_too_large", "");
+    let many = format!("{{\"prediction\":[{}\"\"]}}", "\"\",".repeat(100_001));
+    refused(parse(many.as_bytes()), "body_too_complex", "");
+}
+
+#[test]
+fn every_string_for_the_provider_is_scanned_and_redacted_in_place() {
+    let body = r#"{ "model" : "dragoman", "user":"secret-1","messages":[{"role":"system","content":"a secret b"},
+ {"role":"user","name":"secret","content":[{"type":"text","text":"\u7981\u8bcd \"q\" secre"},{"type":"text","text":"ok\n"}]},
+ {"role":"assistant","tool_calls":[{"id":"call_secret","type":"function","function":{"name":"f","arguments":"{\"a\":\"secret\"}"}}]}],
+ "tools":[{"type":"function","function":{"name":"secret","description":"secret",
+   "parameters":{"type":"object","properties":{"secret":{"enum":["x","secret"]}}}}}],
+ "stop":["secret"],"metadata":{"secret":"secret"}, "temperature":0.50 }"#;
+    let mut request =
+        Request::parse(Route::Chat, body.as_bytes().to_vec(), &FieldTable::default(), BodyLimits::default())
+            .unwrap();
+    let scan = request.scan_in(&usual(), Locale::En).unwrap();
+    assert_eq!(scan.refused, None);
+    let up = String::from_utf8(request.upstream_body("up-\"1", false)).unwrap();
+    let expected =
+        body.replace("secret", "▮").replace(r"\u7981\u8bcd", "▮").replace("\"dragoman\"", r#""up-\"1""#);
+    assert_eq!(up, expected);
+    let lanes: Vec<&str> = scan.findings.iter().map(|finding| finding.lane.as_str()).collect();
+    for lane in [
+        "/user",
+        "/messages/0/content",
+        "/messages/1/name",
+        "/messages/1/content/0/text",
+        "/messages/2/tool_calls/0/id",
+        "/messages/2/tool_calls/0/function/arguments",
+        "/tools/0/function/name",
+        "/tools/0/function/description",
+        "/tools/0/function/parameters/properties/secret",
+        "/tools/0/function/parameters/properties/secret/enum/1",
+        "/stop/0",
+        "/metadata/secret",
+    ] {
+        assert!(lanes.contains(&lane), "{lane} {lanes:?}");
+    }
+    assert_eq!(
+        (scan.findings[1].offset, scan.findings[1].length, scan.findings[1].action),
+        (2, 6, Action::Redact)
+    );
+}
+
+#[test]
+fn a_refused_word_refuses_the_request() {
+    let mut request =
+        chat(&json!({"messages": [{"role": "user", "content": "say \u{7edd}\u{5bc6} now"}]})).unwrap();
+    let rules = usual();
+    let scan = request.scan_in(&rules, Locale::Zh).unwrap();
+    assert_eq!(rules.rule(scan.refused.unwrap()).action, Action::Refuse);
+    let scan = request.scan_in(&RuleSet::empty(), Locale::Zh).unwrap();
+    assert_eq!(scan.refused, None);
+}
+
+#[test]
+fn token_prompts_pass_only_without_rules() {
+    for prompt in [json!([1, 2, 3]), json!([[1, 2], [3]])] {
+        let mut request = legacy(&json!({"prompt": prompt})).unwrap();
+        assert!(request.has_token_prompt());
+        assert_eq!(request.scan_in(&usual(), Locale::En).unwrap_err().code, "unscannable_prompt");
+        request.scan_in(&RuleSet::empty(), Locale::En).unwrap();
+    }
+}
+
+#[test]
+fn usage_is_asked_for_and_nothing_else_changes() {
+    for (given, wanted) in [
+        (
+            r#"{"model":"a","messages":[{"role":"user","content":"x"}],"stream":true}"#,
+            r#"{"model":"up","messages":[{"role":"user","content":"x"}],"stream":true,"stream_options":{"include_usage":true}}"#,
+        ),
+        (
+            r#"{"stream_options":{}, "stream":true,"messages":[{"role":"user","content":"x"}],"model":"a"}  "#,
+            r#"{"stream_options":{"include_usage":true}, "stream":true,"messages":[{"role":"user","content":"x"}],"model":"up"}  "#,
+        ),
+        (
+            r#"{"stream_options":{ "include_obfuscation":false },"stream":true,"messages":[{"role":"user","content":"x"}],"model":"a"}"#,
+            r#"{"stream_options":{"include_usage":true, "include_obfuscation":false },"stream":true,"messages":[{"role":"user","content":"x"}],"model":"up"}"#,
+        ),
+        (
+            r#"{"stream_options":{"include_usage": false},"stream":true,"messages":[{"role":"user","content":"x"}],"model":"a"}"#,
+            r#"{"stream_options":{"include_usage": true},"stream":true,"messages":[{"role":"user","content":"x"}],"model":"up"}"#,
+        ),
+        (
+            r#"{"stream_options":null,"stream":true,"messages":[{"role":"user","content":"x"}],"model":"a"}"#,
+            r#"{"stream_options":{"include_usage":true},"stream":true,"messages":[{"role":"user","content":"x"}],"model":"up"}"#,
+        ),
+        (
+            r#"{"model":"a","messages":[{"role":"user","content":"x"}]}"#,
+            r#"{"model":"up","messages":[{"role":"user","content":"x"}]}"#,
+        ),
+    ] {
+        let request = Request::parse(
+            Route::Chat,
+            given.as_bytes().to_vec(),
+            &FieldTable::default(),
+            BodyLimits::default(),
+        )
+        .unwrap();
+        assert!(!request.include_usage());
+        assert_eq!(String::from_utf8(request.upstream_body("up", true)).unwrap(), wanted);
+    }
+}
+
+#[test]
+fn the_language_of_the_last_user() {
+    for (text, locale) in [
+        ("你好，请问 order 怎么退？", Some(Locale::Zh)),
+        ("How do I return it?", Some(Locale::En)),
+        ("123", None),
+        ("これは日本語です", None),
+    ] {
+        let messages = json!([{"role": "user", "content": "first 你好"}, {"role": "user", "content": text}]);
+        assert_eq!(chat(&json!({ "messages": messages })).unwrap().locale(), locale, "{text}");
+    }
+}
+
+#[test]
+fn whole_rule_sets_are_shared() {
+    let rules: Arc<RuleSet> = usual();
+    let before = Arc::strong_count(&rules);
+    let mut request = chat(&json!({})).unwrap();
+    request.scan_in(&rules, Locale::En).unwrap();
+    assert_eq!(Arc::strong_count(&rules), before);
+}
