@@ -62,7 +62,7 @@ fn collect(value: &Value, path: &str, lanes: &mut Lanes) {
 }
 
 fn is_text(path: &str) -> bool {
-    path.starts_with("/choices/")
+    is_answer(path)
         && ["/content", "/reasoning_content", "/arguments", "/text"].iter().any(|end| path.ends_with(end))
 }
 
@@ -71,11 +71,18 @@ pub fn text_chars(lanes: &Lanes) -> usize {
     lanes.iter().filter(|(path, _)| is_text(path)).map(|(_, text)| text.chars().count()).sum()
 }
 
-/// The most characters of `phrase` in one piece that any lane holds, JSON inside JSON decoded too.
-pub fn forbidden_chars(lanes: &Lanes, phrase: &str) -> usize {
+/// Whether a string is part of the answer, rather than of an error or a header of the document.
+pub fn is_answer(path: &str) -> bool {
+    path.starts_with("/choices/")
+}
+
+/// The most characters of `phrase` in one piece that any string of the answer holds (`within`) or any
+/// other string of the document (not `within`), JSON inside JSON decoded too.
+pub fn forbidden_chars(lanes: &Lanes, phrase: &str, within: bool) -> usize {
     lanes
-        .values()
-        .map(|text| {
+        .iter()
+        .filter(|(path, _)| is_answer(path) == within)
+        .map(|(_, text)| {
             let inner = unescaped(text).map_or(0, |t| longest_common(&t, phrase));
             longest_common(text, phrase).max(inner)
         })

@@ -30,6 +30,8 @@ pub struct Seen {
     pub first_token: Option<Instant>,
     pub done: Instant,
     pub keep: bool,
+    /// The connection ended before the answer did.
+    pub cut: bool,
     pub wire_bytes: usize,
 }
 
@@ -141,6 +143,7 @@ impl Connection {
             first_token: None,
             done: Instant::now(),
             keep: head.keep,
+            cut: false,
             wire_bytes: 0,
         };
         let mut arrived: Option<Instant> = None;
@@ -166,11 +169,9 @@ impl Connection {
                 break;
             }
             if self.more().await? == 0 {
-                if matches!(head.framing, Framing::Close) {
-                    seen.keep = false;
-                    break;
-                }
-                return Err(io::ErrorKind::UnexpectedEof.into());
+                seen.keep = false;
+                seen.cut = !matches!(head.framing, Framing::Close);
+                break;
             }
         }
         seen.done = Instant::now();

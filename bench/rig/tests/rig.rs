@@ -21,9 +21,9 @@ fn a_planted_phrase_is_found_whole_in_every_lane_and_never_where_it_is_not() {
         for bytes in [1, 3, 7, 12, 200] {
             let knobs = format!("chunks=30,bytes={bytes},lane={lane}");
             let clean = lanes(&stream(&knobs), true).expect("frames are JSON");
-            assert_eq!(forbidden_chars(&clean, PHRASE), 0, "{knobs}");
+            assert_eq!(forbidden_chars(&clean, PHRASE, true), 0, "{knobs}");
             let planted = lanes(&stream(&format!("{knobs},plant=1")), true).expect("JSON");
-            assert_eq!(forbidden_chars(&planted, PHRASE), PHRASE.len(), "{knobs}");
+            assert_eq!(forbidden_chars(&planted, PHRASE, true), PHRASE.len(), "{knobs}");
         }
     }
 }
@@ -40,7 +40,10 @@ fn a_leaked_prefix_is_counted_by_its_characters() {
     assert_eq!(longest_common("今天velmora quastin dribbek u|", PHRASE), 25);
     assert_eq!(longest_common("", PHRASE), 0);
     let body = br#"{"choices":[{"index":0,"message":{"content":"velmora q"},"finish_reason":"stop"}]}"#;
-    assert_eq!(forbidden_chars(&lanes(body, false).expect("JSON"), PHRASE), 9);
+    let found = lanes(body, false).expect("JSON");
+    assert_eq!((forbidden_chars(&found, PHRASE, true), forbidden_chars(&found, PHRASE, false)), (9, 0));
+    let error = lanes(br#"{"error":{"message":"not allowed: velmora q"}}"#, false).expect("JSON");
+    assert_eq!((forbidden_chars(&error, PHRASE, true), forbidden_chars(&error, PHRASE, false)), (0, 9));
 }
 
 #[test]
@@ -49,7 +52,7 @@ fn an_escaped_lane_cut_inside_an_escape_is_still_counted() {
     let body = format!(
         r#"{{"choices":[{{"index":0,"message":{{"tool_calls":[{{"function":{{"arguments":"{arguments}"}}}}]}}}}]}}"#
     );
-    assert_eq!(forbidden_chars(&lanes(body.as_bytes(), false).expect("JSON"), PHRASE), 5);
+    assert_eq!(forbidden_chars(&lanes(body.as_bytes(), false).expect("JSON"), PHRASE, true), 5);
 }
 
 #[test]

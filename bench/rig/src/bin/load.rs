@@ -96,6 +96,7 @@ struct Totals {
     leaks: u64,
     leaked_most: usize,
     leaked_all: u64,
+    leaked_elsewhere: usize,
     least_chars: Option<usize>,
 }
 
@@ -175,7 +176,10 @@ impl Run {
             self.failed(&format!("status {}", seen.status), body);
             return;
         }
-        let decoded = match self.decode(body) {
+        if seen.cut && self.config.phrase.is_none() {
+            return self.failed("cut short", &body[body.len().saturating_sub(SAMPLE_BYTES)..]);
+        }
+        let decoded = match self.decode(body, seen.cut) {
             Ok(decoded) => decoded,
             Err(error) => return self.failed("not JSON", error.as_bytes()),
         };
@@ -200,7 +204,9 @@ impl Run {
             let chars = check::text_chars(lanes);
             totals.least_chars = Some(totals.least_chars.map_or(chars, |least| least.min(chars)));
             if let Some(phrase) = &self.config.phrase {
-                let leaked = check::forbidden_chars(lanes, phrase);
+                let leaked = check::forbidden_chars(lanes, phrase, true);
+                totals.leaked_elsewhere =
+                    totals.leaked_elsewhere.max(check::forbidden_chars(lanes, phrase, false));
                 totals.leaks += u64::from(leaked > 0);
                 totals.leaked_most = totals.leaked_most.max(leaked);
                 totals.leaked_all += leaked as u64;
@@ -208,10 +214,14 @@ impl Run {
         }
     }
 
-    fn decode(&self, body: &[u8]) -> Result<Option<Lanes>, String> {
+    fn decode(&self, mut body: &[u8], cut: bool) -> Result<Option<Lanes>, String> {
         let every = self.config.phrase.is_some();
         if !every && self.totals.borrow().answered % DECODE_EVERY != 0 {
             return Ok(None);
+        }
+        if cut {
+            // Only whole frames were delivered to a client that reads frames.
+            body = &body[..memchr::memmem::rfind(body, b"\n\n").map_or(0, |at| at + 2)];
         }
         // A refusal is not streamed even where a stream was asked for.
         let stream = self.config.stream && !body.trim_ascii_start().starts_with(b"{");
@@ -229,7 +239,8 @@ impl Run {
             "first_byte_ms": totals.first_byte.quantiles(), "first_token_ms": totals.first_token.quantiles(),
             "total_ms": totals.total.quantiles(), "gap_ms": totals.gap.quantiles(),
             "late_ms": totals.late.quantiles(), "decoded": totals.decoded, "least_chars": totals.least_chars,
-            "leaks": {"answers": totals.leaks, "most": totals.leaked_most, "all": totals.leaked_all},
+            "leaks": {"answers": totals.leaks, "most": totals.leaked_most, "all": totals.leaked_all,
+                "most_elsewhere": totals.leaked_elsewhere},
             "own_cpu_ms": os::own_cpu_ms(),
         })
     }
