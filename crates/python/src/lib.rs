@@ -2,11 +2,14 @@
 use pyo3::prelude::*;
 
 mod analyse;
+mod rules;
 
 #[pymodule]
 mod _native {
     #[pymodule_export]
     use super::analyse::analyse;
+    #[pymodule_export]
+    use super::rules::check_rules;
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_init]
