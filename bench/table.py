@@ -51,6 +51,7 @@ def markdown(document: Document) -> str:
                 *_head(document),
                 *_cpu(document),
                 *_ratio(document),
+                *_rig(document),
                 *_open(document),
                 *_leaks(document),
                 *_end(document),
