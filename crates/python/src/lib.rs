@@ -2,14 +2,14 @@
 use pyo3::prelude::*;
 
 mod analyse;
-mod rules;
+mod relay;
 
 #[pymodule]
 mod _native {
     #[pymodule_export]
     use super::analyse::analyse;
     #[pymodule_export]
-    use super::rules::check_rules;
+    use super::relay::relay;
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_init]

@@ -1,2 +1,31 @@
+//! Dragoman's relay: carries turns, records them, decides nothing. The order of a turn is in `carry`.
 //! See ARCHITECTURE.md.
+pub mod accept;
+mod admin;
+mod body;
+pub mod cache;
+mod carry;
+pub mod changes;
+mod clock;
+pub mod config;
+mod contact;
+mod control;
+pub mod errors;
+mod feed;
+pub mod frame;
+mod identify;
 pub mod journal;
+pub mod limits;
+mod log;
+mod metrics;
+mod plan;
+mod provider;
+mod proxy;
+pub mod record;
+mod rules;
+mod start;
+mod state;
+pub mod wire;
+mod worker;
+
+pub use start::{HELP, run};

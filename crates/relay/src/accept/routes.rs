@@ -1,0 +1,142 @@
+//! The explicit tables of what is served, matched on the exact raw path: a percent-encoded or dotted
+//! variant of a route is another path. What is under `/v1` and in no table is 404.
+use crate::errors::{self, ApiError};
+use http::Method;
+
+/// A route that the relay carries as a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Chat,
+    Completions,
+}
+
+impl Turn {
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/v1/chat/completions",
+            Self::Completions => "/v1/completions",
+        }
+    }
+
+    /// The path under a provider's base URL.
+    pub fn provider_path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Completions => "/completions",
+        }
+    }
+}
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    Turn(Turn),
+    /// Control's own `/v1` table: needs a credential, proxied to pages.
+    Control,
+    Healthz,
+    Readyz,
+    /// Everything that is not under `/v1`: proxied to pages as bytes.
+    Pages,
+}
+
+/// First segments that name routes of the sockets inside. Pages has none of them; they end here, so that
+/// a mistake there cannot open them.
+const INTERNAL: &[&str] = &[
+    "principal",
+    "plan",
+    "changes",
+    "rulesets",
+    "interventions",
+    "journal",
+    "provider",
+    "turns",
+    "admin",
+    "metrics",
+];
+
+/// The route of `method` and raw `path`.
+pub fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
+    if let Some(turn) = turn(path) {
+        return allowed(method, &[Method::POST], "POST", Route::Turn(turn));
+    }
+    match path {
+        "/healthz" => return allowed(method, &[Method::GET, Method::HEAD], "GET, HEAD", Route::Healthz),
+        "/readyz" => return allowed(method, &[Method::GET, Method::HEAD], "GET, HEAD", Route::Readyz),
+        _ => {}
+    }
+    if !path.starts_with('/') {
+        return Err((&errors::NOT_FOUND).into());
+    }
+    if path == "/v1/models" || under(path, "/v1/models/") || under(path, "/v1/interventions/") {
+        return allowed(method, &[Method::GET], "GET", Route::Control);
+    }
+    let plain = decoded(path);
+    let mut segments = plain.split('/').filter(|s| !s.is_empty() && *s != "." && *s != "..");
+    let dotted = plain.split(['/', '\\']).any(|s| s == ".." || s == ".");
+    let first = segments.next().unwrap_or("").to_ascii_lowercase();
+    if dotted || first == "v1" || INTERNAL.contains(&first.as_str()) {
+        return Err((&errors::NOT_FOUND).into());
+    }
+    Ok(Route::Pages)
+}
+
+/// The turn that is served under exactly this raw path.
+pub fn turn(path: &str) -> Option<Turn> {
+    match path {
+        "/v1/chat/completions" => Some(Turn::Chat),
+        "/v1/completions" => Some(Turn::Completions),
+        _ => None,
+    }
+}
+
+/// `path` is `prefix` and one plain segment.
+fn under(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|id| {
+        !id.is_empty()
+            && id.len() <= 256
+            && !id.contains("..")
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:@".contains(&b))
+    })
+}
+
+fn allowed(
+    method: &Method,
+    methods: &[Method],
+    allow: &'static str,
+    route: Route,
+) -> Result<Route, ApiError> {
+    if methods.contains(method) {
+        return Ok(route);
+    }
+    let mut error = ApiError::from(&errors::METHOD_NOT_ALLOWED);
+    error.allow = Some(allow);
+    Err(error)
+}
+
+/// `path` with percent-encoding undone until nothing changes, at most three times: only to see what a
+/// confused reader behind us could see.
+fn decoded(path: &str) -> String {
+    let mut text = path.to_owned();
+    for _ in 0..3 {
+        let once = decode_once(&text);
+        if once == text {
+            break;
+        }
+        text = once;
+    }
+    text.replace('\\', "/")
+}
+
+fn decode_once(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = (bytes[at] == b'%')
+            .then(|| path.get(at + 1..at + 3).and_then(|h| u8::from_str_radix(h, 16).ok()))
+            .flatten();
+        out.push(hex.unwrap_or(bytes[at]));
+        at += if hex.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,123 @@
+//! Taking a turn in: a place among the open ones, and the request's body, bounded in bytes and rate.
+use crate::errors::{self, ApiError};
+use crate::limits;
+use crate::metrics::count;
+use crate::worker::Worker;
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, header};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// A place among the open turns, until it is dropped.
+pub struct Place {
+    worker: std::rc::Rc<Worker>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.worker.relay.metrics.open_turns.fetch_sub(1, Ordering::Relaxed);
+        self.worker.places.add_permits(1);
+    }
+}
+
+/// A place, at once or within `limits::WAIT_MS`.
+pub async fn place(worker: &std::rc::Rc<Worker>) -> Result<Place, ApiError> {
+    if worker.relay.is_stopping() {
+        return Err((&errors::STOPPING).into());
+    }
+    match worker.places.try_acquire() {
+        Ok(permit) => permit.forget(),
+        Err(_) => queued(worker).await?,
+    }
+    worker.relay.metrics.open_turns.fetch_add(1, Ordering::Relaxed);
+    Ok(Place { worker: std::rc::Rc::clone(worker) })
+}
+
+async fn queued(worker: &Worker) -> Result<(), ApiError> {
+    let shed = || {
+        count(&worker.relay.metrics.shed);
+        ApiError::from(&errors::OVERLOADED)
+    };
+    if worker.waiting.get() >= limits::QUEUE_PER_THREAD {
+        return Err(shed());
+    }
+    worker.waiting.set(worker.waiting.get() + 1);
+    let waiting = Waiting(worker);
+    let wait = Duration::from_millis(limits::WAIT_MS);
+    let permit = tokio::time::timeout(wait, worker.places.acquire()).await;
+    drop(waiting);
+    permit.ok().and_then(Result::ok).ok_or_else(shed)?.forget();
+    Ok(())
+}
+
+/// Counts a waiting turn, also when its client leaves.
+struct Waiting<'a>(&'a Worker);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+    }
+}
+
+/// The whole body of a JSON request.
+pub async fn body(headers: &HeaderMap, incoming: Incoming) -> Result<Bytes, ApiError> {
+    check_type(headers)?;
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|n| n > limits::BODY_BYTES) {
+        return Err((&errors::BODY_TOO_LARGE).into());
+    }
+    let mut read = pin!(collect(incoming, declared.unwrap_or(0)));
+    // Mostly the body is here with its head: no timer for that.
+    if let Poll::Ready(done) = read.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        return done;
+    }
+    let most = limits::BODY_GRACE_MS + limits::BODY_BYTES as u64 * 1000 / limits::BODY_LEAST_RATE;
+    tokio::time::timeout(Duration::from_millis(most), read)
+        .await
+        .unwrap_or_else(|_| Err((&errors::HEAD_TIMEOUT).into()))
+}
+
+fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
+    let field = |name| headers.get(name).map(|v: &http::HeaderValue| v.to_str().unwrap_or("?"));
+    let media =
+        field(header::CONTENT_TYPE).map(|v| v.split(';').next().unwrap_or("").trim().to_ascii_lowercase());
+    if media.is_some_and(|m| m != "application/json") {
+        return Err((&errors::UNSUPPORTED_TYPE).into());
+    }
+    match field(header::CONTENT_ENCODING) {
+        None | Some("identity") => Ok(()),
+        Some(_) => Err((&errors::UNSUPPORTED_ENCODING).into()),
+    }
+}
+
+async fn collect(mut incoming: Incoming, declared: usize) -> Result<Bytes, ApiError> {
+    let mut whole = BytesMut::new();
+    let mut began: Option<Instant> = None;
+    loop {
+        let frame = match began {
+            None => incoming.frame().await,
+            Some(began) => {
+                let due = limits::BODY_GRACE_MS + whole.len() as u64 * 1000 / limits::BODY_LEAST_RATE;
+                let due = began + Duration::from_millis(due);
+                tokio::time::timeout_at(due, incoming.frame()).await.map_err(|_| &errors::HEAD_TIMEOUT)?
+            }
+        };
+        let Some(frame) = frame else { return Ok(whole.freeze()) };
+        let Ok(data) = frame.map_err(|_| &errors::BAD_BODY)?.into_data() else { continue };
+        if whole.is_empty() && data.len() == declared {
+            // The whole body in one piece: no copy.
+            return Ok(data);
+        }
+        if whole.len() + data.len() > limits::BODY_BYTES {
+            return Err((&errors::BODY_TOO_LARGE).into());
+        }
+        began.get_or_insert_with(Instant::now);
+        whole.extend_from_slice(&data);
+    }
+}

@@ -1,0 +1,177 @@
+//! The life of a turn, in order: accept → identify → plan → scan in → record intent → call provider →
+//! scan out · label → record result → end. `turn` below is that order; each step says no by returning.
+mod answer;
+mod asked;
+pub mod body;
+mod intake;
+mod notice;
+mod open;
+pub mod running;
+
+pub use body::TurnBody;
+
+use crate::accept::routes;
+use crate::accept::{self, Door};
+use crate::body::Source;
+use crate::changes::Since;
+use crate::clock;
+use crate::errors::{self, ApiError};
+use crate::limits;
+use crate::metrics::count;
+use crate::plan::{self, Ready};
+use crate::proxy::{self, Asker};
+use crate::record::Salt;
+use crate::wire::{Address, Lang, Principal, Question};
+use crate::worker::Worker;
+use asked::Asked;
+use http::{Request, Response, request};
+use hyper::body::Incoming;
+use open::{Open, Turn};
+use running::Running;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+/// Carries one turn. The head was checked by `accept`.
+pub async fn turn(
+    worker: &Rc<Worker>,
+    door: Door,
+    route: routes::Turn,
+    said: Option<Lang>,
+    request: Request<Incoming>,
+) -> Result<Response<Source>, ApiError> {
+    let place = intake::place(worker).await?;
+    let (parts, incoming) = request.into_parts();
+
+    // 2 identify, then the body.
+    let epoch = worker.relay.changes.epoch();
+    let (who, address) = accept::identified(worker, door, &parts.method, &parts.headers).await?;
+    let body = intake::body(&parts.headers, incoming).await?;
+    let started = Instant::now();
+    let mut asked = Asked::parse(route, &body, &parts.headers, &worker.relay.config.load())?;
+    drop(body);
+
+    // 3 plan.
+    let Planned { who, plan, running } =
+        planned(worker, door, &parts, route, &asked, epoch, (who, &address)).await?;
+    asked.check(&plan)?;
+    let lang = asked.lang(said.or(who.locale.as_deref().map(|l| Lang::of(Some(l)))));
+    let counted = key_turn(worker, &who, &plan)?;
+    let mut open = Open::new(Turn {
+        worker: Rc::clone(worker),
+        id: clock::new_id("trn", &plan.config.zone),
+        salt: Salt(clock::random()),
+        who,
+        address,
+        plan,
+        running,
+        route,
+        lang,
+        model: asked.model().to_owned(),
+        stream: asked.stream(),
+        started,
+        place,
+        counted,
+    });
+    if open.turn.plan.plan.refusal.is_some() {
+        return notice::denied(open, &asked).await;
+    }
+
+    // 4 scan in.
+    let inward = asked.scan_in(&mut open)?;
+    open.disclose_inward(&inward.made).await?;
+    if inward.refused.is_some() {
+        return notice::refused(open, &asked, &inward).await;
+    }
+
+    // 5 record intent: before this has returned, nothing goes out.
+    open.record_intent(asked.body()).await?;
+    asked.identity = identity(&open.turn);
+
+    // 6 call, 7 scan out, 8 label, 9 record result, and only then the end.
+    answer::answer(open, &asked).await
+}
+
+/// Who asks, and under which plan; the turn is enrolled, so that a change from here on ends it.
+struct Planned {
+    who: Arc<Principal>,
+    plan: Arc<Ready>,
+    running: Rc<Running>,
+}
+
+/// Step 3, again when a change arrived that concerns the turn: what was revoked while we asked is not used.
+async fn planned(
+    worker: &Rc<Worker>,
+    door: Door,
+    parts: &request::Parts,
+    route: routes::Turn,
+    asked: &Asked,
+    mut epoch: u64,
+    (mut who, address): (Arc<Principal>, &Address),
+) -> Result<Planned, ApiError> {
+    let relay = &worker.relay;
+    for _ in 0..limits::ASK_AGAIN {
+        if !relay.lease.fresh() && !relay.lease.wait().await {
+            return Err((&errors::NO_CONTACT).into());
+        }
+        let question = Question {
+            tenant: &who.tenant,
+            app: who.app.as_deref(),
+            end_users: &who.end_users,
+            class: &who.class,
+            scopes: &who.scopes,
+            route: route.path(),
+            model: asked.model(),
+            channel: &who.channel,
+            address,
+        };
+        let plan = plan::plan(relay, &worker.control, &question).await?;
+        let tags: Vec<String> = who.tags.iter().chain(&plan.plan.tags).cloned().collect();
+        let running = Rc::new(Running::new(tags));
+        worker.enroll(&running);
+        if let Since::Unchanged = relay.changes.since(epoch, &running.tags) {
+            return Ok(Planned { who, plan, running });
+        }
+        epoch = relay.changes.epoch();
+        who = accept::identified(worker, door, &parts.method, &parts.headers).await?.0;
+    }
+    Err((&errors::NO_CONTACT).into())
+}
+
+/// Counts the turn under its key, where the plan limits them.
+fn key_turn(
+    worker: &Rc<Worker>,
+    who: &Principal,
+    plan: &Ready,
+) -> Result<Option<crate::state::KeyTurn>, ApiError> {
+    let Some(most) = plan.plan.limits.concurrent else { return Ok(None) };
+    let key = who.key.as_deref().unwrap_or(&who.principal);
+    worker.relay.open_of_key(key, most).map(Some).ok_or_else(|| (&errors::CONCURRENCY).into())
+}
+
+/// Who asks, for control's own provider.
+fn identity(turn: &Turn) -> Vec<(&'static str, String)> {
+    let asker =
+        Asker { principal: Some(&turn.who), lang: turn.lang, address: &turn.address, hide_credential: true };
+    let mut fields = proxy::identity(&asker);
+    fields.push(("dragoman-turn", turn.id.clone()));
+    fields
+}
+
+/// `future`, with a panic in it turned into one failed request.
+pub async fn caught<T>(
+    worker: &Worker,
+    mut future: impl Future<Output = Result<T, ApiError>> + Unpin,
+) -> Result<T, ApiError> {
+    poll_fn(|cx| {
+        catch_unwind(AssertUnwindSafe(|| Pin::new(&mut future).poll(cx))).unwrap_or_else(|_| {
+            count(&worker.relay.metrics.panics);
+            Poll::Ready(Err((&errors::INTERNAL).into()))
+        })
+    })
+    .await
+}

@@ -1,0 +1,87 @@
+//! Turns that end before a provider is called: a plan that allows no attempt, a request that a rule refused.
+//! The notice is an ordinary answer in the caller's shape, sent only after the result entry is durable.
+use super::answer::response;
+use super::asked::{self, Asked, Inward};
+use super::open::{End, Open};
+use crate::body::Source;
+use crate::clock::wall_ms;
+use crate::errors::{self, ApiError};
+use bytes::Bytes;
+use dragoman_engine::answer::{NoticeSpec, Summary, notice_answer, refusal_text};
+use http::Response;
+use serde_json::json;
+
+/// What a notice says, and of which outcome.
+struct Said {
+    outcome: String,
+    reasons: String,
+    interventions: String,
+    text: String,
+}
+
+/// The plan allows no attempt: its notice.
+pub async fn denied(open: Open, asked: &Asked) -> Result<Response<Source>, ApiError> {
+    let refusal = open.turn.plan.plan.refusal.as_ref().ok_or(&errors::INTERNAL)?;
+    let said = Said {
+        outcome: refusal.outcome.clone(),
+        reasons: json!(refusal.reasons).to_string(),
+        interventions: "[]".to_owned(),
+        text: refusal.text.get(open.turn.lang).to_owned(),
+    };
+    told(open, asked, said, &End::DENIED).await
+}
+
+/// A rule refused the request; its interventions are stored already.
+pub async fn refused(open: Open, asked: &Asked, inward: &Inward) -> Result<Response<Source>, ApiError> {
+    let rule = inward.refused.ok_or(&errors::INTERNAL)?;
+    let base = asked::intervention_base(&open.turn.plan.config);
+    let url = inward.made.last().map(|made| format!("{base}{}", made.id)).unwrap_or_default();
+    let shown: Vec<_> = inward
+        .made
+        .iter()
+        .map(|i| {
+            json!({
+                "id": i.id, "origin": i.origin.as_str(), "action": i.action, "lane": i.lane,
+                "url": format!("{base}{}", i.id), "rule": i.rule, "version": i.set,
+                "reason_code": i.reason_code, "offset": i.offset, "length": i.length,
+            })
+        })
+        .collect();
+    let said = Said {
+        outcome: "REFUSED".to_owned(),
+        reasons: "[]".to_owned(),
+        interventions: json!(shown).to_string(),
+        text: refusal_text(&open.turn.plan.rules_in, rule, asked::locale(open.turn.lang), &url),
+    };
+    told(open, asked, said, &End::REFUSED).await
+}
+
+async fn told(
+    mut open: Open,
+    asked: &Asked,
+    said: Said,
+    end: &End<'_>,
+) -> Result<Response<Source>, ApiError> {
+    let summary = Summary {
+        finish: vec!["content_filter".to_owned(); asked.choices() as usize],
+        output: said.text.clone(),
+        ..Summary::default()
+    };
+    let spec = NoticeSpec {
+        route: asked::engine_route(open.turn.route),
+        stream: open.turn.stream,
+        include_usage: asked.include_usage(),
+        asked_model: open.turn.model.clone(),
+        n: asked.choices(),
+        turn: open.turn.id.clone(),
+        decision: open.turn.plan.decision.clone(),
+        outcome: said.outcome,
+        reasons: said.reasons,
+        interventions: said.interventions,
+        text: said.text,
+        created: wall_ms() / 1000,
+    };
+    let notice = notice_answer(&spec);
+    let index = open.record_result(&summary, end).await?;
+    Ok(response(&open, Some(index), Source::from(Bytes::from(notice))))
+}

@@ -1,0 +1,118 @@
+//! Every limit of the relay, in one place, with its unit. A limit is part of what is promised, so
+//! each one is published in docs/errors.md or docs/wire.md and has a test.
+
+/// Bytes of a request head, request line and fields together.
+pub const HEAD_BYTES: usize = 32 * 1024;
+/// Fields of a request head.
+pub const HEAD_FIELDS: usize = 100;
+/// Milliseconds from the first byte of a head to its last.
+pub const HEAD_MS: u64 = 10_000;
+/// Bytes of the request target.
+pub const TARGET_BYTES: usize = 8 * 1024;
+/// Milliseconds a connection may idle between two requests.
+pub const KEEP_ALIVE_MS: u64 = 75_000;
+
+/// Bytes of a JSON request body.
+pub const BODY_BYTES: usize = 10 * 1024 * 1024;
+/// Depth of nested arrays and objects in a JSON request body.
+pub const BODY_DEPTH: usize = 64;
+/// Keys of all objects of a JSON request body together.
+pub const BODY_KEYS: usize = 10_000;
+/// Milliseconds a body may take before the least rate applies.
+pub const BODY_GRACE_MS: u64 = 10_000;
+/// Bytes per second a body has to reach after the grace.
+pub const BODY_LEAST_RATE: u64 = 1024;
+/// Bytes of an upload on the way to pages.
+pub const UPLOAD_BYTES: u64 = 50 * 1024 * 1024;
+
+/// Bytes of a chunk's size line; extensions are refused.
+pub const CHUNK_LINE_BYTES: usize = 16;
+/// Bytes of a trailer section.
+pub const TRAILER_BYTES: usize = 4 * 1024;
+
+/// Bytes of a provider's response head.
+pub const PROVIDER_HEAD_BYTES: usize = 32 * 1024;
+/// Bytes of a whole answer that is not streamed.
+pub const PROVIDER_BODY_BYTES: usize = 10 * 1024 * 1024;
+/// Bytes of one event of a provider's stream.
+pub const PROVIDER_EVENT_BYTES: usize = 1024 * 1024;
+/// Bytes of all events of one streamed answer.
+pub const PROVIDER_STREAM_BYTES: u64 = 256 * 1024 * 1024;
+/// Bytes of a provider's error body that are read, to see whether it is a block.
+pub const PROVIDER_ERROR_BYTES: usize = 64 * 1024;
+/// Bytes asked of a provider's socket in one read.
+pub const PROVIDER_READ_BYTES: usize = 64 * 1024;
+/// Milliseconds to connect to a provider when its configuration does not say.
+pub const PROVIDER_CONNECT_MS: u64 = 5_000;
+/// Milliseconds to a provider's first byte when its configuration does not say.
+pub const PROVIDER_FIRST_BYTE_MS: u64 = 60_000;
+/// Milliseconds between two bytes of a provider when its configuration does not say.
+pub const PROVIDER_IDLE_MS: u64 = 120_000;
+/// Milliseconds of a whole provider call when its configuration does not say.
+pub const PROVIDER_TOTAL_MS: u64 = 1_800_000;
+/// Milliseconds an idle provider connection is kept.
+pub const PROVIDER_POOL_IDLE_MS: u64 = 30_000;
+/// Idle connections kept per provider and thread.
+pub const PROVIDER_POOL: usize = 256;
+
+/// Bytes of released text that may wait for a slow reader before the provider is no longer read.
+pub const OUT_BYTES: usize = 64 * 1024;
+/// Bytes that hyper buffers per connection for writing.
+pub const WRITE_BUFFER_BYTES: usize = 256 * 1024;
+/// Milliseconds a client may leave a write unread before its connection is closed.
+pub const WRITE_STALL_MS: u64 = 60_000;
+
+/// Connections of a listener.
+pub const CONNECTIONS: usize = 10_000;
+/// Turns in flight per thread, waiting ones not counted. Idle streams are cheap; 10,000 in all is the goal.
+pub const TURNS_PER_THREAD: usize = 6_000;
+/// Turns waiting for a place per thread.
+pub const QUEUE_PER_THREAD: usize = 1_024;
+/// Milliseconds a turn waits for a place, for contact or for a rule set, before 503.
+pub const WAIT_MS: u64 = 1_000;
+/// Seconds named in `Retry-After`.
+pub const RETRY_AFTER_S: u64 = 1;
+
+/// Milliseconds a running turn pauses without contact before it ends with the notice.
+pub const PAUSE_MS: u64 = 10_000;
+/// Milliseconds a question to control may take.
+pub const CONTROL_MS: u64 = 2_000;
+/// Milliseconds `GET /changes` may take; control answers within 250.
+pub const CHANGES_MS: u64 = 1_500;
+/// Milliseconds between two tries to reach control again.
+pub const CHANGES_RETRY_MS: u64 = 50;
+/// Bytes of an answer of control.
+pub const CONTROL_BODY_BYTES: usize = 64 * 1024 * 1024;
+/// Milliseconds a refusal of a credential is remembered.
+pub const REFUSAL_MS: u64 = 1_000;
+/// Credentials remembered.
+pub const PRINCIPALS: usize = 65_536;
+/// Plans remembered.
+pub const PLANS: usize = 16_384;
+/// Recent changes kept, against which a turn that starts just now is checked.
+pub const RECENT_CHANGES: usize = 4_096;
+/// Times a question is asked again because a change arrived meanwhile.
+pub const ASK_AGAIN: usize = 8;
+
+/// Milliseconds that storing an intervention may take before the turn ends with an error.
+pub const SETTLE_MS: u64 = 5_000;
+
+/// Milliseconds of the coarse clock of a thread: deadlines are checked this often.
+pub const TICK_MS: u64 = 50;
+/// Milliseconds open turns may take to finish when the relay is asked to stop.
+pub const DRAIN_MS: u64 = 25_000;
+/// Milliseconds that ended turns, and the last push, may take after that.
+pub const END_MS: u64 = 3_000;
+
+/// Entries of one push to control.
+pub const FEED_ENTRIES: usize = 2_000;
+/// Bytes of one push to control.
+pub const FEED_BYTES: usize = 4 * 1024 * 1024;
+/// Milliseconds between two pushes when fewer entries wait.
+pub const FEED_MS: u64 = 500;
+/// Milliseconds control may take to project one push.
+pub const FEED_POST_MS: u64 = 30_000;
+/// Milliseconds after which a group of the journal counts as failed.
+pub const JOURNAL_MS: u64 = 1_000;
+/// Bytes of a field in a log line.
+pub const LOG_FIELD_BYTES: usize = 2_048;

@@ -1,0 +1,99 @@
+//! The relay's own log: the journal under its id, and whether it writes. The journal's format and promises
+//! are its own; here its errors become the caller's.
+use crate::errors::{self, ApiError};
+use crate::journal::{Append, Journal, JournalConfig, JournalError, JournalStats};
+use bytes::Bytes;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// An open log.
+pub struct Log {
+    journal: Journal,
+    id: String,
+    healthy: AtomicBool,
+}
+
+impl Log {
+    /// Opens or recovers the log in `folder`.
+    pub fn open(folder: &Path, zone: &str) -> Result<Self, JournalError> {
+        let opened = Journal::open(&JournalConfig::new(folder, zone))?;
+        for turn in &opened.interrupted {
+            tracing::warn!(turn = %turn.turn, index = turn.index, "a turn was interrupted by the last stop");
+        }
+        tracing::info!(log = %opened.log_id, next = opened.next_index, "log open");
+        Ok(Self { journal: opened.journal, id: opened.log_id, healthy: AtomicBool::new(true) })
+    }
+
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The last append was written.
+    pub fn is_healthy(&self) -> bool {
+        self.healthy.load(Ordering::Relaxed)
+    }
+
+    /// The index of `entry`, once it is durable.
+    pub async fn append(&self, entry: Vec<u8>) -> Result<u64, ApiError> {
+        self.written(self.journal.append(entry)).await
+    }
+
+    /// The index of the first of `entries`, once all are durable.
+    pub async fn append_many(&self, entries: Vec<Vec<u8>>) -> Result<u64, ApiError> {
+        self.written(self.journal.append_many(entries)).await
+    }
+
+    async fn written(&self, append: Append) -> Result<u64, ApiError> {
+        match append.await {
+            Ok(index) => {
+                if !self.is_healthy() {
+                    self.healthy.store(true, Ordering::Relaxed);
+                }
+                Ok(index)
+            }
+            Err(e) => {
+                self.healthy.store(false, Ordering::Relaxed);
+                tracing::error!(error = %e, "an entry is not recorded");
+                Err((&errors::JOURNAL).into())
+            }
+        }
+    }
+
+    /// Ids of this log and of the complete ones before it, oldest first, each with its next index.
+    pub fn all(&self) -> Vec<(String, u64)> {
+        let earlier = self.journal.earlier().iter().map(|log| (log.log_id.clone(), log.next_index));
+        earlier.chain([(self.id.clone(), self.durable())]).collect()
+    }
+
+    /// Entries of the log `id` from `from` on.
+    pub fn read(
+        &self,
+        id: &str,
+        from: u64,
+        entries: usize,
+        bytes: usize,
+    ) -> Result<Vec<(u64, Bytes)>, JournalError> {
+        if id == self.id {
+            self.journal.read(from, entries, bytes)
+        } else {
+            let named = self.journal.earlier().iter().find(|log| log.log_id == id);
+            let log =
+                named.ok_or_else(|| JournalError::Config(format!("{id} is not a log of this folder")))?;
+            self.journal.read_earlier(log, from, entries, bytes)
+        }
+    }
+
+    /// One more than the last durable index.
+    pub fn durable(&self) -> u64 {
+        self.journal.durable()
+    }
+
+    pub fn stats(&self) -> JournalStats {
+        self.journal.stats()
+    }
+
+    /// Writes what waits and the last checkpoint.
+    pub fn close(&self) {
+        self.journal.clone().close();
+    }
+}

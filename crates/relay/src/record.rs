@@ -1,0 +1,121 @@
+//! The ledger's entries of a turn. Fields stand in the order of RFC 8785, so that what serde writes is the
+//! canonical form; a test holds it against the engine's own. Personal values appear as commitments only.
+use crate::errors::{self, ApiError};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use dragoman_engine::ledger::canonical::{canonical, canonical_document};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+/// `sha256:<hex>` of the RFC 8785 form of a document; empty for one that has none, which matches nothing.
+pub fn digest_of(document: &Value) -> String {
+    canonical_document(document).map_or_else(|_| String::new(), |bytes| hex(&Sha256::digest(bytes)))
+}
+
+/// The canonical form of an entry that control made.
+pub fn canonical_entry(entry: &Value) -> Result<Vec<u8>, ApiError> {
+    canonical(entry).map_err(|e| {
+        tracing::error!(error = %e, "control sent an entry that has no canonical form");
+        (&errors::PLAN_NOT_UNDERSTOOD).into()
+    })
+}
+
+fn hex(digest: &[u8]) -> String {
+    let mut text = String::with_capacity(7 + digest.len() * 2);
+    text.push_str("sha256:");
+    for byte in digest {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// A turn's salt: with it, its commitments can be opened; without it they say nothing.
+#[derive(Clone, Copy)]
+pub struct Salt(pub [u8; 32]);
+
+impl Salt {
+    /// SHA-256 over salt and value.
+    pub fn commit(&self, value: &[u8]) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.0);
+        hash.update(value);
+        hex(&hash.finalize())
+    }
+
+    /// The value of `dragoman-receipt`, which alone carries the salt of a stateless turn.
+    pub fn receipt(&self, turn: &str, log: &str, index: u64) -> String {
+        format!("v=1; turn={turn}; log={log}; index={index}; salt={}", URL_SAFE_NO_PAD.encode(self.0))
+    }
+}
+
+/// A rule's hits in one direction.
+#[derive(Debug, Serialize)]
+pub struct Finding {
+    pub action: &'static str,
+    pub n: u64,
+    pub rule: String,
+}
+
+/// What was asked, decided and allowed.
+#[derive(Debug, Serialize)]
+pub struct Intent<'a> {
+    pub at: u64,
+    pub attempts: Vec<&'a str>,
+    pub channel: &'a str,
+    pub decision: &'a str,
+    pub findings: &'a [Finding],
+    pub input: &'a str,
+    pub key: Option<&'a str>,
+    pub kind: &'static str,
+    pub model: &'a str,
+    pub plan: &'a str,
+    pub route: &'a str,
+    pub rules_in: Option<&'a str>,
+    pub rules_out: Option<&'a str>,
+    pub stream: bool,
+    pub tenant: &'a str,
+    pub turn: &'a str,
+    pub v: u32,
+    pub who: &'a str,
+}
+
+#[derive(Debug, Default, Serialize)]
+pub struct Tokens {
+    pub input: u64,
+    pub known: bool,
+    pub output: u64,
+}
+
+/// How a turn ended.
+#[derive(Debug, Serialize)]
+pub struct Outcome<'a> {
+    pub asked: &'a str,
+    pub at: u64,
+    pub attempt: u64,
+    pub decision: &'a str,
+    pub error: Option<&'a str>,
+    pub findings: &'a [Finding],
+    pub finish: &'a [String],
+    pub interventions: &'a [String],
+    pub key: Option<&'a str>,
+    pub kind: &'static str,
+    pub labels: &'a [String],
+    pub model: Option<&'a str>,
+    pub ms: u64,
+    pub notices: &'a [String],
+    pub output: &'a str,
+    pub provider: Option<&'a str>,
+    pub status: &'static str,
+    pub tenant: &'a str,
+    pub turn: &'a str,
+    pub usage: Tokens,
+    pub v: u32,
+}
+
+/// An entry's bytes.
+pub fn bytes(entry: &impl Serialize) -> Vec<u8> {
+    // Writing plain structs into memory cannot fail; an empty entry would be refused by the journal.
+    serde_json::to_vec(entry).unwrap_or_default()
+}

@@ -1,0 +1,224 @@
+//! What the threads of one relay share.
+use crate::cache::Cache;
+use crate::changes::{ChangeLog, Lease};
+use crate::config::Config;
+use crate::identify::Principals;
+use crate::limits;
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::plan::Plans;
+use crate::rules::Rules;
+use crate::wire::Change;
+use arc_swap::ArcSwap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// What a thread is told from outside.
+pub enum Told {
+    /// A client's connection, accepted and handed over.
+    Public(std::net::TcpStream, Slot),
+    /// A connection on `turn.sock`.
+    Socket(std::os::unix::net::UnixStream, Slot),
+    /// A connection on the admin listener.
+    Admin(std::net::TcpStream),
+    /// Changes that may stop running turns.
+    Changed(Arc<[Arc<Change>]>),
+    /// Stop taking requests; finish what is open.
+    Drain,
+    /// The drain's time is over: end what is open.
+    End,
+}
+
+/// One relay: its configuration, what it knows from control, and its record.
+pub struct Relay {
+    pub config: ArcSwap<Config>,
+    pub config_path: PathBuf,
+    pub lease: Lease,
+    pub changes: ChangeLog,
+    pub principals: Principals,
+    pub plans: Plans,
+    pub rules: Rules,
+    pub log: Log,
+    pub metrics: Metrics,
+    pub tls: Arc<rustls::ClientConfig>,
+    /// No new turn is taken.
+    pub stopping: AtomicBool,
+    /// All turns are over: contact may end.
+    pub closing: AtomicBool,
+    /// Decisions that have their entry in this log.
+    decisions: Mutex<HashSet<String>>,
+    /// Open turns by key, where a plan limits them.
+    per_key: Mutex<HashMap<String, u32>>,
+    pub threads: Vec<UnboundedSender<Told>>,
+}
+
+impl Relay {
+    pub fn new(
+        config: Config,
+        config_path: PathBuf,
+        log: Log,
+        tls: Arc<rustls::ClientConfig>,
+        threads: Vec<UnboundedSender<Told>>,
+    ) -> Self {
+        Self {
+            lease: Lease::new(config.lease_ms),
+            config: ArcSwap::from_pointee(config),
+            config_path,
+            changes: ChangeLog::default(),
+            principals: Cache::new(limits::PRINCIPALS),
+            plans: Cache::new(limits::PLANS),
+            rules: Rules::default(),
+            log,
+            metrics: Metrics::default(),
+            tls,
+            stopping: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            decisions: Mutex::default(),
+            per_key: Mutex::default(),
+            threads,
+        }
+    }
+
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// Reads the configuration file again. False when nothing new could be taken from it.
+    pub fn reload(&self) -> bool {
+        let current = self.config.load();
+        match Config::read(&self.config_path) {
+            Ok(config) if config.digest == current.digest => false,
+            Ok(config) => {
+                // What the process is bound to stays as it started; control restarts the relay for these.
+                if config.listen != current.listen
+                    || config.run != current.run
+                    || config.journal != current.journal
+                {
+                    tracing::error!("listen, run or journal changed: restart the relay");
+                    return false;
+                }
+                tracing::info!(digest = %config.digest, "configuration exchanged");
+                self.config.store(Arc::new(config));
+                true
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "the configuration is kept as it was");
+                false
+            }
+        }
+    }
+
+    /// Whether the decision's entry still has to be written, asked by who is about to write it.
+    pub fn enter_decision(&self, id: &str) -> bool {
+        let mut decisions = self.decisions.lock().unwrap_or_else(PoisonError::into_inner);
+        // A set that is full forgets: a second entry of a decision is harmless, a missing one is not.
+        if decisions.len() >= limits::PLANS * 4 {
+            decisions.clear();
+        }
+        decisions.insert(id.to_owned())
+    }
+
+    /// The decision's entry could not be written.
+    pub fn forget_decision(&self, id: &str) {
+        self.decisions.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    /// Counts a turn of `key` in, at most `most` at once.
+    pub fn open_of_key(self: &Arc<Self>, key: &str, most: u32) -> Option<KeyTurn> {
+        let mut per_key = self.per_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = per_key.entry(key.to_owned()).or_insert(0);
+        if *open >= most {
+            return None;
+        }
+        *open += 1;
+        Some(KeyTurn { relay: Arc::clone(self), key: key.to_owned() })
+    }
+
+    /// Forgets what the changes' tags concern, then tells the threads.
+    pub fn changed(&self, seq: u64, changes: Vec<Change>, reset: bool) {
+        let changes: Arc<[Arc<Change>]> = changes.into_iter().map(Arc::new).collect();
+        if changes.is_empty() && !reset {
+            return;
+        }
+        self.changes.advance(seq, &changes, reset);
+        if reset {
+            self.principals.clear();
+            self.plans.clear();
+        }
+        let tags: HashSet<&str> = changes.iter().flat_map(|c| &c.tags).map(String::as_str).collect();
+        self.principals.forget(&tags);
+        self.plans.forget(&tags);
+        self.tell(|| Told::Changed(Arc::clone(&changes)));
+    }
+
+    /// Tells every thread.
+    pub fn tell(&self, told: impl Fn() -> Told) {
+        for thread in &self.threads {
+            // A thread that is gone has nothing to be told.
+            drop(thread.send(told()));
+        }
+    }
+}
+
+/// A turn counted under its key until it is dropped.
+pub struct KeyTurn {
+    relay: Arc<Relay>,
+    key: String,
+}
+
+impl Drop for KeyTurn {
+    fn drop(&mut self) {
+        let mut per_key = self.relay.per_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = per_key.get_mut(&self.key) {
+            *open -= 1;
+            if *open == 0 {
+                per_key.remove(&self.key);
+            }
+        }
+    }
+}
+
+/// Open connections by thread.
+pub struct Loads(Vec<AtomicUsize>);
+
+/// A connection's place on a thread, until it is dropped.
+pub struct Slot {
+    loads: Arc<Loads>,
+    thread: usize,
+}
+
+impl Loads {
+    pub fn new(threads: usize) -> Self {
+        Self((0..threads).map(|_| AtomicUsize::new(0)).collect())
+    }
+
+    /// A place on the thread with the fewest connections; none when the listener is full.
+    pub fn take(loads: &Arc<Self>) -> Option<Slot> {
+        let open = |n: &AtomicUsize| n.load(Ordering::Relaxed);
+        if loads.0.iter().map(open).sum::<usize>() >= limits::CONNECTIONS {
+            return None;
+        }
+        let (thread, least) = loads.0.iter().enumerate().min_by_key(|(_, n)| open(n))?;
+        least.fetch_add(1, Ordering::Relaxed);
+        Some(Slot { loads: Arc::clone(loads), thread })
+    }
+}
+
+impl Slot {
+    pub fn thread(&self) -> usize {
+        self.thread
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.loads.0[self.thread].fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,8 @@
+//! Fakes that speak real sockets: control on `plan.sock` and `pages.sock`, a provider that plays scripts, and
+//! a relay in a process of its own (this test binary, started again).
+#![allow(dead_code, reason = "each test binary uses a part")]
+pub mod client;
+pub mod control;
+pub mod http;
+pub mod provider;
+pub mod relay;

@@ -1,0 +1,151 @@
+//! A relay in a process of its own: this test binary, started again with the configuration in its environment.
+use super::client::Client;
+use super::control::Control;
+use super::provider::Provider;
+use serde_json::{Value, json};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const CONFIG: &str = "RELAY_TEST_CONFIG";
+
+/// Has to be the body of a test named `relay_process` in each test binary: runs the relay when asked to.
+pub fn process() {
+    if let Ok(config) = std::env::var(CONFIG) {
+        std::process::exit(dragoman_relay::run(&["--config".to_owned(), config]));
+    }
+}
+
+/// A zone with a fake control and a relay.
+pub struct Zone {
+    pub control: Control,
+    pub port: u16,
+    pub admin: u16,
+    pub dir: tempfile::TempDir,
+    pub config: Value,
+    child: Option<Child>,
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
+
+impl Zone {
+    /// Starts with the providers `p0`, `p1`, … beside `local`. `change` adjusts the configuration.
+    pub fn start(providers: &[&Provider], change: impl FnOnce(&mut Value)) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let run = dir.path().join("run");
+        std::fs::create_dir(&run).expect("run");
+        let (port, admin) = (free_port(), free_port());
+        let mut config = json!({
+            "v": 1, "zone": "local", "stage": "local", "listen": format!("127.0.0.1:{port}"),
+            "admin_listen": format!("127.0.0.1:{admin}"),
+            "hosts": [format!("127.0.0.1:{port}"), format!("localhost:{port}")], "run": run,
+            "journal": dir.path().join("journal"), "lease_ms": 2000, "threads": 2,
+            "public_url": format!("http://127.0.0.1:{port}"), "session_cookie": "dragoman_session",
+            "providers": {"local": {"kind": "local"}},
+        });
+        for (n, provider) in providers.iter().enumerate() {
+            config["providers"][format!("p{n}")] = json!({
+                "kind": "openai", "base_url": format!("http://127.0.0.1:{}/v1", provider.port),
+                "credential": {"header": "authorization", "prefix": "Bearer ", "env": "RELAY_TEST_KEY", "file": null},
+                "headers": [], "fields": [], "unknown_fields": "reject",
+                "deadlines_ms": {"connect": 500, "first_byte": 500, "idle": 1000, "total": 20000},
+                "blocks": [{"pointer": "/choices/*/finish_reason", "equals": ["content_filter"]},
+                           {"pointer": "/error/code", "equals": ["content_filter"]}]});
+        }
+        change(&mut config);
+        let control = Control::start(&run);
+        let mut zone = Self { control, port, admin, dir, config, child: None };
+        zone.write_config();
+        if !providers.is_empty() {
+            let attempts: Vec<(String, String)> =
+                (0..providers.len()).map(|n| (format!("p{n}"), format!("m{n}"))).collect();
+            let attempts: Vec<(&str, &str)> =
+                attempts.iter().map(|(p, m)| (p.as_str(), m.as_str())).collect();
+            zone.control.set_plan(Control::allow(&attempts, &zone.empty_rules()));
+        }
+        zone.run();
+        zone
+    }
+
+    pub fn empty_rules(&self) -> String {
+        self.control.add_rules(&json!([]))
+    }
+
+    fn config_path(&self) -> PathBuf {
+        self.dir.path().join("run/relay.json")
+    }
+
+    /// Writes the configuration under its digest, as control does.
+    pub fn write_config(&mut self) {
+        if let Some(object) = self.config.as_object_mut() {
+            object.remove("digest");
+        }
+        let digest = dragoman_relay::record::digest_of(&self.config);
+        self.config["digest"] = digest.as_str().into();
+        let path = self.config_path();
+        let next = path.with_extension("next");
+        std::fs::write(&next, self.config.to_string()).expect("written");
+        std::fs::rename(&next, &path).expect("renamed");
+        *self.control.0.config.lock().unwrap() = digest;
+    }
+
+    /// Starts the relay's process and waits until it is ready.
+    pub fn run(&mut self) {
+        let child = Command::new(std::env::current_exe().expect("this binary"))
+            .args(["relay_process", "--exact", "--nocapture", "--test-threads=1"])
+            .env(CONFIG, self.config_path())
+            .env("RELAY_TEST_KEY", "provider-secret")
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("a process");
+        self.child = Some(child);
+        let until = Instant::now() + Duration::from_secs(20);
+        while Instant::now() < until {
+            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
+                && self.client().get("/readyz").status == 200
+            {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the relay is not ready");
+    }
+
+    pub fn client(&self) -> Client {
+        Client::open(self.port)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("running").id()
+    }
+
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: the process is our own child and has not been waited for.
+        unsafe { libc::kill(i32::try_from(self.pid()).expect("a pid"), signal) };
+    }
+
+    /// Waits for the process to end; its exit status.
+    pub fn wait(&mut self) -> i32 {
+        self.child.take().expect("running").wait().expect("an end").code().unwrap_or(-1)
+    }
+
+    /// A metric's value.
+    pub fn metric(&self, name: &str) -> f64 {
+        let mut client = Client::open(self.admin);
+        let text = client.get("/metrics").body;
+        let line = text.lines().find(|l| l.starts_with(name)).unwrap_or_else(|| panic!("{name} in {text}"));
+        line.rsplit(' ').next().and_then(|v| v.parse().ok()).expect("a number")
+    }
+}
+
+impl Drop for Zone {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
+}

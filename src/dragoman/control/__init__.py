@@ -1,1 +1,0 @@
-"""The control process: decides, stores, and serves everything that is not a turn."""

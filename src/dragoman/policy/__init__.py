@@ -1,1 +1,0 @@
-"""Rule files to rule sets, and statements of reasons."""

@@ -1,1 +1,0 @@
-"""The zone's database: tables, one writer, many readers, migrations."""

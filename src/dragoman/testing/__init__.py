@@ -1,1 +1,0 @@
-"""Shipped fakes: a scripted provider and a clock."""
