@@ -10,7 +10,7 @@ mod spans;
 mod threads;
 
 pub use crate::rules::{Action, Direction, Granularity, Locale};
-pub use lane::Lane;
+pub use lane::{Lane, Placeholder};
 
 /// What a rule found and what was done. Of a redaction there is one per rule and placeholder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -36,6 +36,18 @@ pub struct Lane {
     stop: Option<Stop>,
     /// Upstream was aborted: nothing more is released.
     aborted: bool,
+    /// Placeholders since the last `placeholders`, where the lane is traced.
+    trace: Option<Vec<Placeholder>>,
+}
+
+/// A placeholder that was written out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placeholder {
+    pub rule: u32,
+    /// Source code points before it.
+    pub start: u64,
+    /// Code points written before it.
+    pub at: u64,
 }
 
 impl Lane {
@@ -56,7 +68,24 @@ impl Lane {
             spans: Spans::default(),
             stop: None,
             aborted: false,
+            trace: None,
         }
+    }
+
+    /// A lane that remembers its placeholders, for a caller that writes the text itself.
+    pub fn traced(mut self) -> Self {
+        self.trace = Some(Vec::new());
+        self
+    }
+
+    /// The placeholders since the last call, in order.
+    pub fn placeholders(&mut self) -> Vec<Placeholder> {
+        self.trace.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Source code points that were written out or replaced.
+    pub fn passed(&self) -> u64 {
+        self.cursor.chars
     }
 
     /// Reads the next chunk; appends what may be released to `out`. After a stop it does nothing.
@@ -295,6 +324,9 @@ impl Lane {
             self.copy(start, turn);
             let placeholder = turn.rules.rule(rule).placeholder.as_ref().map_or("", |t| t.get(self.locale));
             turn.out.push_str(placeholder);
+            if let Some(trace) = &mut self.trace {
+                trace.push(Placeholder { rule, start: start.chars, at: self.emitted });
+            }
             self.spans.show(line, self.emitted);
             self.emitted += placeholder.chars().count() as u64;
         }
