@@ -53,7 +53,7 @@ def once() -> dict[str, Any]:
         try:
             system.tree.quiet()
             rss = system.tree.rss_mb()
-            roles = {role: _role(system.tree, role) for role in ("relay", "control")}
+            roles = {role: round(processes.rss_mb(pid), 1) for role, pid in system.roles.items()}
         finally:
             system.tree.stop()
     return {
@@ -62,11 +62,6 @@ def once() -> dict[str, Any]:
         "control_mb": roles["control"],
         "processes": rss,
     }
-
-
-def _role(tree: processes.Tree, role: str) -> float:
-    """Memory of the processes whose command line names the role."""
-    return round(sum(processes.rss_mb(pid) for pid in tree.members() if role in processes.arguments(pid)), 1)
 
 
 if __name__ == "__main__":

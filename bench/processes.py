@@ -8,15 +8,18 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 TICK_MS = 1000 / os.sysconf("SC_CLK_TCK")
+KILL_S = 5.0
+"""LIMIT: seconds the kernel may take to end what was killed."""
 QUIET_SHARE = 0.03
 """A tree that uses less than this share of one core has finished what the last window left it to do."""
 QUIET_STEP_S = 0.1
 QUIET_LIMIT_S = 10.0
-STOP_S = 8.0
+STOP_S = 45.0
+"""LIMIT: seconds a system may take to end by itself."""
 
 
 @dataclass
@@ -26,7 +29,6 @@ class Tree:
     process: subprocess.Popen[bytes]
     name: str
     log: Path
-    known: set[int] = field(default_factory=set)
 
     def members(self) -> list[int]:
         """The living processes of the tree."""
@@ -41,7 +43,6 @@ class Tree:
                     found.add(pid)
                     break
                 at = parents[at]
-        self.known |= found
         return sorted(found)
 
     def cpu_ms(self) -> float:
@@ -70,15 +71,19 @@ class Tree:
 
     def stop(self) -> None:
         """Ends the tree: politely, then surely. Only processes that were seen in it are touched."""
-        members = self.members()
+        members = {pid: _started(pid) for pid in self.members()}
         _signal([self.process.pid], signal.SIGTERM)
         try:
             self.process.wait(STOP_S)
         except subprocess.TimeoutExpired:
             _signal([self.process.pid], signal.SIGKILL)
             self.process.wait()
-        left = [pid for pid in self.members() if pid in members]
+        # Its children may have sessions of their own; the start time guards against a reused pid.
+        left = [pid for pid, started in members.items() if started and _started(pid) == started]
         _signal(left, signal.SIGKILL)
+        until = time.monotonic() + KILL_S
+        while any(_started(pid) == members[pid] for pid in left) and time.monotonic() < until:
+            time.sleep(0.01)
 
     def tail(self, lines: int = 12) -> str:
         """The end of its log, for an error message."""
@@ -121,19 +126,19 @@ def rss_mb(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def arguments(pid: int) -> list[str]:
-    """The command line of a process; empty when it is gone."""
-    try:
-        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return []
-    return [part.decode(errors="replace") for part in raw.split(b"\0") if part]
-
-
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/<pid>/stat after the command: [0] state, [1] ppid, [3] session, [13], [14] children."""
     text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     return text.rpartition(")")[2].split()
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since boot; None when it is gone."""
+    try:
+        fields = _stat(pid)
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
 
 
 def _table() -> tuple[dict[int, int], dict[int, int]]:

@@ -25,7 +25,7 @@ import words
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 90.0
 RULES = 10_000
-KEY = re.compile(r"dragoman_[a-z0-9]+_[A-Za-z0-9_-]{20,}")
+FACTS = re.compile(r'^\{.*"ready": ?true.*\}$', re.MULTILINE)
 
 
 class CannotStart(RuntimeError):
@@ -44,7 +44,11 @@ class System:
     path: str = "/v1/chat/completions"
     prefix: str = ""
     headers: list[tuple[str, str]] = field(default_factory=list)
-    tokens: tuple[str, str] | None = None
+    roles: dict[str, int] = field(default_factory=dict)
+    """What each process is, by pid, where the system says so."""
+    user_key: str | None = None
+    user_secret: str = "rig"
+    """For cells with end users: the key that speaks for them, and the secret that signs their tokens."""
 
 
 @dataclass(frozen=True)
@@ -99,22 +103,32 @@ def start_dragoman(rig: Rig) -> System:
     for name in models():
         top += [f'[models."{name}"]', 'provider = "rig"', f'model = "{name}"']
     note = f"{RULES} words and one phrase on every lane, AI label, durable ledger"
-    return _serve(folder, top, note, "plain")
+    system = _serve(folder, top, note, "plain")
+    made = _output([str(_program()), "keys", "create", "--end-users", "declared", "--json"], folder)
+    if made:
+        key = json.loads(made)
+        system.user_key, system.user_secret = key["text"], key["signing_secret"]
+    return system
+
+
+def _program() -> Path:
+    program = Path(sys.executable).with_name("dragoman")
+    if not program.exists():
+        raise CannotStart(f"{program} does not exist: run `make setup-dev` first")
+    return program
 
 
 def _serve(folder: Path, lines: list[str], note: str, model: str) -> System:
     address = f"127.0.0.1:{free_port()}"
     zone = ["[zone]", f'listen = "{address}"', f'admin_listen = "127.0.0.1:{free_port()}"']
     (folder / "dragoman.toml").write_text("\n".join([*lines, *zone]) + "\n", encoding="utf-8")
-    program = Path(sys.executable).with_name("dragoman")
-    if not program.exists():
-        raise CannotStart(f"{program} does not exist: run `make setup-dev` first")
-    tree = processes.start("dragoman", [str(program), "serve"], folder=folder)
-    key = _key(tree)
-    commit = _output(["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"])
+    tree = processes.start("dragoman", [str(_program()), "serve", "--json"], folder=folder)
+    facts = json.loads(_await(tree, FACTS).group(0))
+    commit = _output(["git", "rev-parse", "--short", "HEAD"])
     version = f"{importlib.metadata.version('dragoman')} at {commit}"
-    headers = [("authorization", f"Bearer {key}")]
-    return _ready(System("dragoman", tree, address, version, note, headers=headers), model)
+    headers = [("authorization", f"Bearer {facts['key']}")]
+    system = System("dragoman", tree, address, version, note, headers=headers, roles=facts["pids"])
+    return _ready(system, model)
 
 
 def start_vllm_router(rig: Rig) -> System:
@@ -251,10 +265,6 @@ def ask(system: System, model: str) -> tuple[int, bytes]:
         connection.close()
 
 
-def _key(tree: processes.Tree) -> str:
-    return _await(tree, KEY).group(0)
-
-
 def _await(tree: processes.Tree, pattern: re.Pattern[str]) -> re.Match[str]:
     until = time.monotonic() + READY_S
     while time.monotonic() < until and tree.alive():
@@ -266,6 +276,6 @@ def _await(tree: processes.Tree, pattern: re.Pattern[str]) -> re.Match[str]:
     raise CannotStart(f"{tree.name} never printed {pattern.pattern}\n{tree.tail()}")
 
 
-def _output(command: list[str]) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() if done.returncode == 0 else "unknown"
+def _output(command: list[str], folder: Path = ROOT) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""

@@ -51,6 +51,7 @@ def markdown(document: Document) -> str:
                 *_head(document),
                 *_cpu(document),
                 *_ratio(document),
+                *_rig(document),
                 *_open(document),
                 *_leaks(document),
                 *_end(document),
@@ -113,6 +114,18 @@ def _over_floor(cell: Document, name: str) -> str:
         return "1"
     found = ratios(cell).get(name)
     return f"{found.text()} ({found.pairs})" if found else "-"
+
+
+def _rig(document: Document) -> Iterator[str]:
+    """What the rig itself took beside the floor: it must be no bottleneck."""
+    yield "The rig beside the floor, CPU ms per request (provider / load) and requests a second:"
+    for cell in document["cells"].values():
+        taken = [w for w in cell["windows"].get("floor", []) if w]
+        if taken:
+            provider = statistics.median(w["provider_cpu_per_request"] for w in taken)
+            load = statistics.median(w["load_cpu_ms"] / w["answered"] for w in taken)
+            yield f"- {cell['title']}: {provider:.3f} / {load:.3f}, {statistics.median(w['per_second'] for w in taken):.0f}/s"
+    yield ""
 
 
 def _open(document: Document) -> Iterator[str]:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import end_users
 from cells import Cell
 from systems import System
 
@@ -47,9 +49,17 @@ def closed(programs: Path, system: System, provider: System, cell: Cell) -> Wind
         "expect_chars": cell.expect_chars,
         "warm": 1 if cell.name == "paced" else 20,
     }
-    if cell.new_users and system.tokens:
-        load["tokens"] = system.tokens
-    return run(programs, system, provider, load)
+    if not cell.new_users:
+        return run(programs, system, provider, load)
+    with tempfile.TemporaryDirectory() as folder:
+        file = end_users.write(Path(folder) / "tokens", system.user_secret)
+        load["tokens"] = (str(file), end_users.HEADER)
+        if system.user_key:
+            load["headers"] = [("authorization", f"Bearer {system.user_key}")]
+        window = run(programs, system, provider, load)
+    if system.user_key and window.answered > end_users.A_WINDOW - load["warm"] * cell.connections:
+        return replace(window, refused="more requests than new users")
+    return window
 
 
 def open_loop(
@@ -87,7 +97,7 @@ def run(
     programs: Path, system: System, provider: System, load: Mapping[str, Any], *, settle: bool = True
 ) -> Window:
     """Runs the load with these settings at the system."""
-    config = {**load, "address": system.address, "path": system.path, "headers": system.headers, "wait": True}
+    config = {"headers": system.headers, **load, "address": system.address, "path": system.path, "wait": True}
     with subprocess.Popen(
         [str(programs / "load"), json.dumps(config)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

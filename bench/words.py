@@ -51,7 +51,7 @@ def rules(count: int, *, phrase: str = PHRASE) -> Iterator[str]:
 
 
 def _rule(name: str, words: list[str], action: str) -> Iterator[str]:
-    yield "[[rule]]"
+    yield "[[rules]]"
     yield f'id = "{name}"'
     yield f"words = {json.dumps(words, ensure_ascii=False)}"
     yield 'direction = ["in", "out"]'

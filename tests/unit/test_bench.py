@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 import math
 import os
 import random
@@ -16,6 +19,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 import cells
+import end_users
 import intervals
 import open_loop
 import open_streams
@@ -26,7 +30,8 @@ import words
 
 
 def window(cpu, per_second=100.0):
-    return {"cpu_per_request": cpu, "per_second": per_second}
+    rig = {"provider_cpu_per_request": 0.01, "load_cpu_ms": 50.0, "answered": 1000}
+    return {"cpu_per_request": cpu, "per_second": per_second, **rig}
 
 
 def document(**changes):
@@ -142,6 +147,7 @@ def test_the_report_names_what_is_missing_refused_and_not_shown():
     text = table.markdown(document(refused=refused))
     assert "| tensorzero | not measured | not installed |" in text
     assert "litellm: 1, first in s20: 2 errors" in text
+    assert "- plain: 0.010 / 0.050, 100/s" in text
     assert "uncommitted" not in text
     assert "uncommitted" in table.markdown(document(header={**document()["header"], "changed": True}))
     assert text.count("\n- ") >= len(table.NOT_SHOWN)
@@ -169,7 +175,7 @@ def test_added_latency_is_the_difference_of_medians():
 def test_the_rule_file_is_the_same_each_time_and_holds_the_phrase_once():
     text = "\n".join(words.rules(10_000))
     assert text == "\n".join(words.rules(10_000))
-    rules = tomllib.loads(text)["rule"]
+    rules = tomllib.loads(text)["rules"]
     named = [word for rule in rules for word in rule["words"]]
     assert len(named) == len(set(named)) == 10_001
     assert named.count(words.PHRASE) == 1
@@ -189,6 +195,18 @@ def test_every_cell_and_leak_names_a_model_of_the_provider():
     assert all(c.pairs < 10 and c.seconds < 3 for c in quick)
 
 
+def test_no_two_end_users_are_equal_and_each_is_signed(tmp_path):
+    lines = [
+        line
+        for n in range(2)
+        for line in end_users.write(tmp_path / str(n), "secret", 50).read_text().split()
+    ]
+    assert len(set(lines)) == 100
+    head, _, signature = lines[0].rpartition(".")
+    mac = hmac.new(b"secret", head.encode(), hashlib.sha256).digest()
+    assert base64.urlsafe_b64decode(signature + "=") == mac
+
+
 def test_streams_fit_under_the_limit_of_open_files():
     assert open_streams.possible(10_000, 65_536) == 10_000
     assert open_streams.possible(10_000, 20_000) == 9_900
@@ -205,6 +223,7 @@ def test_every_peer_is_pinned_exactly():
 
 def test_a_peer_that_cannot_be_installed_says_why(tmp_path, monkeypatch):
     monkeypatch.setattr(peers, "FOLDER", tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
     monkeypatch.setattr(
         peers, "pins", lambda: {"none": {"pip": [str(tmp_path / "no-such.whl")], "package": "none"}}
     )

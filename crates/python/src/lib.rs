@@ -3,6 +3,7 @@ use pyo3::prelude::*;
 
 mod analyse;
 mod relay;
+mod rules;
 
 #[pymodule]
 mod _native {
@@ -10,6 +11,8 @@ mod _native {
     use super::analyse::analyse;
     #[pymodule_export]
     use super::relay::relay;
+    #[pymodule_export]
+    use super::rules::check_rules;
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_init]

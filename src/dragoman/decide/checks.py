@@ -226,11 +226,8 @@ def deadline(rule: Rule, context: Context) -> int | None:
     if rule.kind == "right" and context.event == "erasure" and "sla" in payload:
         return _after(rule, _received(context), payload["sla"])
     if rule.kind == "complaint" and context.event == "complaint":
-        received = _received(context)
-        if "ack_hours" in payload:
-            return received + int(payload["ack_hours"]) * HOUR_MS
-        days = payload.get("resolve_days")
-        return None if days is None else received + int(days) * 24 * HOUR_MS
+        hours = payload.get("ack_hours", payload.get("resolve_days", 0) * 24)
+        return _received(context) + hours * HOUR_MS if hours else None
     if rule.kind == "content" and context.event == "order" and "order_sla_min" in payload:
         return _received(context) + int(payload["order_sla_min"]) * MINUTE_MS
     return None

@@ -165,7 +165,7 @@ def trace(facts: Facts, packs: PackSet, world: World) -> list[Step]:
     """Every rule of the jurisdictions in play, at any event, and how its condition came out."""
     context = Context(facts, world.deployment, (), packs.capabilities)
     places = find_places(context, packs, Tally())
-    steps = []
+    steps: list[Step] = []
     for pack_id in sorted(places.packs):
         steps.extend(_step(rule, facts, packs, world) for rule in packs.packs[pack_id].rules)
     return steps

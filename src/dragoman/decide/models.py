@@ -65,13 +65,15 @@ def _refuse(access: Access, tally: Tally) -> None:
             advice = lifts(finding)
             if advice is not None:
                 tally.advise(advice)
-    for finding in access.step_ups:
+    for finding in access.asks:
         _ask(finding, tally)
 
 
 def _ask(finding: Finding, tally: Tally) -> None:
     if finding.signal is not None:
         tally.step_up.add(finding.signal)
+    if finding.evidence is not None:
+        tally.not_ready.add(finding.evidence)
     tally.add(finding.reason, finding.scope)
 
 
@@ -95,5 +97,5 @@ def _choose(
                     tally.warn(warning)
         elif context.event == "turn":
             for _, access in found:
-                for finding in (*access.denials, *access.step_ups):
+                for finding in (*access.denials, *access.asks):
                     tally.add(with_effect(finding.reason, "route"))

@@ -21,6 +21,8 @@ from dragoman.decide.schema import PackError, Table
 ENFORCEMENT = "in_force|grace|advisory|draft"
 ON_MISSING = "oblige|warn|step_up|not_ready|gate|deny"
 CERTAINTY = "V|v|g|?"
+QUIET = frozenset({"oblige", "warn"})
+"""Effects that keep no one from an answer: `text`, which says why not, is not theirs."""
 EFFECTS = ("deny", "not_ready", "step_up", "handoff", "oblige", "warn")
 
 ABSENT, ADVISORY, BINDING = "absent", "advisory", "binding"
@@ -197,7 +199,10 @@ def _reasons(
         if ref not in sources:
             raise PackError(f"{where}: source {ref} is not in [[sources]]")
     citation = sources[refs[0]]
-    return {effect: Reason(code, rule_id, title, citation, effect, certainty, text) for effect in EFFECTS}
+    return {
+        effect: Reason(code, rule_id, title, citation, effect, certainty, title if effect in QUIET else text)
+        for effect in EFFECTS
+    }
 
 
 def _obligations(

@@ -26,6 +26,7 @@ _TERM_OF = {
     "PROV_SUBDIVISION": "subdivision",
     "PROV_OWNERSHIP": "ownership",
     "PROV_SEAT": "seat",
+    "PROV_SEAT_UNKNOWN": "seat",
     "PROV_MIN_AGE": "min_age",
     "PROV_LICENCE": "licence",
 }
@@ -33,11 +34,15 @@ _TERM_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One term that stands in the way: the reason, how far it reaches, the signal that answers a step-up."""
+    """One term that stands in the way: the reason, how far it reaches, and what would answer it.
+
+    `signal` is one the person can supply (step_up), `evidence` what the operator has to state (not_ready).
+    """
 
     reason: Reason
     scope: str
     signal: str | None = None
+    evidence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +50,13 @@ class Access:
     """What the terms of one offer say. `open` means: permitted, possibly with warnings."""
 
     denials: tuple[Finding, ...]
-    step_ups: tuple[Finding, ...]
+    asks: tuple[Finding, ...]
     warnings: tuple[Remark, ...]
 
     @property
     def open(self) -> bool:
         """Whether nothing stands in the way."""
-        return not self.denials and not self.step_ups
+        return not self.denials and not self.asks
 
 
 FREE = Access((), (), ())
@@ -91,7 +96,7 @@ class Terms:
             check.warn("PROV_TERRITORY_UNKNOWN", None)
         check.age()
         check.licence(provider.licence_territory_exclude | offer.licence_territory_exclude)
-        return Access(tuple(check.denials), tuple(check.step_ups), tuple(check.warnings))
+        return Access(tuple(check.denials), tuple(check.asks), tuple(check.warnings))
 
 
 class _Check:
@@ -101,7 +106,7 @@ class _Check:
         self.provider = provider
         self.context = context
         self.denials: list[Finding] = []
-        self.step_ups: list[Finding] = []
+        self.asks: list[Finding] = []
         self.warnings: list[Remark] = []
 
     def current_place(self) -> None:
@@ -143,7 +148,7 @@ class _Check:
                 if seat is not None:
                     self._listed_or("PROV_SEAT", seat, "account")
                 elif path == "operator.seat":
-                    self.warn("PROV_SEAT_UNKNOWN", None)
+                    self.ask_operator("PROV_SEAT_UNKNOWN", path)
         ownership = self.provider.ownership
         owners = self.context.get("organisation.owners") if ownership else None
         if not ownership or not owners:
@@ -169,7 +174,9 @@ class _Check:
         if not excluded:
             return
         seat = self.context.get("operator.seat")
-        if seat is None or seat in excluded:
+        if seat is None:
+            self.ask_operator("PROV_SEAT_UNKNOWN", "operator.seat")
+        elif seat in excluded:
             self.deny("PROV_LICENCE", seat, "session")
 
     def _place(self, code: str, country: str, which: str, scope: str) -> bool:
@@ -206,7 +213,12 @@ class _Check:
         self.denials.append(Finding(self._reason(code, place, "deny"), scope))
 
     def ask(self, code: str, place: str | None, signal: str) -> None:
-        self.step_ups.append(Finding(self._reason(code, place, "step_up"), "account", signal))
+        self.asks.append(Finding(self._reason(code, place, "step_up"), "account", signal))
+
+    def ask_operator(self, code: str, evidence: str) -> None:
+        """A term that cannot be judged until the operator states something."""
+        reason = self._reason(code, None, "not_ready")
+        self.asks.append(Finding(reason, "session", evidence=evidence))
 
     def warn(self, code: str, place: str | None) -> None:
         subject = f"{self.provider.pack}:{place}" if place else self.provider.pack

@@ -1,0 +1,1 @@
+"""Who asks: keys, user tokens, guest sessions, tenants, and the principal behind a credential."""

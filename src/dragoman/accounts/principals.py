@@ -1,0 +1,166 @@
+"""Identifies one credential: the answer to `POST /principal` (docs/wire.md).
+
+Runs in control on `plan.sock`; the relay caches its answers. Looks up by public id, compares in constant
+time, and never says whether it was the id or the secret that was wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dragoman.accounts import keys, sessions, texts, user_tokens
+from dragoman.accounts.classes import Classes, facts_of_guest, facts_of_key, facts_of_user
+from dragoman.accounts.pepper import Pepper
+from dragoman.core.accounts import AccountStore, GuestRecord, KeyRecord
+from dragoman.ids import derived_id, kind_of, new_id, zone_of
+
+ANSWER_MS = 300_000
+"""LIMIT: how long a relay may keep an answer; a revocation reaches it sooner, by /changes."""
+_NO_VERIFIER = "0" * 64
+"""Compared against where no key has the id, so that both refusals take the same time."""
+
+
+class Principals:
+    """Answers who stands behind a credential."""
+
+    def __init__(
+        self, store: AccountStore, pepper: Pepper, classes: Classes, zone: str, addresses: Mapping[str, str]
+    ) -> None:
+        self._store = store
+        self._pepper = pepper
+        self._classes = classes
+        self._zone = zone
+        self._addresses = addresses
+
+    def identify(self, question: Mapping[str, Any], now: int) -> dict[str, Any]:
+        """The answer to a well-formed question. Raises RefusedError."""
+        credential = question["credential"]
+        kind = credential["kind"]
+        if kind == "api_key":
+            return self._by_key(str(credential["value"]), question.get("user_token"), question["peer"], now)
+        if kind == "session":
+            return self._by_session(str(credential["value"]), now)
+        return self._by_socket(credential, now)
+
+    def mint_guest(self, tenant: str, now: int) -> str:
+        """A new guest of a tenant, durably; the session cookie's value."""
+        klass = self._classes.of(facts_of_guest(), now)
+        principal = new_id("prn", self._zone, now)
+        self._store.add_guest(GuestRecord(tenant, principal, klass, now))
+        return sessions.cookie(self._pepper, sessions.Session(tenant, principal, now + sessions.SESSION_MS))
+
+    def session(self, value: str, now: int) -> sessions.Session | None:
+        """The session of a cookie, for reading pages only."""
+        return sessions.open_cookie(self._pepper, value, now)
+
+    def _by_key(self, text: str, user_token: str | None, peer: str, now: int) -> dict[str, Any]:
+        key = keys.parse(text)
+        if key is None:
+            raise texts.refused("invalid_key")
+        if key.zone != self._zone:
+            raise texts.wrong_zone(key.zone, self._addresses.get(key.zone))
+        record = self._store.key(key.public_id)
+        fits = keys.verify(self._pepper, key, record.verifier if record else _NO_VERIFIER)
+        if record is None or not fits:
+            raise texts.refused("invalid_key")
+        self._check_key(record, peer, now)
+        if user_token is None:
+            if record.end_users == "declared":
+                raise texts.invalid_user_token(
+                    "this key speaks for declared users, so each request names one"
+                )
+            return self._answer(
+                record, record.principal, facts_of_key(record.end_users), None, now, record.expires_at
+            )
+        return self._by_user_token(record, user_token, now)
+
+    def _check_key(self, record: KeyRecord, peer: str, now: int) -> None:
+        if record.state != "active":
+            raise texts.refused("revoked_key")
+        if record.expires_at is not None and record.expires_at <= now:
+            raise texts.refused("expired_key")
+        if record.development and peer != "loopback":
+            raise texts.refused("dev_key_remote")
+        self._check_tenant(record.tenant)
+
+    def _check_tenant(self, tenant: str) -> None:
+        found = self._store.tenant(tenant)
+        if found is None or found.state != "active":
+            raise texts.refused("tenant_suspended")
+
+    def _by_user_token(self, record: KeyRecord, token: str, now: int) -> dict[str, Any]:
+        if record.end_users != "declared":
+            raise texts.invalid_user_token(
+                "this key speaks for the tenant's own staff; make one with --end-users declared"
+            )
+        try:
+            claims = user_tokens.read(keys.signing_secret(self._pepper, record.key), token, now // 1000)
+        except user_tokens.BadTokenError as fault:
+            raise texts.invalid_user_token(str(fault)) from None
+        principal = derived_id("prn", self._zone, self._pepper.digest("user", record.tenant, claims.sub))
+        ends = [at for at in (record.expires_at, claims.exp * 1000) if at is not None]
+        return self._answer(record, principal, facts_of_user(claims), claims.locale, now, min(ends))
+
+    def _answer(  # noqa: PLR0913, PLR0917 - the fields of one answer, named at each call
+        self,
+        record: KeyRecord,
+        principal: str,
+        facts: Mapping[str, Any],
+        locale: str | None,
+        now: int,
+        ends: int | None,
+    ) -> dict[str, Any]:
+        tags = [f"key:{record.key}", f"tenant:{record.tenant}"]
+        if principal != record.principal:
+            tags.append(f"principal:{principal}")
+        return {
+            "principal": principal,
+            "tenant": record.tenant,
+            "app": None,
+            "key": record.key,
+            "scopes": list(record.scopes),
+            "class": self._classes.of(facts, now),
+            "end_users": record.end_users,
+            "channel": "api",
+            "locale": locale,
+            "tags": tags,
+            "expires": min(now + ANSWER_MS, ends if ends is not None else now + ANSWER_MS),
+        }
+
+    def _by_session(self, value: str, now: int) -> dict[str, Any]:
+        session = sessions.open_cookie(self._pepper, value, now)
+        if session is None:
+            raise texts.refused("invalid_session")
+        guest = self._store.guest(session.principal)
+        if guest is None or guest.tenant != session.tenant:
+            raise texts.refused("invalid_session")
+        return self._guest_answer(guest, "web", min(session.expires, now + ANSWER_MS))
+
+    def _by_socket(self, credential: Mapping[str, Any], now: int) -> dict[str, Any]:
+        principal = str(credential["principal"])
+        zone = zone_of(principal)
+        if zone is None or kind_of(principal) != "prn":
+            raise texts.refused("invalid_session")
+        if zone != self._zone:
+            raise texts.wrong_zone(zone, self._addresses.get(zone))
+        guest = self._store.guest(principal)
+        if guest is None:
+            raise texts.refused("invalid_session")
+        return self._guest_answer(guest, str(credential["channel"]), now + ANSWER_MS)
+
+    def _guest_answer(self, guest: GuestRecord, channel: str, ends: int) -> dict[str, Any]:
+        self._check_tenant(guest.tenant)
+        return {
+            "principal": guest.principal,
+            "tenant": guest.tenant,
+            "app": None,
+            "key": None,
+            "scopes": ["turns", "models"],
+            "class": guest.klass,
+            "end_users": "none",
+            "channel": channel,
+            "locale": None,
+            "tags": [f"principal:{guest.principal}", f"tenant:{guest.tenant}"],
+            "expires": ends,
+        }

@@ -1,0 +1,73 @@
+"""`dragoman`: the command line. Verbs on state go to control; the two processes are entered by exec.
+
+It opens no database itself. Exit codes: 0 done, 1 refused or failed, 2 wrong use.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dragoman.control import cli_accounts, cli_config, cli_models
+from dragoman.control.cli_common import JsonOption, settings_of, told_plainly
+from dragoman.serve import Pair
+from dragoman.serve import serve as supervise
+
+app = typer.Typer(
+    name="dragoman",
+    help="Offer an AI assistant lawfully in many jurisdictions and on many chat platforms, provably.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_accounts.keys, name="keys")
+app.add_typer(cli_accounts.tenants, name="tenants")
+app.add_typer(cli_config.app, name="config")
+app.command("reload")(cli_config.reload)
+
+
+@app.command("serve")
+def serve(
+    config: Annotated[
+        list[Path] | None,
+        typer.Option("--config", "-c", help="Configuration of a zone; give it once per zone."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve: starts control and relay of each zone, and prints how to try it.
+
+    Example: dragoman serve
+    """
+    files: list[Path | None] = list(config) if config else [None]
+    with told_plainly(as_json=as_json):
+        pairs = [Pair(*settings_of(file)) for file in files]
+        status = supervise(pairs, as_json=as_json)
+    raise typer.Exit(status)
+
+
+@app.command("relay", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def relay(context: typer.Context) -> None:
+    """Become a zone's relay: dragoman relay --config dragoman-data/run/relay.json."""
+    _become("dragoman.relay", context.args)
+
+
+@app.command("control", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def control(context: typer.Context) -> None:
+    """Become a zone's control: dragoman control --config dragoman.toml."""
+    _become("dragoman.control.run", context.args)
+
+
+def _become(module: str, arguments: list[str]) -> None:
+    """Replace this process, so that nothing of the command line stays in memory."""
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-P", "-m", module, *arguments])  # noqa: S606 - fixed module names
+
+
+def main() -> None:
+    """The entry point."""
+    app()

@@ -1,0 +1,87 @@
+"""The composition root of control: opens the zone and serves its three sockets, each on a thread of its own.
+
+Everything is wired here and nowhere else; nothing below knows how it was put together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+
+from dragoman.accounts.keys import KeyText
+from dragoman.control.admin_app import AdminSocket
+from dragoman.control.changes import ChangeFeed
+from dragoman.control.core import Core
+from dragoman.control.journal_feed import JournalFeed, project_lines
+from dragoman.control.live import LiveQuestions
+from dragoman.control.loaded import read_all
+from dragoman.control.pages_app import OwnRoutes, pages_app
+from dragoman.control.plan_app import PlanSocket
+from dragoman.control.relay_config import run_folder, write_relay_config
+from dragoman.control.reload import Reloader
+from dragoman.control.rule_check import compile_rules
+from dragoman.control.sockets import SocketServer
+from dragoman.events import ControlReady, emit
+from dragoman.knowledge.engine import Knowledge
+from dragoman.knowledge.provider import local_provider
+
+KNOWLEDGE = "knowledge"
+"""The knowledge's folder in the zone's data folder."""
+
+
+class Control:
+    """A running control of one zone."""
+
+    def __init__(self, file: Path | None) -> None:
+        loaded = read_all(file, compile_rules)
+        self.core = core = Core(loaded)
+        self.settings = loaded.settings
+        write_relay_config(loaded.relay, run_folder(self.settings))
+        self.live = LiveQuestions(core.planner.plan)
+        self.feed = ChangeFeed(core.changes_after, core.newest_seq())
+        core.database.on_publish = self.feed.committed
+        self.reloader = Reloader(core.holder, lambda: read_all(file, compile_rules), core.publish, self.live)
+        knowledge = Knowledge(self.settings.zone.data / KNOWLEDGE)
+        run = run_folder(self.settings)
+        plan = PlanSocket(
+            holder=core.holder,
+            principals=core.principals,
+            classes=core.classes,
+            planner=core.planner,
+            live=self.live,
+            changes=self.feed,
+            interventions=core.interventions,
+            journal=JournalFeed(core.cursors, project_lines),
+        )
+        own = OwnRoutes(core.holder, core.principals, core.interventions)
+        secure = self.settings.public_url().startswith("https://")
+        pages = pages_app(own, [], core.principals, lambda: core.guest_tenant().tenant, secure=secure)
+        admin = AdminSocket(core.holder, core.registry, self.reloader.reload)
+        self.plan_socket = SocketServer(
+            run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge)))
+        )
+        self.pages_socket = SocketServer(run / "pages.sock", pages)
+        self.admin_socket = SocketServer(run / "admin.sock", admin.app())
+
+    def adopt_development_key(self, text: KeyText | None) -> KeyText | None:
+        """Mint the development key of this start, in stage `local` only."""
+        if self.settings.deployment.stage != "local":
+            return None
+        return self.core.registry.adopt_development_key(text)
+
+    def start(self) -> None:
+        """Serve; returns when every socket answers."""
+        for socket in (self.plan_socket, self.pages_socket, self.admin_socket):
+            socket.start()
+        if self.plan_socket.loop is not None:
+            self.feed.attach(self.plan_socket.loop)
+        self.reloader.start()
+        emit(ControlReady(self.core.zone, self.core.holder.loaded.config_digest))
+
+    def stop(self) -> None:
+        """Close in the order in which nothing acknowledged is lost."""
+        self.reloader.stop()
+        for socket in (self.admin_socket, self.pages_socket, self.plan_socket):
+            socket.stop()
+        self.core.close()

@@ -1,0 +1,84 @@
+"""The zone's application without sockets, shared by control and the offline command line.
+
+Opening it takes the zone's lock; closing gives it back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from dragoman.accounts.classes import Classes
+from dragoman.accounts.pepper import open_pepper
+from dragoman.accounts.principals import Principals
+from dragoman.accounts.registry import DEFAULT_TENANT, Registry
+from dragoman.control.loaded import Holder, Loaded
+from dragoman.control.planner import Planner
+from dragoman.core.accounts import Change, TenantRecord
+from dragoman.ids import now_ms
+from dragoman.stores.accounts import SqlAccounts
+from dragoman.stores.acts import changes_after, newest_seq, publish
+from dragoman.stores.database import Database, ZoneLock
+from dragoman.stores.interventions import Interventions
+from dragoman.stores.journal import JournalCursors
+from dragoman.stores.migrate import migrate
+from dragoman.stores.outbox import Outbox
+
+DATABASE = "zone.db"
+PEPPER = Path("secrets") / "pepper"
+
+
+class Core:
+    """One zone, open in this process alone."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        zone = loaded.settings.zone
+        self.zone = zone.id
+        self.lock = ZoneLock(zone.data)
+        self.backup = migrate(zone.data / DATABASE)
+        self.database = Database(zone.data / DATABASE)
+        pepper = open_pepper(zone.data / PEPPER)
+        store = SqlAccounts(self.database, zone.id)
+        addresses = {name: other.address for name, other in loaded.settings.zones.items()}
+        self.holder = Holder(loaded)
+        self.classes = Classes(store, pepper)
+        self.principals = Principals(store, pepper, self.classes, zone.id, addresses)
+        self.registry = Registry(store, pepper, zone.id)
+        self.planner = Planner(self.holder, self.classes.facts)
+        self.interventions = Interventions(self.database)
+        self.cursors = JournalCursors(self.database)
+        self.outbox = Outbox(self.database)
+        self.ensure_tenants()
+
+    def ensure_tenants(self) -> None:
+        """Create the tenants the file names, and the default one."""
+        self.registry.ensure_tenant(DEFAULT_TENANT, "Default")
+        for slug, tenant in self.holder.loaded.settings.tenants.items():
+            self.registry.ensure_tenant(slug, tenant.title)
+
+    def guest_tenant(self) -> TenantRecord:
+        """The tenant guests of the pages belong to."""
+        return self.registry.ensure_tenant(DEFAULT_TENANT, "Default")
+
+    def newest_seq(self) -> int:
+        """The newest change's seq."""
+        return self.database.read(newest_seq)
+
+    def changes_after(self, seq: int) -> list[tuple[int, Change]]:
+        """Committed changes after a seq."""
+        return self.database.read(lambda connection: changes_after(connection, seq))
+
+    def publish(self, changes: list[Change]) -> None:
+        """Publish changes together, durably."""
+
+        def work(connection: sa.Connection) -> None:
+            for change in changes:
+                publish(connection, change, now_ms())
+
+        self.database.write(work)
+
+    def close(self) -> None:
+        """Finish writes and give the folder back."""
+        self.database.close()
+        self.lock.release()

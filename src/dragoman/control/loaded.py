@@ -1,0 +1,197 @@
+"""Everything read from files, checked together and frozen.
+
+A reload makes a new `Loaded` or raises; the holder swaps it in one step: no decision sees half of one.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from dragoman.control.relay_config import relay_config
+from dragoman.decide.packs import PackSet, load_packs
+from dragoman.decide.schema import PackError
+from dragoman.decide.world import Offer, World
+from dragoman.errors import ConfigError
+from dragoman.policy.rules import Compile, Rule, RuleSet, load_rules, rule_set
+from dragoman.providers.catalogue import load_catalogue, pack_of
+from dragoman.settings import Deployment, Provider, Settings, load
+
+RULESETS_KEPT = 16
+"""LIMIT: rule sets kept for turns that run on an older one."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to carry a turn: a provider and the model's name there."""
+
+    provider: str
+    model: str
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """One consistent reading of the files. `attempts`: per model name, in order of preference."""
+
+    file: Path | None
+    settings: Settings
+    packs: PackSet
+    world: World
+    attempts: dict[str, tuple[Attempt, ...]]
+    territory: frozenset[str]
+    """Providers whose pack has territory terms: they accept no merely declared or simulated users."""
+    rules: RuleSet
+    relay: dict[str, Any]
+
+    @property
+    def config_digest(self) -> str:
+        """The digest of the relay's configuration."""
+        return str(self.relay["digest"])
+
+    def ruleset_digests(self) -> list[str]:
+        """The rule sets that plans may name."""
+        return [self.rules.digest]
+
+
+class Holder:
+    """The reading in use, and the rule sets of recent ones."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self._sets: OrderedDict[str, RuleSet] = OrderedDict()
+        self.swap(loaded)
+
+    def swap(self, loaded: Loaded) -> None:
+        """Use another reading from now on."""
+        self._sets[loaded.rules.digest] = loaded.rules
+        self._sets.move_to_end(loaded.rules.digest)
+        while len(self._sets) > RULESETS_KEPT:
+            self._sets.popitem(last=False)
+        self.loaded = loaded
+
+    def ruleset(self, digest: str) -> bytes | None:
+        """The bytes of a rule set, or None for one no longer kept."""
+        found = self._sets.get(digest)
+        return None if found is None else found.body
+
+    def rule(self, digest: str, rule_id: str) -> Rule | None:
+        """A rule of a kept set."""
+        found = self._sets.get(digest)
+        return None if found is None else found.rules.get(rule_id)
+
+
+def read_all(file: Path | None, compile_rules: Compile) -> Loaded:
+    """Read and check everything. Raises ConfigError; nothing in use is touched."""
+    settings = load(file)
+    _check_secrets(settings)
+    catalogue = load_catalogue()
+    try:
+        packs = load_packs(settings.packs_dir)
+    except PackError as fault:
+        raise ConfigError([f"packs: {fault}"]) from fault
+    packs_by_provider = {
+        name: _pack_of(name, item, catalogue, packs) for name, item in settings.providers.items()
+    }
+    attempts = {name: _attempts(name, settings) for name in settings.models}
+    models = {
+        name: tuple(dict.fromkeys(Offer(one.provider, packs_by_provider[one.provider]) for one in ways))
+        for name, ways in attempts.items()
+    }
+    terms = packs.providers()
+    return Loaded(
+        file=file,
+        settings=settings,
+        packs=packs,
+        world=World.of(settings.zone.id, models, {}, deployment_facts(settings.deployment)),
+        attempts=attempts,
+        territory=frozenset(
+            name
+            for name, pack in packs_by_provider.items()
+            if pack is not None and terms[pack].territory_terms
+        ),
+        rules=rule_set(load_rules(settings.rules), compile_rules),
+        relay=relay_config(
+            settings, catalogue, {n: terms[p].wire for n, p in packs_by_provider.items() if p}
+        ),
+    )
+
+
+def deployment_facts(deployment: Deployment) -> dict[str, Any]:
+    """The operator's own facts, in the shape decisions read."""
+    operator: dict[str, Any] = {
+        "seat": deployment.seat,
+        "roles": list(deployment.roles),
+        "evidence": {name: item.model_dump() for name, item in deployment.evidence.items()},
+        "counters": dict(deployment.counters),
+        "placed_on_market": deployment.placed_on_market,
+        "data_locations": dict(deployment.data_locations),
+        "model_use": deployment.model_use,
+    }
+    facts: dict[str, Any] = {
+        "feature": deployment.feature,
+        "audience": deployment.audience,
+        "modality": list(deployment.modality),
+        "offered_markets": list(deployment.markets),
+        "operator": operator,
+    }
+    return dict(_present(facts))
+
+
+def watched(loaded: Loaded) -> dict[str, int]:
+    """Modification times (ns) of every file this reading came from; a missing one counts as 0."""
+    files = [*loaded.settings.rules]
+    if loaded.file is not None:
+        files.append(loaded.file)
+    if loaded.settings.packs_dir is not None:
+        files.extend(sorted(loaded.settings.packs_dir.rglob("*.toml")))
+    return {str(file): _mtime(file) for file in files}
+
+
+def _mtime(file: Path) -> int:
+    try:
+        return file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _present(value: Any) -> Any:
+    """Without the facts nobody stated: an absent fact is unknown, and unknown is not empty."""
+    if isinstance(value, dict):
+        kept = {name: _present(item) for name, item in value.items()}
+        return {name: item for name, item in kept.items() if item is not None and item not in ({}, [])}
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _pack_of(name: str, provider: Provider, catalogue: dict[str, Any], packs: PackSet) -> str | None:
+    try:
+        pack = pack_of(provider, catalogue)
+    except ValueError as fault:
+        raise ConfigError([f"providers.{name}.pack: {fault}"]) from fault
+    known = packs.providers()
+    if pack is not None and pack not in known:
+        close = difflib.get_close_matches(pack, list(known), n=1, cutoff=0.4)
+        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(known))}"
+        raise ConfigError([f"providers.{name}.pack: no provider pack is called `{pack}`; {hint}"])
+    return pack
+
+
+def _attempts(name: str, settings: Settings) -> tuple[Attempt, ...]:
+    chain = [settings.models[name], *(settings.models[other] for other in settings.models[name].fallbacks)]
+    return tuple(dict.fromkeys(Attempt(model.provider, model.model) for model in chain))
+
+
+def _check_secrets(settings: Settings) -> None:
+    """A reference that leads nowhere is found here, not at the first turn."""
+    faults = []
+    for name, provider in settings.providers.items():
+        if provider.key_env is not None and not os.environ.get(provider.key_env):
+            faults.append(f"providers.{name}.key_env: the environment variable {provider.key_env} is not set")
+        if provider.key_file is not None and not provider.key_file.is_file():
+            faults.append(f"providers.{name}.key_file: there is no file {provider.key_file}")
+    if faults:
+        raise ConfigError(faults)

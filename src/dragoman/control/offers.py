@@ -1,0 +1,69 @@
+"""Where a model may be offered: the decision engine asked for every territory of ISO 3166-1.
+
+It decides for an ordinary adult who lives and is there; the operator's own facts come from the configuration.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dragoman.control.loaded import deployment_facts
+from dragoman.core.facts import Facts
+from dragoman.decide.engine import decide
+from dragoman.decide.packs import PackSet
+from dragoman.decide.schema import countries
+from dragoman.decide.world import Offer, World
+from dragoman.settings import Deployment
+
+_ADULT = 30
+ALLOWED, CONDITIONAL, DENIED = (
+    "may be offered",
+    "may be offered once you supply what is missing",
+    "may not be offered",
+)
+
+
+@dataclass(frozen=True)
+class Offers:
+    """Territories by what a decision there says. `missing`: what NOT_READY asks for, by territory."""
+
+    allowed: list[str]
+    not_ready: dict[str, list[str]]
+    denied: dict[str, str]
+
+
+def where_offered(pack: str | None, packs: PackSet, deployment: Deployment, now: int) -> Offers:
+    """Ask for every territory of ISO 3166-1."""
+    world = World.of("local", {"candidate": (Offer("candidate", pack),)}, {}, deployment_facts(deployment))
+    allowed: list[str] = []
+    not_ready: dict[str, list[str]] = {}
+    denied: dict[str, str] = {}
+    for place in sorted(countries()):
+        decision = decide(_person(place, now), packs, world)
+        if decision.allowed:
+            allowed.append(place)
+        elif decision.outcome == "NOT_READY":
+            not_ready[place] = list(decision.not_ready)
+        else:
+            strongest = decision.reasons[0]
+            denied[place] = f"{decision.outcome} {strongest.rule_id}"
+    return Offers(allowed, not_ready, denied)
+
+
+def _person(place: str, now: int) -> Facts:
+    return Facts.parse(
+        {
+            "as_of": now,
+            "event": "turn",
+            "residence": place,
+            "address_country": place,
+            "address_kind": "residential",
+            "identity": {"verified": ["residence"]},
+            "account": "established",
+            "age": _ADULT,
+            "age_source": "verified",
+            "audience": "public",
+            "model": "candidate",
+            "channel": "web",
+        }
+    )

@@ -1,0 +1,71 @@
+"""Runs one admin request under the zone's lock while control is down: `python -m dragoman.control.once`.
+
+The CLI starts it. It reads {config, method, path, body} as JSON on standard input and writes {status, body}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import MutableMapping
+from pathlib import Path
+from typing import Any
+
+from dragoman.control.admin_app import AdminSocket
+from dragoman.control.core import Core
+from dragoman.control.loaded import read_all
+from dragoman.control.rule_check import compile_rules
+from dragoman.errors import DragomanError, UnavailableError
+
+
+def main() -> int:
+    """Answer the one request; exit 0 whenever there is an answer."""
+    asked = json.loads(sys.stdin.read())
+    file = Path(asked["config"]) if asked["config"] else None
+    try:
+        core = Core(read_all(file, compile_rules))
+    except UnavailableError as fault:
+        return _answer(
+            503, {"error": {"code": fault.code, "message": {"en": fault.message, "zh": fault.message}}}
+        )
+    except DragomanError as fault:
+        return _answer(
+            400, {"error": {"code": fault.code, "message": {"en": fault.message, "zh": fault.message}}}
+        )
+    try:
+        status, body = asyncio.run(_ask(AdminSocket(core.holder, core.registry, None), asked))
+    finally:
+        core.close()
+    return _answer(status, body)
+
+
+async def _ask(admin: AdminSocket, asked: dict[str, Any]) -> tuple[int, Any]:
+    path, _, query = asked["path"].partition("?")
+    scope = {
+        "type": "http",
+        "method": asked["method"],
+        "path": path,
+        "query_string": query.encode(),
+        "headers": [(b"dragoman-wire", b"1")],
+    }
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> MutableMapping[str, Any]:
+        return {"type": "http.request", "body": json.dumps(asked["body"] or {}).encode(), "more_body": False}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    await admin.app()(scope, receive, send)
+    body = b"".join(message.get("body", b"") for message in sent)
+    return int(sent[0]["status"]), json.loads(body) if body else None
+
+
+def _answer(status: int, body: Any) -> int:
+    json.dump({"status": status, "body": body}, sys.stdout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

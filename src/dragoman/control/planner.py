@@ -1,0 +1,241 @@
+"""Read this first: the decision path of a turn. Question → facts → decide → plan.
+
+Answers `POST /plan` (docs/wire.md), once per new question; the relay keeps the plan. Pure but for the fresh
+plan id: it opens no file and no database, and it never sees text of a turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dragoman.canonical import digest
+from dragoman.control.duties import Duties, duties, with_operator_label
+from dragoman.control.loaded import Attempt, Holder, Loaded
+from dragoman.control.refusal import refusal
+from dragoman.core.decision import Decision, Reason
+from dragoman.core.facts import Facts
+from dragoman.decide.engine import decide
+from dragoman.decide.generalise import generalise
+from dragoman.errors import RefusedError
+from dragoman.events import PlanMade, emit
+from dragoman.ids import new_id
+
+CAP_MS = 60_000
+"""LIMIT: no plan holds longer without being asked for again."""
+
+STATELESS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/moderations"})
+"""Routes without a conversation: `turn.*` is unknown there instead of open."""
+
+CLASS_FACTS = frozenset({"residence", "residence_subdivision", "age", "age_source", "account"})
+"""Facts about the person that a class may hold; the other names in a class are ours."""
+
+QUESTION_FACTS = CLASS_FACTS | {
+    "event", "model", "route", "channel", "app", "address_kind", "address_country", "audience",
+    "identity.verified", "organisation.seat", "organisation.owners",
+}  # fmt: skip
+"""Facts that `gather` makes of the question and the configuration alone. A decision that read a value of any
+other fact is not reusable: an equal question might get another answer."""
+
+FactsOfClass = Callable[[str], Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a question comes to: the decision, the attempts it leaves, and its duties."""
+
+    facts: Facts
+    decision: Decision
+    attempts: tuple[Attempt, ...]
+    duties: Duties
+
+
+class Planner:
+    """Makes plans from the reading in use."""
+
+    def __init__(self, holder: Holder, facts_of_class: FactsOfClass) -> None:
+        self._holder = holder
+        self._facts_of_class = facts_of_class
+
+    def plan(self, question: Mapping[str, Any], now: int) -> dict[str, Any]:
+        """The plan for a well-formed question at an instant (ms UTC). Raises RefusedError."""
+        loaded = self._holder.loaded
+        outcome = self.outcome(question, now)
+        decision = outcome.decision
+        settings = loaded.settings
+        asked = digest(dict(question))
+        refused = None if outcome.attempts else refusal(decision, settings.deployment.contact, None)
+        reusable = is_reusable(decision, outcome.facts)
+        emit(PlanMade(decision.outcome, decision.id, reusable))
+        return {
+            "plan": new_id("pln", settings.zone.id, now),
+            "config": loaded.config_digest,
+            "question": asked,
+            "decision": decision.to_dict(),
+            "decision_entry": decision_entry(outcome, question["tenant"], loaded, now),
+            "outcome": decision.outcome,
+            "attempts": [{"provider": one.provider, "model": one.model} for one in outcome.attempts],
+            "rules_in": loaded.rules.digest,
+            "rules_out": loaded.rules.digest,
+            "labels": outcome.duties.labels,
+            "notices": outcome.duties.notices,
+            "refusal": refused,
+            "must": outcome.duties.must,
+            "residual": list(decision.residual),
+            "limits": {"max_output_tokens": None, "concurrent": None},
+            "tags": tags(question, asked),
+            "holds_until": min(now + CAP_MS, decision.holds_until or now + CAP_MS),
+            "reusable": reusable,
+        }
+
+    def outcome(self, question: Mapping[str, Any], now: int) -> Outcome:
+        """The decision on a question without the wire's form around it."""
+        loaded = self._holder.loaded
+        ways = loaded.attempts.get(question["model"])
+        if ways is None:
+            raise _model_not_found(question["model"], loaded)
+        person = self._facts_of_class(question["class"])
+        if person is None:
+            raise RefusedError(
+                400,
+                "unknown_class",
+                {"en": "This class was never made here.", "zh": "此处从未产生过该类别。"},
+            )
+        facts = gather(question, person, loaded, now)
+        opened = () if question["route"] in STATELESS else ("turn.",)
+        decision = decide(facts, loaded.packs, loaded.world, open=opened)
+        permitted = decision.permitted.get(question["model"], ()) if decision.allowed else ()
+        attempts = tuple(one for one in ways if one.provider in permitted)
+        if attempts and _unplaced(person):
+            placed = tuple(one for one in attempts if one.provider not in loaded.territory)
+            if not placed:
+                decision = _refused_unplaced(decision)
+            attempts = placed
+        if attempts and loaded.settings.label.always:
+            decision = with_operator_label(decision, loaded.settings.label)
+        decision = replace(decision, id=_named(decision, question["tenant"], facts, loaded))
+        todo = duties(decision, loaded.settings) if attempts else Duties([], [], [])
+        return Outcome(facts, decision, attempts, todo)
+
+
+def gather(question: Mapping[str, Any], person: Mapping[str, Any], loaded: Loaded, now: int) -> Facts:
+    """The facts of a question: the person's class, the address, the route, the operator's own."""
+    settings = loaded.settings
+    document: dict[str, Any] = {name: person[name] for name in CLASS_FACTS if name in person}
+    document.update(
+        as_of=now, event="turn", model=question["model"], route=question["route"], channel=question["channel"]
+    )
+    if question["app"] is not None:
+        document["app"] = question["app"]
+    address = question["address"]
+    country = address["country"]
+    document["address_kind"] = address["kind"]
+    if country is None and address["peer"] == "loopback" and settings.zone.country is not None:
+        # Someone on this very machine is where the zone is.
+        country, document["address_kind"] = settings.zone.country, "residential"
+    if country is not None:
+        document["address_country"] = country
+    if person.get("end_users") == "none" and not person.get("guest"):
+        document.update(
+            _staff(settings.deployment.seat, [owner.model_dump() for owner in settings.deployment.owners])
+        )
+        if settings.deployment.audience is None:
+            document["audience"] = "internal"
+    return Facts.parse(document)
+
+
+def _staff(seat: str | None, owners: list[dict[str, Any]]) -> dict[str, Any]:
+    """Keys without end users speak for the operator's own people, for whom the operator vouches."""
+    organisation: dict[str, Any] = {}
+    if owners:
+        organisation["owners"] = owners
+    if seat is None:
+        return {"organisation": organisation} if organisation else {}
+    return {
+        "residence": seat,
+        "identity": {"verified": ["residence"]},
+        "organisation": {"seat": seat, **organisation},
+    }
+
+
+def tags(question: Mapping[str, Any], asked: str) -> list[str]:
+    """What a plan depends on; a change that carries one of them makes relays forget it."""
+    return [
+        f"tenant:{question['tenant']}",
+        f"model:{question['model']}",
+        "packs",
+        "rules",
+        "config",
+        f"question:{asked.removeprefix('sha256:')[:32]}",
+    ]
+
+
+def is_reusable(decision: Decision, facts: Facts) -> bool:
+    """Whether an equal question gets the same answer until `holds_until`."""
+    return not any(path in facts.values and path not in QUESTION_FACTS for path in decision.read)
+
+
+def decision_entry(outcome: Outcome, tenant: str, loaded: Loaded, now: int) -> dict[str, Any]:
+    """The ledger's entry for a decision: every fact given, generalised, and what came of it."""
+    decision = outcome.decision
+    return {
+        "v": 1,
+        "kind": "decision",
+        "decision": decision.id,
+        "at": now,
+        "tenant": tenant,
+        "zone": decision.zone,
+        "as_of": decision.as_of,
+        "outcome": decision.outcome,
+        "facts": _general(outcome.facts, loaded),
+        "reasons": [{"code": one.code, "rule_id": one.rule_id} for one in decision.reasons],
+        "obligations": [{"kind": one.kind, "rule_id": one.rule_id} for one in decision.obligations],
+        "packs": {name: dict(pack) for name, pack in decision.packs.items()},
+        "read": list(decision.read),
+    }
+
+
+def _general(facts: Facts, loaded: Loaded) -> dict[str, Any]:
+    """The facts of the person and of the operator, without anything about one person."""
+    return generalise(Facts(facts.as_of, {**loaded.world.deployment, **facts.values}), loaded.packs)
+
+
+def _named(decision: Decision, tenant: str, facts: Facts, loaded: Loaded) -> str:
+    """An id that stands for the whole entry: it is written once per log, whoever asks first."""
+    made_of = [decision.id, decision.outcome, tenant, _general(facts, loaded)]
+    return f"dec_{loaded.settings.zone.id}_{digest(made_of).removeprefix('sha256:')[:32]}"
+
+
+def _unplaced(person: Mapping[str, Any]) -> bool:
+    """Whether the person's place is only somebody's word."""
+    return person.get("end_users") == "declared" or bool(person.get("simulated"))
+
+
+def _refused_unplaced(decision: Decision) -> Decision:
+    reason = Reason(
+        code="END_USERS_NOT_PLACED",
+        rule_id="operator.end_users",
+        title={"en": "Whose place is known", "zh": "所在地是否已知"},
+        citation=None,
+        effect="deny",
+        certainty=None,
+        text={
+            "en": "This model's provider limits where it may be used, and the user's place is only declared.",
+            "zh": "该模型的供应商限制使用地区，而用户所在地仅为声明，未经核实。",
+        },
+    )
+    return replace(decision, outcome="DENY", reasons=(reason, *decision.reasons))
+
+
+def _model_not_found(name: str, loaded: Loaded) -> RefusedError:
+    known = ", ".join(sorted(loaded.attempts)[:20])
+    return RefusedError(
+        404,
+        "model_not_found",
+        {
+            "en": f"There is no model {name[:100]!r} here. Known: {known}. See `dragoman models list`.",
+            "zh": f"此处没有名为 {name[:100]!r} 的模型。可用：{known}。见 `dragoman models list`。",
+        },
+        param="model",
+    )

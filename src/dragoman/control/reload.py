@@ -1,0 +1,103 @@
+"""Reload: read everything again, and swap it in whole or keep the old and say why.
+
+Runs on a thread of its own: every half second by modification time, on SIGHUP, and when the CLI asks.
+Running turns that the new reading would no longer allow are stopped; everything else is planned anew.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from dragoman.control.live import LiveQuestions
+from dragoman.control.loaded import Holder, Loaded, watched
+from dragoman.control.relay_config import run_folder, write_relay_config
+from dragoman.core.accounts import Change
+from dragoman.errors import ConfigError
+from dragoman.events import ConfigKept, ConfigReloaded, EdgeFailed, emit, fault_place
+
+POLL_SECONDS = 0.4
+"""How often modification times are looked at; an edit works well within a second."""
+
+FIXED = ("id", "country", "data", "listen", "admin_listen")
+"""Parts of [zone] that running processes cannot change."""
+
+Read = Callable[[], Loaded]
+Publish = Callable[[list[Change]], None]
+
+
+class Reloader:
+    """Watches the files of a reading and replaces it."""
+
+    def __init__(self, holder: Holder, read: Read, publish: Publish, live: LiveQuestions) -> None:
+        self._holder = holder
+        self._read = read
+        self._publish = publish
+        self._live = live
+        self._seen = watched(holder.loaded)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="reload", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the watch."""
+        self._stop.set()
+        self._thread.join(POLL_SECONDS * 10)
+
+    def reload(self) -> dict[str, Any]:
+        """Read again now. Raises ConfigError where the old reading stays."""
+        with self._lock:
+            old = self._holder.loaded
+            try:
+                new = self._read()
+                _check_fixed(old, new)
+            except ConfigError as fault:
+                emit(ConfigKept(fault.problems[0]))
+                raise
+            finally:
+                self._seen = watched(old)
+            return self._swap(old, new)
+
+    def _swap(self, old: Loaded, new: Loaded) -> dict[str, Any]:
+        changed = _changed(old, new)
+        if new.config_digest != old.config_digest:
+            write_relay_config(new.relay, run_folder(new.settings))
+        self._holder.swap(new)
+        self._seen = watched(new)
+        if changed:
+            self._publish([Change(tuple(changed), "drop"), *self._live.no_longer_allowed()])
+            emit(ConfigReloaded(new.config_digest, ",".join(changed)))
+        return {"config": new.config_digest, "changed": changed, "rulesets": new.ruleset_digests()}
+
+    def _watch(self) -> None:
+        while not self._stop.wait(POLL_SECONDS):
+            try:
+                if watched(self._holder.loaded) != self._seen:
+                    self.reload()
+            except ConfigError:
+                continue  # told by the event; the old reading stays
+            except Exception as fault:  # noqa: BLE001 - the edge of the watching thread
+                emit(EdgeFailed("reload", type(fault).__name__, fault_place(fault)))
+
+
+def _check_fixed(old: Loaded, new: Loaded) -> None:
+    for name in FIXED:
+        if getattr(old.settings.zone, name) != getattr(new.settings.zone, name):
+            raise ConfigError([f"zone.{name} cannot change while the zone runs; restart `dragoman serve`"])
+
+
+def _changed(old: Loaded, new: Loaded) -> list[str]:
+    """The tags of what differs between two readings."""
+    tags = []
+    if new.settings != old.settings or new.config_digest != old.config_digest:
+        tags.append("config")
+    if new.packs.digest != old.packs.digest:
+        tags.append("packs")
+    if new.ruleset_digests() != old.ruleset_digests():
+        tags.append("rules")
+    return tags

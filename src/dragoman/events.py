@@ -1,0 +1,203 @@
+"""Named events: one struct gives the log line and the metric, so that the two never tell different stories.
+
+Fields are ids, codes and numbers by declaration; there is no field for text a person wrote. Lines are JSON on
+standard error, one per event, control characters escaped, each value at most 2 KiB.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass, fields
+from typing import ClassVar, TextIO
+
+from dragoman.ids import now_ms
+
+FIELD_LIMIT = 2048
+"""LIMIT: characters of one logged value."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base: subclasses set `name`, `level` and which fields label the counter."""
+
+    name: ClassVar[str] = "event"
+    level: ClassVar[str] = "info"
+    labels: ClassVar[tuple[str, ...]] = ()
+
+
+@dataclass(frozen=True)
+class ControlReady(Event):
+    """Control answers on its sockets."""
+
+    name: ClassVar[str] = "control_ready"
+    zone: str
+    config: str
+
+
+@dataclass(frozen=True)
+class ConfigReloaded(Event):
+    """A changed configuration, rule file or pack was validated and swapped in."""
+
+    name: ClassVar[str] = "config_reloaded"
+    config: str
+    tags: str
+
+
+@dataclass(frozen=True)
+class ConfigKept(Event):
+    """A changed configuration could not be used; the old one stays."""
+
+    name: ClassVar[str] = "config_kept"
+    level: ClassVar[str] = "error"
+    reason: str
+
+
+@dataclass(frozen=True)
+class ChangePublished(Event):
+    """A change that relays must hear about was committed."""
+
+    name: ClassVar[str] = "change_published"
+    labels: ClassVar[tuple[str, ...]] = ("effect",)
+    seq: int
+    effect: str
+    tags: str
+
+
+@dataclass(frozen=True)
+class PrincipalRefused(Event):
+    """A credential was refused."""
+
+    name: ClassVar[str] = "principal_refused"
+    level: ClassVar[str] = "debug"
+    labels: ClassVar[tuple[str, ...]] = ("code",)
+    code: str
+
+
+@dataclass(frozen=True)
+class PlanMade(Event):
+    """A question was decided (the relay did not hold its plan)."""
+
+    name: ClassVar[str] = "plan_made"
+    level: ClassVar[str] = "debug"
+    labels: ClassVar[tuple[str, ...]] = ("outcome",)
+    outcome: str
+    decision: str
+    reusable: bool
+
+
+@dataclass(frozen=True)
+class InterventionsStored(Event):
+    """Interventions became durable with their statements of reasons."""
+
+    name: ClassVar[str] = "interventions_stored"
+    level: ClassVar[str] = "debug"
+    count: int
+
+
+@dataclass(frozen=True)
+class JournalProjected(Event):
+    """A batch of a relay's journal was projected."""
+
+    name: ClassVar[str] = "journal_projected"
+    level: ClassVar[str] = "debug"
+    log: str
+    next: int
+
+
+@dataclass(frozen=True)
+class OutboxWritten(Event):
+    """Control's own acts reached its journal."""
+
+    name: ClassVar[str] = "outbox_written"
+    count: int
+
+
+@dataclass(frozen=True)
+class ProcessStarted(Event):
+    """The supervisor started a process of a zone."""
+
+    name: ClassVar[str] = "process_started"
+    labels: ClassVar[tuple[str, ...]] = ("role",)
+    role: str
+    pid: int
+
+
+@dataclass(frozen=True)
+class ProcessEnded(Event):
+    """A supervised process ended by itself and is started again after the wait."""
+
+    name: ClassVar[str] = "process_ended"
+    level: ClassVar[str] = "error"
+    labels: ClassVar[tuple[str, ...]] = ("role",)
+    role: str
+    status: int
+    wait_ms: int
+
+
+@dataclass(frozen=True)
+class EdgeFailed(Event):
+    """A process edge caught an unexpected fault and failed closed."""
+
+    name: ClassVar[str] = "edge_failed"
+    level: ClassVar[str] = "error"
+    labels: ClassVar[tuple[str, ...]] = ("edge",)
+    edge: str
+    kind: str
+    where: str
+
+
+_LEVELS = {"debug": 10, "info": 20, "error": 40}
+_lock = threading.Lock()
+_counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
+_sink: list[tuple[TextIO, int]] = [(sys.stderr, _LEVELS["info"])]
+
+
+def send_to(stream: TextIO, level: str = "info") -> None:
+    """Direct log lines of `level` (debug, info, error) and above to a stream."""
+    _sink[0] = (stream, _LEVELS[level])
+
+
+def emit(event: Event) -> None:
+    """Count the event, and write its line where its level is shown."""
+    label_values = tuple((label, str(getattr(event, label))) for label in event.labels)
+    stream, threshold = _sink[0]
+    with _lock:
+        _counts[(event.name, label_values)] += 1
+        if _LEVELS[event.level] < threshold:
+            return
+        record = {"at": now_ms(), "level": event.level, "event": event.name}
+        record.update({field.name: _bounded(getattr(event, field.name)) for field in fields(event)})
+        stream.write(json.dumps(record, ensure_ascii=True) + "\n")
+        stream.flush()
+
+
+def metrics_text() -> str:
+    """Prometheus text of every counter of this process."""
+    with _lock:
+        rows = sorted(_counts.items())
+    lines = []
+    for (name, label_values), count in rows:
+        inside = ",".join(f'{label}="{_escaped(value)}"' for label, value in label_values)
+        lines.append(f"dragoman_control_{name}_total{{{inside}}} {count}")
+    return "\n".join(lines) + "\n"
+
+
+def fault_place(error: BaseException) -> str:
+    """`file:line` of the innermost frame of a fault: where, without any value that was in it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "unknown"
+    return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+
+
+def _bounded(value: object) -> object:
+    return value[:FIELD_LIMIT] if isinstance(value, str) else value
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

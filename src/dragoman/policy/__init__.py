@@ -1,0 +1,1 @@
+"""Rule files to rule sets, and statements of reasons."""

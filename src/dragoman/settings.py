@@ -1,0 +1,364 @@
+"""One `dragoman.toml`, parsed once at the rim into a frozen tree.
+
+Unknown keys are errors that name the nearest known one; `DRAGOMAN_A__B` overrides `[a] b`; secrets are given
+by reference to an environment variable or a file, never read here. Without a file the default serves.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from dragoman.errors import ConfigError
+from dragoman.ids import ZONE_PATTERN
+from dragoman.settings_faults import explain, unknown_overrides
+
+DEFAULT_FILE = "dragoman.toml"
+LOCAL_PROVIDER = "local"
+LOCAL_MODEL = "dragoman"
+LOCAL_UPSTREAM_MODEL = "dragoman-local"
+MAX_FILE_BYTES = 1 << 20
+"""LIMIT: bytes of a configuration or rule file."""
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$"
+_ENV_NAME = re.compile(r"^[A-Z_][A-Z0-9_]{0,127}$")
+_COUNTRY = r"^[A-Z]{2}$"
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
+
+
+class Table(BaseModel):
+    """A table of the file: closed, frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LocalText(Table):
+    """A text in every shipped language."""
+
+    en: str = Field(min_length=1, max_length=2000)
+    zh: str = Field(min_length=1, max_length=2000)
+
+
+class Owner(Table):
+    """Who owns a share of the operator."""
+
+    country: str = Field(pattern=_COUNTRY)
+    percent: int = Field(ge=0, le=100)
+
+
+class Evidence(Table):
+    """A filing or registration the operator holds."""
+
+    number: str = Field(min_length=1, max_length=200)
+    expires: dt.date | None = None
+
+
+class Deployment(Table):
+    """The operator's own facts, as decisions read them."""
+
+    name: str = "Dragoman"
+    stage: Literal["local", "public"] = "local"
+    seat: str | None = Field(default=None, pattern=_COUNTRY)
+    owners: tuple[Owner, ...] = ()
+    roles: tuple[str, ...] = ()
+    markets: tuple[str, ...] = ()
+    feature: str | None = None
+    audience: Literal["public", "internal"] | None = None
+    modality: tuple[str, ...] = ("text",)
+    model_use: Literal["own", "fine_tuned", "api"] | None = None
+    placed_on_market: dt.date | None = None
+    evidence: dict[str, Evidence] = Field(default_factory=dict)
+    counters: dict[str, int] = Field(default_factory=dict)
+    data_locations: dict[str, str] = Field(default_factory=dict)
+    contact: str | None = Field(default=None, max_length=300)
+    """Where a person appeals: an address or URL printed in every refusal."""
+
+
+class Zone(Table):
+    """The residency zone this pair of processes serves."""
+
+    id: str = Field(default="local", pattern=ZONE_PATTERN)
+    country: str | None = Field(default=None, pattern=_COUNTRY)
+    data: Path = Path("dragoman-data")
+    listen: str = "127.0.0.1:8080"
+    admin_listen: str = "127.0.0.1:9080"
+    hosts: tuple[str, ...] = ()
+    public_url: str | None = None
+    threads: int = Field(default=2, ge=1, le=256)
+    lease_ms: int = Field(default=2000, ge=500, le=60_000)
+
+    @field_validator("listen", "admin_listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        host, _, port = value.rpartition(":")
+        if not host or not port.isdigit() or int(port) > 65535:
+            raise ValueError("write host:port, for example 127.0.0.1:8080")
+        return value
+
+
+class OtherZone(Table):
+    """Another zone of this deployment: only where to send its callers."""
+
+    address: str
+
+
+class Label(Table):
+    """The operator's own AI label on every answer; it names no law."""
+
+    always: bool = True
+    text: LocalText = LocalText(en="AI-generated", zh="AI 生成")
+
+
+class Deadlines(Table):
+    """Milliseconds a provider may take."""
+
+    connect: int = Field(default=5_000, ge=1, le=60_000)
+    first_byte: int = Field(default=60_000, ge=1, le=1_800_000)
+    idle: int = Field(default=120_000, ge=1, le=1_800_000)
+    total: int = Field(default=1_800_000, ge=1, le=1_800_000)
+
+
+class Provider(Table):
+    """Where turns may go. `pack` names the provider pack whose terms apply; none means self-hosted."""
+
+    kind: Literal["local", "openai"] = "openai"
+    pack: str | None = None
+    base_url: str | None = None
+    key_env: str | None = None
+    key_file: Path | None = None
+    key_header: str = "authorization"
+    key_prefix: str = "Bearer "
+    headers: tuple[str, ...] = ()
+    fields: tuple[str, ...] = ()
+    unknown_fields: Literal["reject", "pass"] = "reject"
+    deadlines_ms: Deadlines = Deadlines()
+
+    @field_validator("key_env")
+    @classmethod
+    def _reference(cls, value: str | None) -> str | None:
+        if value is not None and not _ENV_NAME.match(value):
+            raise ValueError("give the NAME of an environment variable (A-Z, 0-9, _), not the key itself")
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        return None if value is None else _checked_url(value)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.kind == "openai" and self.base_url is None:
+            raise ValueError("a provider of kind openai needs base_url, for example https://host/v1")
+        if self.key_env is not None and self.key_file is not None:
+            raise ValueError("give key_env or key_file, not both")
+        return self
+
+
+class Model(Table):
+    """A name that callers use, and what stands behind it."""
+
+    provider: str
+    model: str = Field(min_length=1, max_length=200)
+    fallbacks: tuple[str, ...] = ()
+    """Names of other models, tried in order when this one fails before its first byte."""
+
+
+class Tenant(Table):
+    """A tenant that must exist; created at start, never removed by its absence."""
+
+    title: str = Field(min_length=1, max_length=200)
+
+
+class Source(Table):
+    """Documents with an owner, a licence and the jurisdictions they may be used in."""
+
+    title: str | None = None
+    owner: str = Field(min_length=1, max_length=200)
+    licence: str = Field(min_length=1, max_length=200)
+    jurisdictions: tuple[str, ...] = ("*",)
+    trust: Literal["official", "operator", "community"] = "operator"
+    tenant: str | None = None
+    """The tenant whose documents these are; none: the default tenant."""
+    readers: tuple[str, ...] = ()
+    """`public`, or names of further tenants that may read them."""
+
+
+class Journal(Table):
+    """The relay's durable record."""
+
+    folder: Path | None = None
+    """Default: `journal` in the zone's data folder."""
+
+
+class Settings(BaseSettings):
+    """The whole file, with its defaults."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="DRAGOMAN_",
+        env_nested_delimiter="__",
+        nested_model_default_partial_update=True,
+    )
+
+    deployment: Deployment = Deployment()
+    zone: Zone = Zone()
+    zones: dict[str, OtherZone] = Field(default_factory=dict)
+    label: Label = Label()
+    providers: dict[str, Provider] = Field(default_factory=dict)
+    models: dict[str, Model] = Field(default_factory=dict)
+    tenants: dict[str, Tenant] = Field(default_factory=dict)
+    sources: dict[str, Source] = Field(default_factory=dict)
+    rules: tuple[Path, ...] = ()
+    packs_dir: Path | None = None
+    journal: Journal = Journal()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the signature is the library's
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment wins over the file; nothing else is read."""
+        env = EnvSettingsSource(
+            settings_cls, env_prefix="DRAGOMAN_", env_nested_delimiter="__", env_ignore_empty=True
+        )
+        return (env, init_settings)
+
+    @field_validator("providers")
+    @classmethod
+    def _with_local_provider(cls, value: dict[str, Provider]) -> dict[str, Provider]:
+        _check_names(value)
+        if value.get(LOCAL_PROVIDER, Provider(kind="local")).kind != "local":
+            raise ValueError(
+                "the provider name `local` is reserved for the built-in one; choose another name"
+            )
+        return {LOCAL_PROVIDER: Provider(kind="local"), **value}
+
+    @field_validator("models")
+    @classmethod
+    def _with_local_model(cls, value: dict[str, Model]) -> dict[str, Model]:
+        _check_names(value)
+        return {LOCAL_MODEL: Model(provider=LOCAL_PROVIDER, model=LOCAL_UPSTREAM_MODEL), **value}
+
+    @model_validator(mode="after")
+    def _references(self) -> Self:
+        for name, model in self.models.items():
+            if model.provider not in self.providers:
+                raise ValueError(f"models.{name}.provider: no provider is called {model.provider!r}")
+            unknown = [other for other in model.fallbacks if other not in self.models or other == name]
+            if unknown:
+                raise ValueError(f"models.{name}.fallbacks: not another model here: {', '.join(unknown)}")
+        if self.deployment.stage == "local" and _host(self.zone.listen) not in _LOOPBACK:
+            raise ValueError(
+                "zone.listen: stage `local` listens on loopback only. Others need deployment.stage = "
+                '"public", an administrator and TLS or a trusted proxy, which this version does not offer yet'
+            )
+        return self
+
+    def hosts(self) -> tuple[str, ...]:
+        """The Host values the relay accepts."""
+        if self.zone.hosts:
+            return self.zone.hosts
+        port = self.zone.listen.rpartition(":")[2]
+        return (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}")
+
+    def public_url(self) -> str:
+        """The address printed for people, without a trailing slash."""
+        return (self.zone.public_url or f"http://{self.zone.listen}").rstrip("/")
+
+
+def _check_names(tables: Mapping[str, Any]) -> None:
+    bad = [name for name in tables if not re.match(_NAME, name)]
+    if bad:
+        raise ValueError(f"names are letters, digits and . _ : / - (at most 96): {', '.join(bad)}")
+
+
+def _checked_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("write a whole URL, for example https://host/v1")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ValueError(
+            "a base URL carries no credentials, query or fragment; give the key by key_env or key_file"
+        )
+    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+        raise ValueError("http is for loopback only; use https")
+    return value.rstrip("/")
+
+
+def _host(address: str) -> str:
+    return address.rpartition(":")[0]
+
+
+def find_file(given: Path | None) -> Path | None:
+    """The file to read: the one given, `$DRAGOMAN_CONFIG`, `./dragoman.toml`, or None for the default."""
+    if given is None and os.environ.get("DRAGOMAN_CONFIG"):
+        given = Path(os.environ["DRAGOMAN_CONFIG"])
+    if given is not None:
+        if not given.is_file():
+            raise ConfigError(
+                [f"{given}: there is no such file. Leave --config out to run with the built-in default"]
+            )
+        return given.resolve()
+    here = Path(DEFAULT_FILE)
+    return here.resolve() if here.is_file() else None
+
+
+def load(file: Path | None) -> Settings:
+    """Parse and check a file (None: the built-in default). Raises ConfigError naming every fault.
+
+    Relative paths in the result are resolved against the file's folder, or the working directory without one.
+    """
+    text = "" if file is None else _read(file)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{file}: not valid TOML: {error}"]) from error
+    faults = unknown_overrides(Settings)
+    if faults:
+        raise ConfigError(faults)
+    try:
+        settings = Settings(**tree)
+    except ValidationError as error:
+        raise ConfigError(explain(error, Settings, text, str(file or "environment"))) from error
+    return _anchored(settings, Path.cwd() if file is None else file.parent)
+
+
+def _read(file: Path) -> str:
+    if file.stat().st_size > MAX_FILE_BYTES:
+        raise ConfigError([f"{file}: larger than {MAX_FILE_BYTES} bytes"])
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError([f"{file}: not UTF-8 at byte {error.start}"]) from error
+
+
+def _anchored(settings: Settings, root: Path) -> Settings:
+    def at(path: Path | None) -> Path | None:
+        return None if path is None else (root / path.expanduser()).resolve()
+
+    providers = {n: p.model_copy(update={"key_file": at(p.key_file)}) for n, p in settings.providers.items()}
+    zone = settings.zone.model_copy(update={"data": at(settings.zone.data)})
+    folder = at(settings.journal.folder) or (root / settings.zone.data).resolve() / "journal"
+    return settings.model_copy(
+        update={
+            "providers": providers,
+            "zone": zone,
+            "journal": settings.journal.model_copy(update={"folder": folder}),
+            "rules": tuple(at(path) for path in settings.rules),
+            "packs_dir": at(settings.packs_dir),
+        }
+    )

@@ -1,0 +1,1 @@
+"""The zone's database: tables, one writer, many readers, migrations."""

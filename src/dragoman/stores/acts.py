@@ -1,0 +1,62 @@
+"""Acts in their own transaction: the change relays hear, and the outbox row for control's journal.
+
+INVARIANT: `seq` is assigned by the one writer inside the transaction of the act, so a lower seq is always
+committed before a higher one is visible.
+"""
+
+from __future__ import annotations
+
+import json
+
+import sqlalchemy as sa
+
+from dragoman.core.accounts import Act, Change
+from dragoman.ids import new_id, now_ms
+from dragoman.stores.database import PUBLISHED
+from dragoman.stores.schema import ZONE_TENANT, changes, outbox
+from dragoman.stores.tenancy import rows_of
+
+CHANGES_KEPT = 5_000
+"""LIMIT: changes kept for relays that lag; an older `after` gets a reset."""
+
+
+def record(connection: sa.Connection, zone: str, act: Act) -> None:
+    """Write the act's change and its ledger entry beside what the caller writes."""
+    at = now_ms()
+    entry = {"v": 1, "kind": "action", "at": at, "tenant": act.tenant, "zone": zone, **act.entry}
+    rows_of(connection, act.tenant).insert(
+        outbox, item=new_id("out", zone, at), at=at, entry=json.dumps(entry)
+    )
+    if act.change is not None:
+        publish(connection, act.change, at)
+
+
+def publish(connection: sa.Connection, change: Change, at: int) -> int:
+    """Append a change; its seq."""
+    seq = newest_seq(connection) + 1
+    rows = rows_of(connection, ZONE_TENANT)
+    notice = json.dumps(dict(change.notice)) if change.notice else None
+    rows.insert(
+        changes, seq=seq, at=at, tags=json.dumps(list(change.tags)), effect=change.effect, notice=notice
+    )
+    rows.delete(changes, changes.c.seq <= seq - CHANGES_KEPT)
+    connection.info[PUBLISHED] = True
+    return seq
+
+
+def newest_seq(connection: sa.Connection) -> int:
+    """The newest seq, 0 before the first change."""
+    return int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(changes.c.seq), 0))).scalar_one())
+
+
+def changes_after(connection: sa.Connection, seq: int) -> list[tuple[int, Change]]:
+    """Changes after a seq, oldest first."""
+    found = rows_of(connection, ZONE_TENANT).select(
+        changes, changes.c.seq > seq, order=changes.c.seq, limit=CHANGES_KEPT
+    )
+    return [(row.seq, _change(row)) for row in found]
+
+
+def _change(row: sa.Row[tuple[object, ...]]) -> Change:
+    notice = json.loads(row.notice) if row.notice else None
+    return Change(tuple(json.loads(row.tags)), row.effect, notice)

@@ -1,0 +1,54 @@
+"""Control's own acts on their way to its journal: written in the act's transaction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from dragoman.stores import schema
+from dragoman.stores.database import Database
+from dragoman.stores.tenancy import rows_of
+
+BATCH = 200
+"""LIMIT: acts carried to the journal at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An act that is not in the journal yet."""
+
+    tenant: str
+    item: str
+    entry: dict[str, Any]
+
+
+class Outbox:
+    """The zone's pending acts, oldest first."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def pending(self) -> list[Pending]:
+        """At most one batch of acts that are not in the journal."""
+        table = schema.outbox
+        query = (
+            sa.select(table)
+            .where(table.c.log_index.is_(None))
+            .order_by(table.c.at, table.c.item)
+            .limit(BATCH)
+        )
+        rows = self._database.read(lambda c: list(c.execute(query)))
+        return [Pending(row.tenant, row.item, dict(json.loads(row.entry))) for row in rows]
+
+    def mark(self, written: list[tuple[Pending, int]]) -> None:
+        """Note at which index of the log each act stands; durable when it returns."""
+
+        def work(c: sa.Connection) -> None:
+            for pending, index in written:
+                where = schema.outbox.c.item == pending.item
+                rows_of(c, pending.tenant).update(schema.outbox, where, log_index=index)
+
+        self._database.write(work)

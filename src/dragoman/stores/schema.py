@@ -1,0 +1,166 @@
+"""The tables of a zone. `tenant` leads every primary key; rows of the zone itself use the tenant `zone`.
+
+Types are those SQLite and PostgreSQL share. Times are integer milliseconds UTC; documents are JSON text.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+ZONE_TENANT = "zone"
+"""The tenant column of rows that belong to the zone, not to a tenant."""
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    }
+)
+
+
+def _tenant() -> sa.Column[str]:
+    return sa.Column("tenant", sa.Text, primary_key=True)
+
+
+zone_meta = sa.Table(
+    "zone_meta",
+    metadata,
+    _tenant(),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("value", sa.Text, nullable=False),
+)
+
+tenants = sa.Table(
+    "tenants",
+    metadata,
+    _tenant(),
+    sa.Column("slug", sa.Text, nullable=False, unique=True),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # active | suspended
+    sa.Column("reason", sa.Text),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+)
+
+keys = sa.Table(
+    "keys",
+    metadata,
+    _tenant(),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("public_id", sa.Text, nullable=False, unique=True),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("verifier", sa.Text, nullable=False),  # HMAC-SHA-256 under the pepper; no credential itself
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("scopes", sa.Text, nullable=False),
+    sa.Column("end_users", sa.Text, nullable=False),  # none | declared
+    sa.Column("development", sa.Boolean, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # active | revoked
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger),
+    sa.Column("revoked_at", sa.BigInteger),
+    sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"]),
+)
+
+principals = sa.Table(
+    "principals",
+    metadata,
+    _tenant(),
+    sa.Column("principal", sa.Text, primary_key=True, unique=True),
+    sa.Column("kind", sa.Text, nullable=False),  # guest
+    sa.Column("class", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"]),
+)
+
+classes = sa.Table(
+    "classes",
+    metadata,
+    _tenant(),
+    sa.Column("class", sa.Text, primary_key=True),
+    sa.Column("facts", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+)
+
+changes = sa.Table(
+    "changes",
+    metadata,
+    _tenant(),
+    sa.Column("seq", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("tags", sa.Text, nullable=False),
+    sa.Column("effect", sa.Text, nullable=False),  # drop | stop
+    sa.Column("notice", sa.Text),
+)
+
+decisions = sa.Table(
+    "decisions",
+    metadata,
+    _tenant(),
+    sa.Column("decision", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+interventions = sa.Table(
+    "interventions",
+    metadata,
+    _tenant(),
+    sa.Column("intervention", sa.Text, primary_key=True),
+    sa.Column("turn", sa.Text, nullable=False),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("origin", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+)
+
+statements = sa.Table(
+    "statements",
+    metadata,
+    _tenant(),
+    sa.Column("intervention", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.ForeignKeyConstraint(
+        ["tenant", "intervention"], ["interventions.tenant", "interventions.intervention"]
+    ),
+)
+
+usage_daily = sa.Table(
+    "usage_daily",
+    metadata,
+    _tenant(),
+    sa.Column("day", sa.Text, primary_key=True),  # YYYY-MM-DD, UTC
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("turns", sa.BigInteger, nullable=False),
+    sa.Column("input", sa.BigInteger, nullable=False),
+    sa.Column("output", sa.BigInteger, nullable=False),
+    sa.Column("unknown", sa.BigInteger, nullable=False),  # turns whose usage the provider did not state
+)
+
+journal_cursor = sa.Table(
+    "journal_cursor",
+    metadata,
+    _tenant(),
+    sa.Column("log", sa.Text, primary_key=True),
+    sa.Column("next", sa.BigInteger, nullable=False),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    _tenant(),
+    sa.Column("item", sa.Text, primary_key=True),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("entry", sa.Text, nullable=False),
+    sa.Column("log_index", sa.BigInteger),
+)
+
+sa.Index("ix_interventions_turn", interventions.c.tenant, interventions.c.turn)
+sa.Index("ix_changes_seq", changes.c.seq, unique=True)
+sa.Index("ix_outbox_pending", outbox.c.log_index, outbox.c.at)

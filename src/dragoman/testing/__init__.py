@@ -1,0 +1,1 @@
+"""Shipped fakes: a scripted provider and a clock."""

@@ -1,0 +1,363 @@
+"""Control alone, over its real sockets: principals, plans, changes, interventions, the journal, reload, uid."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman.accounts import keys
+from dragoman.canonical import canonical, digest
+from dragoman.control.app import Control
+
+GOLDEN = Path(__file__).parent.parent / "wire" / "v1"
+ADDRESS = {"country": None, "kind": "unknown", "peer": "loopback"}
+RULES = """
+[[rules]]
+id = "op.demo"
+words = ["示例词"]
+action = "redact"
+message = { en = "The operator's rule removed this.", zh = "运营者的规则移除了此处内容。" }
+source = { title = "House rules", url = "https://rules.example/1" }
+"""
+CONFIG = """
+rules = ["rules.toml"]
+packs_dir = "packs"
+[deployment]
+seat = "SG"
+contact = "appeals@operator.example"
+[zone]
+data = "d"
+[zones.eu]
+address = "https://eu.example.org"
+[tenants.acme]
+title = "Acme"
+"""
+
+
+class Unix(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=10)
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(10)
+        self.sock.connect(str(self.path))
+
+
+def call(run: Path, name: str, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+    connection = Unix(run / name)
+    raw = body if isinstance(body, bytes) or body is None else json.dumps(body)
+    sent = {"dragoman-wire": "1", **{key.replace("_", "-"): value for key, value in headers.items()}}
+    connection.request(method, path, raw, sent)
+    answer = connection.getresponse()
+    data = answer.read()
+    connection.close()
+    is_json = "json" in (answer.getheader("content-type") or "")
+    return answer.status, json.loads(data) if is_json and data else data or None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("c")
+    (folder / "rules.toml").write_text(RULES, encoding="utf-8")
+    (folder / "packs").mkdir()
+    (folder / "dragoman.toml").write_text(CONFIG, encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def control(folder: Path) -> Iterator[Control]:
+    control = Control(folder / "dragoman.toml")
+    control.start()
+    yield control
+    control.stop()
+
+
+@pytest.fixture
+def run(control: Control, folder: Path) -> Path:
+    return folder / "d" / "run"
+
+
+def new_key(run: Path, **changes: Any) -> dict[str, Any]:
+    status, made = call(
+        run, "admin.sock", "POST", "/admin/v1/keys", {"tenant": "acme", "end_users": "none", **changes}
+    )
+    assert status == 201, made
+    return made
+
+
+def principal(run: Path, text: str, token: str | None = None, peer: str = "loopback") -> tuple[int, Any]:
+    question = {"credential": {"kind": "api_key", "value": text}, "user_token": token, "peer": peer}
+    return call(run, "plan.sock", "POST", "/principal", question)
+
+
+def question_of(who: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    same = {name: who[name] for name in ("tenant", "app", "end_users", "class", "scopes")}
+    return {
+        **same,
+        "route": "/v1/chat/completions",
+        "model": "dragoman",
+        "channel": "api",
+        "address": ADDRESS,
+        **changes,
+    }
+
+
+def newest(run: Path) -> int:
+    return call(run, "plan.sock", "GET", "/changes?after=999999999")[1]["seq"]
+
+
+def test_a_key_is_identified_until_it_is_revoked(run: Path) -> None:
+    made = new_key(run)
+    status, who = principal(run, made["text"])
+    assert status == 200
+    assert who["tenant"] == made["tenant"]
+    assert set(who) == set(json.loads((GOLDEN / "principal.response.json").read_text()))
+    assert (
+        principal(run, made["text"][:-1] + ("0" if made["text"][-1] != "0" else "1"))[1]["error"]["code"]
+        == "invalid_key"
+    )
+    before = newest(run)
+    heard: list[float] = []
+    waiting = threading.Thread(target=lambda: heard.append(_heard(run, before, f"key:{made['key']}")))
+    waiting.start()
+    begun = time.monotonic()
+    call(run, "admin.sock", "POST", "/admin/v1/keys/revoke", {"key": made["key"]})
+    waiting.join(5)
+    assert heard
+    assert heard[0] - begun < 0.5
+    status, refused = principal(run, made["text"])
+    assert (status, refused["error"]["code"]) == (401, "revoked_key")
+
+
+def _heard(run: Path, after: int, tag: str) -> float:
+    while True:
+        answer = call(run, "plan.sock", "GET", f"/changes?after={after}")[1]
+        if any(tag in change["tags"] and change["effect"] == "stop" for change in answer["changes"]):
+            return time.monotonic()
+
+
+def test_other_doors_are_closed(run: Path) -> None:
+    text = new_key(run)["text"]
+    assert (
+        call(
+            run,
+            "plan.sock",
+            "POST",
+            "/principal",
+            {"credential": {"kind": "api_key", "value": text}, "peer": "mars"},
+        )[0]
+        == 400
+    )
+    assert call(run, "plan.sock", "GET", "/admin/v1/keys")[0] == 404
+    assert call(run, "pages.sock", "POST", "/plan", {})[0] == 404
+    assert call(run, "pages.sock", "GET", "/admin/v1/keys")[0] == 404
+    connection = Unix(run / "plan.sock")
+    connection.request("GET", "/changes?after=0", headers={"dragoman-wire": "9"})
+    assert connection.getresponse().status == 426
+
+
+def test_a_key_of_another_zone_is_sent_there(run: Path) -> None:
+    status, answer = principal(run, str(keys.mint("eu")))
+    assert status == 421
+    assert answer["error"]["address"] == "https://eu.example.org"
+
+
+def test_declared_users_share_a_class_and_not_a_principal(run: Path) -> None:
+    made = new_key(run, end_users="declared")
+    assert principal(run, made["text"])[1]["error"]["code"] == "invalid_user_token"
+
+    def token(**claims: Any) -> str:
+        body = {"key": made["key"], "sub": "u-1", "residence": "SG", "age": 30, "ttl_s": 600, **claims}
+        return str(call(run, "admin.sock", "POST", "/admin/v1/keys/token", body)[1]["token"])
+
+    one, two, far = (
+        principal(run, made["text"], token(**c))[1]
+        for c in ({}, {"sub": "u-2"}, {"sub": "u-3", "residence": "US"})
+    )
+    assert one["class"] == two["class"] != far["class"]
+    assert len({one["principal"], two["principal"], far["principal"]}) == 3
+    again = principal(run, made["text"], token())[1]
+    assert again["principal"] == one["principal"]
+    assert principal(run, made["text"], token() + "x")[1]["error"]["code"] == "invalid_user_token"
+
+
+def test_placed_users_are_refused_with_the_reason(run: Path) -> None:
+    status, answer = call(
+        run, "admin.sock", "POST", "/admin/v1/keys", {"tenant": "acme", "end_users": "placed"}
+    )
+    assert status == 400
+    assert "cannot" in answer["error"]["message"]["en"]
+
+
+def test_a_plan_is_whole_and_its_rules_are_served(run: Path) -> None:
+    who = principal(run, new_key(run)["text"])[1]
+    status, plan = call(run, "plan.sock", "POST", "/plan", question_of(who))
+    assert status == 200
+    assert plan["attempts"] == [{"provider": "local", "model": "dragoman-local"}]
+    assert plan["reusable"] is True
+    rules = call(run, "plan.sock", "GET", f"/rulesets/{plan['rules_out']}")[1]
+    assert digest(rules) == plan["rules_out"]
+    assert json.loads((run / "relay.json").read_text())["digest"] == plan["config"]
+    status, answer = call(run, "plan.sock", "POST", "/plan", question_of(who, model="nothing"))
+    assert (status, answer["error"]["code"], answer["error"]["param"]) == (404, "model_not_found", "model")
+
+
+def test_a_suspended_tenant_is_refused_and_resumes(run: Path) -> None:
+    call(run, "admin.sock", "POST", "/admin/v1/tenants", {"name": "brief"})
+    text = new_key(run, tenant="brief")["text"]
+    call(run, "admin.sock", "POST", "/admin/v1/tenants/suspend", {"tenant": "brief", "reason": "unpaid"})
+    assert principal(run, text)[1]["error"]["code"] == "tenant_suspended"
+    call(run, "admin.sock", "POST", "/admin/v1/tenants/resume", {"tenant": "brief"})
+    assert principal(run, text)[0] == 200
+
+
+def test_an_intervention_is_read_by_its_owner_alone(run: Path) -> None:
+    who = principal(run, new_key(run)["text"])[1]
+    plan = call(run, "plan.sock", "POST", "/plan", question_of(who))[1]
+    sent = json.loads((GOLDEN / "interventions.request.json").read_text())
+    item = sent["interventions"][0]
+    item.update(
+        tenant=who["tenant"], principal=who["principal"], rule={"id": "op.demo", "set": plan["rules_out"]}
+    )
+    assert call(run, "plan.sock", "POST", "/interventions", sent) == (204, None)
+    assert call(run, "plan.sock", "POST", "/interventions", sent) == (
+        204,
+        None,
+    )  # the same id again changes nothing
+    path = f"/v1/interventions/{item['id']}"
+    owner = {"dragoman_tenant": who["tenant"], "dragoman_principal": who["principal"]}
+    status, statement = call(run, "pages.sock", "GET", path, **owner)
+    assert status == 200
+    assert statement["rule"]["source"] == {"title": "House rules", "url": "https://rules.example/1"}
+    assert "appeals@operator.example" in statement["text"]["en"]
+    assert "运营者的规则移除了此处内容" in statement["text"]["zh"]
+    assert "示例词" not in json.dumps(statement, ensure_ascii=False)
+    assert call(run, "pages.sock", "GET", path)[0] == 404
+    assert (
+        call(run, "pages.sock", "GET", path, dragoman_tenant=who["tenant"], dragoman_principal="prn_other")[0]
+        == 404
+    )
+    assert (
+        call(
+            run, "pages.sock", "GET", path, dragoman_tenant="ten_other", dragoman_principal=who["principal"]
+        )[0]
+        == 404
+    )
+
+
+def test_the_journal_is_taken_once(run: Path) -> None:
+    entries = [
+        json.loads((GOLDEN / f"entry.{kind}.json").read_text()) for kind in ("decision", "intent", "result")
+    ]
+    batch = b"".join(canonical(entry) + b"\n" for entry in entries)
+    head = {"dragoman_log": "relay-1", "dragoman_first_index": "0"}
+    assert call(run, "plan.sock", "POST", "/journal", batch, **head) == (200, {"next": 3})
+    assert call(run, "plan.sock", "POST", "/journal", batch, **head) == (409, {"next": 3})
+    assert call(run, "plan.sock", "GET", "/journal/cursor?log=relay-1") == (200, {"next": 3})
+    assert (
+        call(
+            run,
+            "plan.sock",
+            "POST",
+            "/journal",
+            b"no entry\n",
+            dragoman_log="relay-1",
+            dragoman_first_index="3",
+        )[0]
+        == 400
+    )
+    assert call(run, "plan.sock", "GET", "/journal/cursor?log=relay-1") == (200, {"next": 3})
+
+
+def test_reload_swaps_or_keeps_and_says_why(run: Path, folder: Path) -> None:
+    before = call(run, "admin.sock", "GET", "/admin/v1/status")[1]
+    seq = newest(run)
+    (folder / "rules.toml").write_text(RULES.replace("示例词", "另一个词"), encoding="utf-8")
+    begun = time.monotonic()
+    while not _tags(run, seq) & {"rules"}:
+        assert time.monotonic() - begun < 1.0, "an edited rule file was not heard of within a second"
+    after = call(run, "admin.sock", "GET", "/admin/v1/status")[1]
+    assert after["rulesets"] != before["rulesets"]
+    assert call(run, "plan.sock", "GET", f"/rulesets/{before['rulesets'][0]}")[0] == 200, (
+        "running turns keep their set"
+    )
+    (folder / "rules.toml").write_text(RULES.replace("action", "acton"), encoding="utf-8")
+    status, answer = call(run, "admin.sock", "POST", "/admin/v1/reload")
+    assert status == 409
+    assert "did you mean `action`" in answer["error"]["message"]["en"]
+    assert call(run, "admin.sock", "GET", "/admin/v1/status")[1]["rulesets"] == after["rulesets"]
+    (folder / "rules.toml").write_text(RULES, encoding="utf-8")
+    assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 200
+
+
+def _tags(run: Path, after: int) -> set[str]:
+    return {
+        tag
+        for change in call(run, "plan.sock", "GET", f"/changes?after={after}")[1]["changes"]
+        for tag in change["tags"]
+    }
+
+
+def test_the_data_folder_is_locked(control: Control, folder: Path) -> None:
+    asked = {
+        "config": str(folder / "dragoman.toml"),
+        "method": "GET",
+        "path": "/admin/v1/tenants",
+        "body": None,
+    }
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "dragoman.control.once"],
+        input=json.dumps(asked),
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=60,
+    )
+    answer = json.loads(done.stdout)
+    assert answer["status"] == 503
+    assert "another process serves" in answer["body"]["error"]["message"]["en"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs another uid to call from")
+def test_a_foreign_uid_is_refused_on_each_socket(run: Path) -> None:
+    for parent in [run, *run.parents][:5]:
+        parent.chmod(
+            parent.stat().st_mode | 0o011
+        )  # let the other uid reach the socket: only the uid check stands
+    for name in ("plan.sock", "pages.sock", "admin.sock"):
+        (run / name).chmod(0o666)
+        assert _as_uid(65534, run / name) == b"", name
+        assert _as_uid(os.geteuid(), run / name).startswith(b"HTTP/1.1"), (
+            "the control: our own uid is answered"
+        )
+
+
+def _as_uid(uid: int, path: Path) -> bytes:
+    code = (
+        "import os,socket,sys\n"
+        f"os.setuid({uid})\n"
+        "s=socket.socket(socket.AF_UNIX);s.settimeout(5);s.connect(sys.argv[1])\n"
+        "try:\n"
+        "  s.sendall(b'GET /changes?after=0 HTTP/1.1\\r\\nhost: x\\r\\ndragoman-wire: 1\\r\\nconnection: close\\r\\n\\r\\n');d=s.recv(100)\n"
+        "except (BrokenPipeError, ConnectionResetError):\n"
+        "  d=b''\n"
+        "sys.stdout.buffer.write(d)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, check=False, timeout=30
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout

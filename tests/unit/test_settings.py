@@ -1,0 +1,105 @@
+"""The configuration: faults name the nearest key and the line; secrets stay out; the environment wins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dragoman.control.loaded import read_all
+from dragoman.errors import ConfigError
+from dragoman.settings import LOCAL_MODEL, load
+
+
+def problems(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "dragoman.toml"
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as fault:
+        load(file)
+    return "\n".join(fault.value.problems)
+
+
+def test_the_default_serves() -> None:
+    settings = load(None)
+    assert settings.zone.id == "local"
+    assert settings.deployment.stage == "local"
+    assert settings.models[LOCAL_MODEL].provider == "local"
+    assert settings.zone.data.is_absolute()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[zone]\nidd = 'eu'\n", ":2: unknown key `zone.idd`; did you mean `id`?"),
+        ("[zonee]\nid = 'eu'\n", "unknown key `zonee`; did you mean `zone`?"),
+        (
+            "[providers.main]\nbase_url = 'https://h/v1'\nbase_ulr = 'x'\n",
+            ":3: unknown key `providers.main.base_ulr`; did you mean",
+        ),
+        (
+            "[providers.main]\nbase_url = 'https://h/v1'\napi_key = 'sk-1'\n",
+            "a secret does not belong in this file",
+        ),
+        (
+            "[providers.main]\nbase_url = 'https://h/v1'\nkey_env = 'sk-live-1'\n",
+            "the NAME of an environment variable",
+        ),
+        ("[providers.main]\nbase_url = 'https://u:p@h/v1'\n", "carries no credentials"),
+        ("[providers.main]\nbase_url = 'http://h/v1'\n", "http is for loopback only"),
+        ("[providers.main]\nkind = 'openai'\n", "needs base_url"),
+        ("[models.x]\nprovider = 'nobody'\nmodel = 'm'\n", "no provider is called 'nobody'"),
+        ("[models.x]\nprovider = 'local'\nmodel = 'm'\nfallbacks = ['x']\n", "not another model here"),
+        ("[zone]\nlisten = '0.0.0.0:8080'\n", "stage `local` listens on loopback only"),
+        ("[zone]\nid = 'a_b'\n", "zone.id"),
+        ("[deployment]\nseat = 'sg'\n", "deployment.seat"),
+        ("not toml", "not valid TOML"),
+    ],
+)
+def test_faults_say_what_to_write(tmp_path: Path, text: str, said: str) -> None:
+    assert said in problems(tmp_path, text)
+
+
+def test_a_fault_never_shows_the_value(tmp_path: Path) -> None:
+    said = problems(
+        tmp_path,
+        "[providers.main]\nbase_url = 'https://h/v1'\nkey_env = 'canary-secret-1'\ntoken = 'canary-2'\n",
+    )
+    assert "canary" not in said
+
+
+def test_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "dragoman.toml"
+    file.write_text("[zone]\nid = 'eu'\nlisten = '127.0.0.1:1'\n", encoding="utf-8")
+    monkeypatch.setenv("DRAGOMAN_ZONE__LISTEN", "127.0.0.1:2")
+    settings = load(file)
+    assert (settings.zone.id, settings.zone.listen) == ("eu", "127.0.0.1:2")
+    monkeypatch.setenv("DRAGOMAN_ZOEN__LISTEN", "127.0.0.1:3")
+    with pytest.raises(ConfigError, match="did you mean `zone`"):
+        load(file)
+
+
+def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "dragoman.toml"
+    file.write_text("rules = ['a.toml']\n[zone]\ndata = 'd'\n", encoding="utf-8")
+    settings = load(file)
+    assert settings.rules == (tmp_path / "a.toml",)
+    assert settings.zone.data == tmp_path / "d"
+    assert settings.journal.folder == tmp_path / "d" / "journal"
+
+
+def test_a_vendor_host_brings_its_pack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "dragoman.toml"
+    url = "[providers.main]\nbase_url = 'https://api.openai.com/v1'\n"
+    file.write_text(url + "key_env = 'SOME_KEY_NAME'\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="SOME_KEY_NAME is not set"):
+        read_all(file, lambda _: None)
+    monkeypatch.setenv("SOME_KEY_NAME", "secret-value")
+    loaded = read_all(file, lambda _: None)
+    assert loaded.territory == {"main"}
+    assert "secret-value" not in str(loaded.relay)
+    file.write_text(url + "pack = 'self-hosted'\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="served under the terms of pack"):
+        read_all(file, lambda _: None)
+    file.write_text(url + "pack = 'openai-ap'\n", encoding="utf-8")
+    with pytest.raises(ConfigError):
+        read_all(file, lambda _: None)

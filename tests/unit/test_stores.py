@@ -1,0 +1,119 @@
+"""The zone's database: durable settings, migrations that match the tables, backups, one tenant's rows at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from dragoman.core.accounts import Change
+from dragoman.errors import ConfigError, UnavailableError
+from dragoman.stores import schema
+from dragoman.stores.acts import changes_after, newest_seq, publish
+from dragoman.stores.database import Database, ZoneLock
+from dragoman.stores.migrate import migrate
+from dragoman.stores.tenancy import rows_of
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    file = tmp_path / "zone.db"
+    migrate(file)
+    return file
+
+
+@pytest.fixture
+def database(file: Path) -> Iterator[Database]:
+    database = Database(file)
+    yield database
+    database.close()
+
+
+def test_migrations_make_the_tables_of_the_schema(file: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{file}")
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+
+
+def test_tenant_leads_every_primary_and_foreign_key() -> None:
+    for table in schema.metadata.tables.values():
+        assert next(iter(table.primary_key.columns)).name == "tenant", table.name
+        for key in table.foreign_key_constraints:
+            assert key.column_keys[0] == "tenant", table.name
+
+
+def test_the_writer_is_durable_and_the_readers_cannot_write(database: Database) -> None:
+    pragmas = {"journal_mode": "wal", "synchronous": 2, "secure_delete": 1, "foreign_keys": 1}
+    for name, wanted in pragmas.items():
+        assert database.write(lambda c, name=name: c.exec_driver_sql(f"PRAGMA {name}").scalar()) == wanted
+    with pytest.raises(sa.exc.OperationalError):
+        database.read(lambda c: c.execute(sa.delete(schema.tenants)))
+
+
+def test_a_failed_write_leaves_nothing(database: Database) -> None:
+    def work(connection: sa.Connection) -> None:
+        rows_of(connection, "ten_a").insert(schema.zone_meta, name="x", value="1")
+        raise ValueError("after the first row")
+
+    with pytest.raises(ValueError, match="after the first row"):
+        database.write(work)
+    assert database.read(lambda c: rows_of(c, "ten_a").select(schema.zone_meta)) == []
+
+
+def test_a_tenants_rows_are_its_own(database: Database) -> None:
+    def work(connection: sa.Connection) -> None:
+        for tenant in ("ten_a", "ten_b"):
+            rows_of(connection, tenant).insert(schema.zone_meta, name="x", value=tenant)
+
+    database.write(work)
+    assert [row.value for row in database.read(lambda c: rows_of(c, "ten_a").select(schema.zone_meta))] == [
+        "ten_a"
+    ]
+    assert database.write(lambda c: rows_of(c, "ten_a").update(schema.zone_meta, value="changed")) == 1
+    assert database.write(lambda c: rows_of(c, "ten_a").delete(schema.zone_meta)) == 1
+    assert [row.value for row in database.read(lambda c: rows_of(c, "ten_b").select(schema.zone_meta))] == [
+        "ten_b"
+    ]
+    with pytest.raises(ValueError, match="always named"):
+        database.read(lambda c: rows_of(c, ""))
+
+
+def test_changes_are_numbered_in_commit_order_and_told(database: Database) -> None:
+    told: list[int] = []
+    database.on_publish = lambda: told.append(1)
+    for number in range(3):
+        database.write(lambda c, n=number: publish(c, Change((f"t:{n}",), "drop"), n))
+    database.write(lambda c: rows_of(c, "ten_a").insert(schema.zone_meta, name="quiet", value="1"))
+    assert database.read(newest_seq) == 3
+    assert [seq for seq, _ in database.read(lambda c: changes_after(c, 1))] == [2, 3]
+    assert len(told) == 3
+
+
+def test_a_newer_file_is_refused(file: Path) -> None:
+    assert migrate(file) is None, "nothing to do, no backup"
+    with sqlite3.connect(file) as raw:
+        raw.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(ConfigError, match="newer version"):
+        migrate(file)
+
+
+def test_a_file_without_its_version_is_refused_whole(file: Path, database: Database) -> None:
+    database.write(lambda c: rows_of(c, "ten_a").insert(schema.zone_meta, name="kept", value="1"))
+    with sqlite3.connect(file) as raw:
+        raw.execute("DELETE FROM alembic_version")
+    with pytest.raises(sa.exc.OperationalError):
+        migrate(file)  # the first step meets its own tables: refused, nothing half done
+    assert database.read(lambda c: rows_of(c, "ten_a").one(schema.zone_meta)) is not None
+
+
+def test_one_process_holds_the_folder(tmp_path: Path) -> None:
+    lock = ZoneLock(tmp_path)
+    with pytest.raises(UnavailableError, match="another process serves"):
+        ZoneLock(tmp_path)
+    lock.release()
+    ZoneLock(tmp_path).release()

@@ -1,0 +1,123 @@
+"""The golden messages, read from control's side: shapes, digests, and that control accepts or makes each of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dragoman.accounts.texts import refused, wrong_zone
+from dragoman.canonical import canonical, digest
+from dragoman.control import questions
+from dragoman.control.journal_feed import project_lines
+from dragoman.control.loaded import Holder, read_all
+from dragoman.control.planner import Planner
+from dragoman.errors import RefusedError
+from dragoman.policy.rules import EMPTY_DOCUMENT, Rule, rule_set
+
+GOLDEN = Path(__file__).parent / "v1"
+
+
+def golden(name: str) -> Any:
+    return json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def shape(value: Any) -> Any:
+    """Names and kinds, without the values."""
+    if isinstance(value, dict):
+        return {name: shape(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return type(value).__name__
+
+
+def test_every_golden_file_is_known_here() -> None:
+    text = Path(__file__).read_text(encoding="utf-8")
+    for file in GOLDEN.glob("*.json"):
+        name = file.name.removesuffix(".json")
+        assert name in text, f"no test here reads {name}"
+
+
+@pytest.mark.parametrize(
+    "name", ["principal.request.api_key", "principal.request.session", "principal.request.socket"]
+)
+def test_principal_questions_are_accepted(name: str) -> None:
+    assert questions.principal_question(golden(name)) == golden(name)
+
+
+def test_a_socket_credential_from_elsewhere_is_refused() -> None:
+    with pytest.raises(RefusedError):
+        questions.principal_question({**golden("principal.request.socket"), "peer": "remote"})
+
+
+def test_plan_question_is_accepted_whole_only() -> None:
+    question = golden("plan.request")
+    assert questions.plan_question(question) == question
+    for name in question:
+        with pytest.raises(RefusedError):
+            questions.plan_question({n: v for n, v in question.items() if n != name})
+    with pytest.raises(RefusedError):
+        questions.plan_question({**question, "text": "no text is ever asked"})
+
+
+def test_plan_has_the_golden_shape() -> None:
+    question, expected = golden("plan.request"), golden("plan.response.allow")
+    planner = Planner(
+        Holder(read_all(None, lambda _: None)), lambda _: {"end_users": "none", "account": "established"}
+    )
+    plan = planner.plan(question, 1_795_000_000_000)
+    assert set(plan) == set(expected)
+    assert plan["question"] == expected["question"] == digest(question)
+    assert set(plan["decision_entry"]) == set(golden("entry.decision"))
+    assert plan["labels"][0] == expected["labels"][0]
+    assert shape(plan["attempts"]) == shape(expected["attempts"])
+    assert shape(plan["limits"]) == shape(expected["limits"])
+    assert golden("plan.response.deny")["refusal"].keys() == {"outcome", "text", "reasons", "address"}
+
+
+def test_rule_set_digest_is_over_the_exact_document() -> None:
+    document = golden("ruleset.response")
+    rule = document["rules"][0]
+    made = rule_set([Rule(**{name: value for name, value in rule.items() if name != "view"})], lambda _: None)
+    assert json.loads(made.body) == document
+    assert made.digest == digest(document) == golden("plan.response.allow")["rules_in"]
+    assert golden("ruleset.empty.response") == EMPTY_DOCUMENT
+
+
+def test_relay_configuration_digest_leaves_itself_out() -> None:
+    document = golden("relay.config")
+    assert document["digest"] == digest({name: value for name, value in document.items() if name != "digest"})
+    made = read_all(None, lambda _: None).relay
+    assert set(made) == set(document)
+    assert made["digest"] == digest({name: value for name, value in made.items() if name != "digest"})
+
+
+def test_changes_and_errors_have_their_shape() -> None:
+    assert set(golden("changes.reset.response")) == set(golden("changes.response")) | {"reset"}
+    assert shape(refused("invalid_key").document()) == shape(golden("error.response"))
+    assert (
+        wrong_zone("eu", "https://eu.example.org").document()["error"].keys()
+        == golden("error.wrong_zone.response")["error"].keys()
+    )
+    assert set(golden("principal.response")) >= {"principal", "tenant", "class", "expires"}
+
+
+def test_interventions_are_accepted_and_checked() -> None:
+    body = golden("interventions.request")
+    assert questions.interventions(body) == body["interventions"]
+    for name in ("id", "turn", "tenant", "principal", "at", "origin", "automated"):
+        broken = {n: v for n, v in body["interventions"][0].items() if n != name}
+        with pytest.raises(RefusedError):
+            questions.interventions({"interventions": [broken]})
+
+
+def test_entries_are_projected() -> None:
+    entries = [golden("entry.decision"), golden("entry.intent"), golden("entry.result")]
+    count, usage = project_lines(b"".join(canonical(entry) + b"\n" for entry in entries))
+    assert count == 3
+    assert [(row.turns, row.input, row.output, row.unknown) for row in usage] == [(1, 3, 9, 0)]
+    assert shape(golden("journal.response")) == shape(golden("cursor.response")) == {"next": "int"}
+    with pytest.raises(RefusedError):
+        project_lines(b"[]\n")
