@@ -1,0 +1,1 @@
+"""The pages: asking in a browser, with and without JavaScript, and reading a source."""

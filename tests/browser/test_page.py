@@ -1,0 +1,247 @@
+"""The page in the system's Chromium: with and without JavaScript, in both languages; nothing leaves its origin."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from dragoman.web.texts import TEXTS
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+REQUIRED = os.environ.get("DRAGOMAN_BROWSER") == "required"
+GET = "Chromium is missing: apt-get install chromium"
+
+if CHROMIUM is None and not REQUIRED:
+    pytest.skip(GET, allow_module_level=True)
+sync_api = (
+    pytest.importorskip("playwright.sync_api", reason="pip install playwright") if not REQUIRED else None
+)
+if REQUIRED:
+    from playwright import sync_api
+
+pytestmark = pytest.mark.browser
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+QUESTION = {"en": "How long do I have to return an item?", "zh": "怎么退货？"}
+SENTENCE = {"en": "You may return an unused item within 30 days", "zh": "打开订单，点击“退货”"}
+LABEL = {"en": "AI-generated", "zh": "AI 生成"}
+
+
+@pytest.fixture(scope="module")
+def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "dragoman.testing.site", str(port), str(folder), "0.02"]
+    server = subprocess.Popen(command)
+    try:
+        _wait_for(port, folder / "turn.sock", server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(10)
+
+
+def _wait_for(port: int, sock: Path, server: "subprocess.Popen[bytes]") -> None:
+    for _ in range(300):
+        assert server.poll() is None, "the site ended at once"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0 and sock.exists():
+                return
+        time.sleep(0.1)
+    pytest.fail("the site did not start in 30 s")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    assert CHROMIUM, GET
+    with sync_api.sync_playwright() as playwright:
+        it = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield it
+        it.close()
+
+
+@dataclass
+class Visit:
+    """A page, and what it asked for and complained of."""
+
+    page: object
+    origin: str
+    requests: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
+
+    def foreign(self) -> list[str]:
+        return [url for url in self.requests if not url.startswith(self.origin)]
+
+
+@pytest.fixture
+def visit(browser, origin, request) -> Iterator[Visit]:
+    language, script = getattr(request, "param", ("en", True))
+    context = browser.new_context(locale={"en": "en-GB", "zh": "zh-CN"}[language], java_script_enabled=script)
+    page = context.new_page()
+    it = Visit(page, origin)
+    page.on("request", lambda r: it.requests.append(r.url))
+    page.on("console", lambda m: it.complaints.append(m.text))
+    page.on("pageerror", lambda e: it.complaints.append(str(e)))
+    page.goto(f"{origin}/?lang={language}")
+    yield it
+    assert it.foreign() == []
+    context.close()
+
+
+def ask(visit: Visit, question: str) -> None:
+    visit.page.fill("#q", question)
+    visit.page.click("#send")
+    visit.page.wait_for_selector(".finished", timeout=30_000)
+
+
+BOTH = [(language, script) for language in ("en", "zh") for script in (True, False)]
+
+
+@pytest.mark.parametrize(("visit", "language"), [(b, b[0]) for b in BOTH], indirect=["visit"])
+def test_an_answer_with_citations_and_label(visit: Visit, language: str) -> None:
+    ask(visit, QUESTION[language])
+    page = visit.page
+    answer = page.locator(".answer .finished")
+    assert SENTENCE[language] in answer.inner_text()
+    assert page.locator(".answer .label").inner_text() == LABEL[language]
+    assert page.locator(".question").inner_text().endswith(QUESTION[language])
+    assert not page.locator(".draft").is_visible()
+    page.locator(".cite").first.click()
+    page.wait_for_url("**/sources/osmanthus-lane/**")
+    marked = page.locator("span:target")
+    assert marked.is_visible()
+    assert SENTENCE[language] in marked.inner_text()
+    assert visit.complaints == []
+
+
+@pytest.mark.parametrize("visit", [("en", True), ("en", False)], indirect=True)
+def test_the_answer_is_seen_while_it_grows(visit: Visit) -> None:
+    page = visit.page
+    page.fill("#q", "What is a jurisdiction pack?")
+    page.click("#send", no_wait_after=True)
+    draft = page.locator(".draft")
+    draft.wait_for(state="visible", timeout=10_000)
+    seen = set()
+    for _ in range(200):
+        if page.locator(".finished").count():
+            break
+        if draft.count():
+            seen.add(draft.first.text_content())
+        time.sleep(0.02)
+    assert len({len(text or "") for text in seen}) >= 3, "the text came all at once"
+
+
+@pytest.mark.parametrize("visit", [("en", True)], indirect=True)
+def test_keyboard_stop_and_status(visit: Visit) -> None:
+    page = visit.page
+    page.focus("#q")
+    page.keyboard.type("What is Dragoman?")
+    page.keyboard.press("Enter")
+    page.locator(".draft").wait_for(state="visible")
+    assert page.locator("#status").text_content() == TEXTS["en"]["answering"]
+    assert page.locator("#send").inner_text() == TEXTS["en"]["stop"]
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".finished")
+    assert TEXTS["en"]["stopped"] in page.locator("[role=alert]").inner_text()
+    assert page.evaluate("document.activeElement.id") == "q"
+    ask_again = "How do I return an item?"
+    page.keyboard.type(ask_again)
+    page.keyboard.press("Shift+Enter")
+    assert page.locator(".question").count() == 1
+    page.keyboard.press("Enter")
+    page.locator(".finished").nth(1).wait_for()
+    status = page.locator("#status").text_content()
+    assert status.startswith(TEXTS["en"]["done"])
+    assert page.locator("#log").get_attribute("aria-busy") == "false"
+
+
+@pytest.mark.parametrize("visit", [("en", True), ("en", False)], indirect=True)
+def test_model_text_is_never_markup(visit: Visit) -> None:
+    title = visit.page.title()
+    ask(visit, "script")
+    visit.page.wait_for_timeout(200)
+    assert visit.page.title() == title
+    assert visit.page.locator(".answer script, .answer img, .answer .cite").count() == 0
+    assert "<script>" in visit.page.locator(".finished").inner_text()
+
+
+@pytest.mark.parametrize("visit", [("en", True), ("zh", False)], indirect=True)
+def test_an_intervention_and_a_break_are_shown(visit: Visit) -> None:
+    ask(visit, "redact returns item 退货")
+    link = visit.page.locator(".intervention a")
+    assert link.get_attribute("href") == "/v1/interventions/int_local_0192"
+    assert "op.demo" in visit.page.locator(".intervention").inner_text()
+    visit.page.goto(visit.origin)
+    ask(visit, "break off return item 退货")
+    alert = visit.page.locator(".finished [role=alert]").inner_text()
+    assert alert in {TEXTS["en"]["broken"], TEXTS["zh"]["broken"]}
+
+
+@pytest.mark.parametrize("visit", [("en", True), ("en", False)], indirect=True)
+def test_examples_ask(visit: Visit) -> None:
+    visit.page.click("#examples button:first-of-type")
+    visit.page.wait_for_selector(".finished")
+    assert SENTENCE["en"] in visit.page.locator(".finished").inner_text()
+
+
+@pytest.mark.parametrize("visit", [("zh", True)], indirect=True)
+def test_enter_while_composing_sends_nothing(visit: Visit) -> None:
+    page = visit.page
+    page.fill("#q", "怎么退货")
+    page.evaluate(
+        "document.getElementById('q').dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', isComposing: true, bubbles: true, cancelable: true}))"
+    )
+    assert page.locator(".question").count() == 0
+    assert page.input_value("#q") == "怎么退货"
+
+
+def test_phone_and_dark_pages_do_not_overflow(browser, origin) -> None:
+    for scheme in ("light", "dark"):
+        context = browser.new_context(viewport={"width": 360, "height": 640}, color_scheme=scheme)
+        page = context.new_page()
+        for path in ("/", "/sources/dragoman/models-en", "/nothing"):
+            page.goto(origin + path)
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+            ground, ink = page.evaluate(
+                "(s => [s.backgroundColor, s.color])(getComputedStyle(document.body))"
+            )
+            assert _contrast(ground, ink) >= 7
+        context.close()
+
+
+def _contrast(one: str, other: str) -> float:
+    def luminance(colour: str) -> float:
+        parts = [int(v) / 255 for v in colour[4:-1].split(",")]
+        linear = [v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_the_recorder_sees_a_foreign_request(browser, origin) -> None:
+    """Negative control: a page that asks elsewhere is noticed."""
+    context = browser.new_context()
+    page = context.new_page()
+    it = Visit(page, origin)
+    page.on("request", lambda r: it.requests.append(r.url))
+    page.route("http://elsewhere.invalid/**", lambda route: route.abort())
+    page.set_content("<img src=http://elsewhere.invalid/x.png>")
+    page.wait_for_timeout(200)
+    assert it.foreign() == ["http://elsewhere.invalid/x.png"]
+    context.close()

@@ -1,0 +1,197 @@
+"""The pages over HTTP: language, headers, the form without JavaScript, sources, errors."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import uvicorn
+from starlette.testclient import TestClient
+
+from dragoman.testing.site import RelayPart, site
+from dragoman.web.texts import TEXTS
+
+HTML = {"accept": "text/html"}
+
+
+class Running:
+    """The site's public app to call, with its turn.sock served by a thread."""
+
+    def __init__(self, folder: Path) -> None:
+        self.public, inner, self.relay = site(folder)
+        self.server = uvicorn.Server(uvicorn.Config(inner, uds=str(folder / "turn.sock"), log_level="error"))
+        self._thread = threading.Thread(target=self.server.run)
+        self._thread.start()
+        while not self.server.started:
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self.server.should_exit = True
+        self._thread.join()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    it = Running(tmp_path_factory.mktemp("site"))
+    yield it
+    it.stop()
+
+
+@pytest.fixture
+def client(running: Running) -> Iterator[TestClient]:
+    with TestClient(running.public, headers=HTML) as it:
+        yield it
+
+
+def test_every_page_is_strict_and_names_no_other_host(client: TestClient) -> None:
+    for path in ("/", "/?lang=zh", "/sources/dragoman/ledger-en", "/nothing"):
+        page = client.get(path)
+        policy = page.headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'")
+        assert "unsafe" not in policy
+        assert page.headers["x-content-type-options"] == "nosniff"
+        assert "//" not in page.text.replace("<!doctype", "").replace("http://www.w3.org/2000/svg", "")
+        assert "<script>" not in page.text
+        assert " style=" not in page.text
+        assert " onclick" not in page.text
+
+
+def test_language_by_link_cookie_and_browser(client: TestClient) -> None:
+    assert TEXTS["en"]["intro"] in client.get("/").text
+    assert TEXTS["zh"]["intro"] in client.get("/", headers={"dragoman-locale": "zh"}).text
+    chosen = client.get("/?lang=zh")
+    assert TEXTS["zh"]["intro"] in chosen.text
+    assert 'lang="zh-Hans"' in chosen.text
+    assert TEXTS["zh"]["intro"] in client.get("/").text
+    assert TEXTS["zh"]["intro"] in client.get("/?lang=xx").text
+
+
+def test_static_files_are_addressed_by_their_digest(client: TestClient) -> None:
+    page = client.get("/").text
+    for name, kind in (
+        ("ask.js", "text/javascript"),
+        ("page.css", "text/css"),
+        ("icon.svg", "image/svg+xml"),
+    ):
+        address = page.split(f'"/static/{name}?v=')[1].split('"')[0]
+        file = client.get(f"/static/{name}?v={address}")
+        assert file.headers["content-type"].startswith(kind)
+        assert "immutable" in file.headers["cache-control"]
+    assert client.get("/static/../view.py").status_code == 404
+    assert client.get("/static/%2e%2e%2fview.py").status_code == 404
+
+
+def test_the_form_answers_with_linked_citations_and_label(client: TestClient) -> None:
+    client.get("/?lang=zh")
+    page = client.post("/ask", data={"q": "怎么退货？"})
+    assert page.status_code == 200
+    assert '<p class="label">AI 生成</p>' in page.text
+    assert 'href="/sources/osmanthus-lane/returns-zh#p2s1"' in page.text
+    assert page.text.rstrip().endswith("</html>")
+
+
+def test_the_answer_grows_in_the_page(running: Running) -> None:
+    """The question is on its way to the reader before the answer is complete."""
+    with (
+        TestClient(running.public, headers=HTML) as client,
+        client.stream("POST", "/ask", data={"q": "What is a pack?"}) as page,
+    ):
+        text = "".join(page.iter_text())
+    assert text.index("What is a pack?") < text.index('class="draft"') < text.index('class="finished"')
+
+
+def test_the_relay_is_told_who_asks_and_from_where(client: TestClient, running: Running) -> None:
+    client.get("/?lang=zh")
+    client.post(
+        "/ask",
+        data={"q": "怎么退货？"},
+        headers={"dragoman-address": '{"country":"XA","kind":"residential","peer":"remote"}'},
+    )
+    sent = running.relay.headers[-1]
+    assert sent["dragoman-wire"] == "1"
+    assert sent["dragoman-principal"].startswith("prn_local_")
+    assert (sent["dragoman-channel"], sent["dragoman-locale"]) == ("web", "zh")
+    assert sent["dragoman-address"] == '{"country": "XA", "kind": "residential"}'
+
+
+def test_a_first_post_without_session_gets_one(running: Running) -> None:
+    with TestClient(running.public, headers=HTML) as client:
+        page = client.post("/ask", data={"q": "How do I return an item?"})
+        cookie = page.headers["set-cookie"].lower()
+    assert "dragoman_session=" in cookie
+    assert "httponly" in cookie
+    assert "samesite=lax" in cookie
+
+
+def test_an_intervention_is_shown_with_its_reasons(client: TestClient) -> None:
+    page = client.post("/ask", data={"q": "How do I redact a return?"}).text
+    assert "op.demo" in page
+    assert 'href="/v1/interventions/int_local_0192"' in page
+
+
+def test_model_text_is_never_markup(client: TestClient) -> None:
+    page = client.post("/ask", data={"q": "script"}).text
+    assert "<script>" not in page
+    assert "<img" not in page
+    assert "javascript:" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_what_goes_wrong_is_said(client: TestClient) -> None:
+    refused = client.post("/ask", data={"q": "overload"}).text
+    assert "Too many requests &lt;b&gt;now&lt;/b&gt;." in refused
+    assert TEXTS["en"]["broken"] in client.post("/ask", data={"q": "break off returns item"}).text
+    empty = client.post("/ask", data={"q": " "})
+    assert (empty.status_code, TEXTS["en"]["empty"] in empty.text) == (400, True)
+    long = client.post("/ask", data={"q": "x" * 4001})
+    assert (long.status_code, "4000" in long.text) == (400, True)
+    assert client.post("/ask", content=b"q=" + b"x" * 70_000).status_code == 413
+
+
+def test_an_unreachable_relay_is_said(tmp_path: Path) -> None:
+    public, _, _ = site(tmp_path)
+    with TestClient(public, headers=HTML) as client:
+        assert TEXTS["en"]["unreachable"] in client.post("/ask", data={"q": "hello"}).text
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"sec-fetch-site": "same-origin"}, 200),
+        ({"sec-fetch-site": "none"}, 200),
+        ({"sec-fetch-site": "cross-site"}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"origin": "http://testserver"}, 200),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+    ],
+)
+def test_a_form_of_another_site_is_refused(client: TestClient, headers: dict[str, str], status: int) -> None:
+    assert client.post("/ask", data={"q": "hello"}, headers=headers).status_code == status
+
+
+def test_a_source_shows_its_sentences_with_anchors(client: TestClient) -> None:
+    page = client.get("/sources/osmanthus-lane/returns-zh").text
+    assert '<span id="p3s2">退款原路退回' in page
+    assert '<article lang="zh">' in page
+    assert "CC0-1.0" in page
+    assert client.get("/sources/osmanthus-lane/missing").status_code == 404
+    assert client.get("/sources/missing/returns-zh").status_code == 404
+
+
+def test_errors_are_pages_for_people_and_objects_for_programs(client: TestClient) -> None:
+    page = client.get("//evil.example/x?lang=zh")
+    assert (page.status_code, TEXTS["zh"]["error_404"] in page.text) == (404, True)
+    assert 'href="//' not in page.text
+    program = client.get("/nothing", headers={"accept": "application/json"})
+    assert (program.status_code, program.json()["error"]["code"]) == (404, "http_404")
+    assert client.put("/nothing").status_code == 405
+
+
+def test_the_relay_part_needs_a_session(running: Running) -> None:
+    """Negative control: the fake really checks that someone is named."""
+    with TestClient(running.public) as client:
+        body = {"messages": [{"role": "user", "content": "hi"}]}
+        assert client.post("/v1/chat/completions", json=body).status_code == 401
+    assert isinstance(running.relay, RelayPart)
