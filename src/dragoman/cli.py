@@ -14,6 +14,7 @@ import typer
 
 from dragoman.control import cli_accounts, cli_config, cli_models
 from dragoman.control.cli_common import JsonOption, settings_of, told_plainly
+from dragoman.decide import cli as decide_cli
 from dragoman.serve import Pair
 from dragoman.serve import serve as supervise
 
@@ -29,6 +30,8 @@ app.add_typer(cli_accounts.keys, name="keys")
 app.add_typer(cli_accounts.tenants, name="tenants")
 app.add_typer(cli_config.app, name="config")
 app.command("reload")(cli_config.reload)
+app.command("decide")(decide_cli.decide_command)
+app.add_typer(decide_cli.packs_app, name="packs")
 
 
 @app.command("serve")
