@@ -38,21 +38,6 @@ def missing(rule: Rule, context: Context) -> Need | None:
     return test(rule, context) if test else None
 
 
-def has_check(rule: Rule) -> bool:
-    """Whether the rule looks for something that can be missing, rather than only saying something."""
-    wanted = _CHECKED_FIELD.get(rule.kind)
-    return rule.kind in _MISSING if wanted is None else wanted in rule.payload
-
-
-_CHECKED_FIELD: Mapping[str, str] = {
-    "transfer": "thresholds",
-    "content": "operator_list",
-    "evaluation": "evidence",
-    "crisis": "evidence",
-    "minors": "forbidden_features",
-}
-
-
 def _prerequisite(rule: Rule, context: Context) -> Need | None:
     if rule.when.test(context) is False:
         return None

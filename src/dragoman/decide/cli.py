@@ -86,7 +86,7 @@ def show_pack(pack: Pack) -> dict[str, Any]:
 
 
 @app.command("decide")
-def decide_command(  # noqa: PLR0913, PLR0917 - one parameter per option
+def decide_command(
     facts: Annotated[Path | None, typer.Option("--facts", help="Facts document, JSON or TOML.")] = None,
     show_baseline: Annotated[bool, typer.Option("--baseline", help="Print a document to edit.")] = False,
     as_json: Json = False,

@@ -7,7 +7,6 @@ and texts of a person go. Two facts with the same generalisation cannot get diff
 from __future__ import annotations
 
 import hashlib
-import json
 from bisect import bisect_right
 from collections.abc import Mapping
 from datetime import date
@@ -47,24 +46,19 @@ def decision_id(
     SHA-256 over the facts read (generalised, evidence numbers kept because the decision repeats them), the
     interval in which no considered date changes, the digest of the packs and the world.
     """
-    read = {}
+    read: list[Any] = []
     for path in sorted(context.read):
         value = context.value_of(path)
-        if value is not None:
-            exact = isinstance(value, Evidence) or path == "received_at"
-            read[path] = _exact(value) if exact else _general(path, value, packs.cuts)
-    preimage = {
-        "v": 1,
-        "read": read,
-        "unknown": [path for path in sorted(context.read) if path not in read],
-        "interval": interval,
-        "as_of": context.as_of if context.timed else None,
-        "open": context.open_facts,
-        "packs": packs.digest,
-        "world": world.digest,
-    }
-    text = json.dumps(preimage, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return "dec_" + hashlib.sha256(text.encode()).hexdigest()[:32]
+        if path == "phone":
+            value = context.phone_regions
+        elif isinstance(value, Evidence):
+            value = (value.number, value.expires and value.expires.isoformat())
+        elif value is not None and not isinstance(value, str) and path != "received_at":
+            value = _general(path, value, packs.cuts)
+        read.append((path, value))
+    as_of = context.as_of if context.timed else None
+    preimage = (1, read, interval, as_of, context.open_facts, packs.digest, world.digest)
+    return "dec_" + hashlib.sha256(repr(preimage).encode()).hexdigest()[:32]
 
 
 def band(value: float, cuts: tuple[float, ...]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from dragoman.core.decision import Obligation, Remark
 from dragoman.decide import checks
 from dragoman.decide.context import Context
+from dragoman.decide.kinds import KINDS
 from dragoman.decide.rules import ABSENT, ADVISORY, Rule
 from dragoman.decide.weigh import Tally, remark, with_effect
 
@@ -43,6 +44,11 @@ def consider(rule: Rule, context: Context, tally: Tally, standing: str, reminder
     if rule.kind == "reminder" and rule.on_missing != "warn":
         reminders.append(Reminder(rule, phase))
         return
+    if rule.plain:
+        due = "due" if rule.due_at is None or context.event in rule.due_at else "standing"
+        for obligation in rule.obligations[_variant(rule, context, phase), due]:
+            tally.oblige(obligation, rule.reasons["oblige"])
+        return
     finding = _find(rule, context, phase)
     if context.touched:
         tally.residual.add(rule.rule_id)
@@ -52,23 +58,28 @@ def consider(rule: Rule, context: Context, tally: Tally, standing: str, reminder
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    """What a rule that applies comes to: its duties, what is missing, and whether it binds yet."""
+    """What a rule that applies comes to: its duties, what is missing, what it warns of, when."""
 
     phase: str
     obligations: tuple[Obligation, ...]
     need: checks.Need | None
+    handoff: bool = False
+    remark: Remark | None = None
 
 
 def _find(rule: Rule, context: Context, phase: str) -> _Finding:
     if rule.on_missing == "warn":
         # What only warns obliges to nothing; where the kind has a check, it warns of what is missing.
         return _Finding(phase, (), checks.missing(rule, context) or _unless_checked(rule))
-    need = None if phase == ADVISORY else checks.missing(rule, context)
-    return _Finding(phase, _obligations(rule, context, phase), need)
+    obligations = _obligations(rule, context, phase)
+    if phase == ADVISORY:
+        return _Finding(phase, obligations, None, remark=None if rule.duties else _upcoming(rule, context))
+    need = checks.missing(rule, context)
+    return _Finding(phase, obligations, need, _hands_off(rule, context), _refused_opt_out(rule, context))
 
 
 def _unless_checked(rule: Rule) -> checks.Need | None:
-    return None if checks.has_check(rule) else checks.Need()
+    return None if KINDS[rule.kind].checks(rule.payload) else checks.Need()
 
 
 def _record(rule: Rule, finding: _Finding, context: Context, tally: Tally, standing: str) -> None:
@@ -77,15 +88,14 @@ def _record(rule: Rule, finding: _Finding, context: Context, tally: Tally, stand
             tally.add(rule.reasons["warn"])
             tally.warn(rule.remark)
         return
-    if finding.phase == ADVISORY and not rule.duties:
-        tally.warn(_upcoming(rule, context))
+    if finding.remark is not None:
+        tally.warn(finding.remark)
     for obligation in finding.obligations:
         tally.oblige(obligation, rule.reasons["oblige"])
     if finding.need is not None:
         _missing(rule, finding.need, context, tally, standing)
-    elif finding.phase != ADVISORY:
-        _handoff(rule, context, tally)
-        _opt_out(rule, context, tally)
+    elif finding.handoff:
+        tally.add(rule.reasons["handoff"])
 
 
 def settle_reminders(reminders: list[Reminder], context: Context, tally: Tally) -> None:
@@ -157,20 +167,20 @@ def _instead_of_label(rule: Rule, obligations: tuple[Obligation, ...]) -> tuple[
     return tuple(out)
 
 
-def _opt_out(rule: Rule, context: Context, tally: Tally) -> None:
+def _refused_opt_out(rule: Rule, context: Context) -> Remark | None:
     opt_out = rule.payload.get("opt_out")
-    if opt_out and context.get("request.unlabelled") is True and not _opted_out(rule, context):
-        tally.warn(remark("LABEL_OPT_OUT_REFUSED", rule.rule_id,
-            "A copy without the visible label needs a signed agreement; the labelled copy is available.",
-            "提供无显式标识的副本须签订协议；可获取带标识的版本。"))  # fmt: skip
+    if not opt_out or context.get("request.unlabelled") is not True or _opted_out(rule, context):
+        return None
+    return remark("LABEL_OPT_OUT_REFUSED", rule.rule_id,
+        "A copy without the visible label needs a signed agreement; the labelled copy is available.",
+        "提供无显式标识的副本须签订协议；可获取带标识的版本。")  # fmt: skip
 
 
-def _handoff(rule: Rule, context: Context, tally: Tally) -> None:
+def _hands_off(rule: Rule, context: Context) -> bool:
     if rule.kind != "crisis" or not rule.payload.get("human_takeover") or context.event != "turn":
-        return
+        return False
     category = context.get("content.category")
-    if category is not None and category in rule.payload.get("triggers", ()):
-        tally.add(rule.reasons["handoff"])
+    return category is not None and category in rule.payload.get("triggers", ())
 
 
 def _upcoming(rule: Rule, context: Context) -> Remark:

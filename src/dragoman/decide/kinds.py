@@ -27,6 +27,7 @@ class Kind:
 
     `fields` by name and type (`!` required, see `schema.check`); `on_missing` the effects a missing thing may
     have; `due_at` the events at which its duties fall due (None: always), at the others they are standing.
+    `check` says when something missing is looked for: never (None), always (""), or if that field is there.
     """
 
     fields: Mapping[str, str]
@@ -34,6 +35,11 @@ class Kind:
     duties: Callable[[Payload], tuple[Duty, ...]] = field(default=lambda _payload: ())
     due_at: frozenset[str] | None = None
     has_when: bool = False
+    check: str | None = None
+
+    def checks(self, payload: Payload) -> bool:
+        """Whether a rule with this payload looks for something that can be missing."""
+        return self.check == "" or self.check in payload
 
 
 def _same(kind: str) -> Callable[[Payload], tuple[Duty, ...]]:
@@ -70,25 +76,21 @@ def _content(payload: Payload) -> tuple[Duty, ...]:
 NEVER: frozenset[str] = frozenset()  # due at no event: always standing
 
 KINDS: Mapping[str, Kind] = {
-    "availability": Kind({"mode": "!open|conditional|prohibited"}, ("oblige", "deny")),
+    "availability": Kind({"mode": "!open|conditional|prohibited"}, ("oblige", "deny"), check=""),
     "prerequisite": Kind(
         {"type": "![str]", "authority": "str", "display": "table"},
-        ("oblige", "not_ready", "gate"), _display, frozenset({"turn", "export", "publish"}), True,
-    ),
+        ("oblige", "not_ready", "gate"), _display, frozenset({"turn", "export", "publish"}), True, check=""),
     "signals": Kind(
         {"required": "![address|phone|residence|payment|org_seat|org_owner|channel]",
          "mismatch_policy": "step_up|deny|strictest"},
-        ("step_up",),
-    ),
+        ("step_up",), check=""),
     "identity": Kind(
-        {"real_name": "!bool", "methods": "[str]", "phone_regions": "[country]"}, ("step_up",),
-    ),
+        {"real_name": "!bool", "methods": "[str]", "phone_regions": "[country]"}, ("step_up",), check=""),
     "age": Kind(
         {"min": "int", "consent_age": "int", "consent_age_by": "{int}", "adult_age": "int",
          "methods": "[str]", "self_declaration_ok": "bool", "id_collection_forbidden": "bool",
          "signal": "!age_reliable|guardian|verifiable_parent"},
-        ("step_up", "deny"),
-    ),
+        ("step_up", "deny"), check=""),
     "consent": Kind(
         {"purpose": "!str", "separate": "bool", "own_document": "bool", "languages": "[str]"},
         duties=_same("consent"), due_at=frozenset({"signup", "transfer"}),
@@ -96,12 +98,10 @@ KINDS: Mapping[str, Kind] = {
     "residency": Kind(
         {"data_class": "!str", "collect_in": "[country]", "store_in": "[country]",
          "copy_out": "yes|no|conditional"},
-        ("oblige", "not_ready", "deny"), _same("localise"), NEVER,
-    ),
+        ("oblige", "not_ready", "deny"), _same("localise"), NEVER, check=""),
     "transfer": Kind(
         {"mechanisms": "[str]", "thresholds": "[table]", "notice": "text", "separate_consent": "bool"},
-        ("oblige", "not_ready"), _transfer, frozenset({"transfer"}),
-    ),
+        ("oblige", "not_ready"), _transfer, frozenset({"transfer"}), check="thresholds"),
     "retention": Kind(
         {"data_class": "!str", "min_days": "int", "min_months": "int", "max_days": "int",
          "anchor": "str", "location": "str"},
@@ -136,23 +136,19 @@ KINDS: Mapping[str, Kind] = {
         {"category": "[str]", "map": "table", "direction": "in|out",
          "action": "!allow|label|warn|block|route_human|report", "operator_list": "table",
          "order_sla_min": "int"},
-        ("oblige", "not_ready"), _content, frozenset({"intervention", "order"}),
-    ),
+        ("oblige", "not_ready"), _content, frozenset({"intervention", "order"}), check="operator_list"),
     "evaluation": Kind(
         {"banks": "[table]", "sample_min": "int", "pass_min": "number", "refuse_min": "number",
          "over_refuse_max": "number", "evidence": "str"},
-        ("oblige", "not_ready"), _same("evaluation"), NEVER,
-    ),
+        ("oblige", "not_ready"), _same("evaluation"), NEVER, check="evidence"),
     "minors": Kind(
         {"modes": "[str]", "forbidden_features": "[str]", "guardian_controls": "[str]",
          "break_interval_min": "int", "ads_profiling": "bool"},
-        ("oblige", "step_up", "deny"), _same("minors"),
-    ),
+        ("oblige", "step_up", "deny"), _same("minors"), check="forbidden_features"),
     "crisis": Kind(
         {"required": "bool", "triggers": "[str]", "resources_by_region": "table", "publish": "bool",
          "human_takeover": "bool", "notify": "[str]", "evidence": "str"},
-        ("oblige", "not_ready"), _same("crisis"), frozenset({"turn"}),
-    ),
+        ("oblige", "not_ready"), _same("crisis"), frozenset({"turn"}), check="evidence"),
     "exit": Kind({"one_step": "!bool", "keywords": "[str]"}, duties=_same("exit")),
     "complaint": Kind(
         {"channels": "[str]", "ack_hours": "int", "resolve_days": "int", "appeal_window_days": "int",

@@ -14,6 +14,7 @@ from dragoman.decide.context import Context
 from dragoman.decide.packs import PackSet
 from dragoman.decide.weigh import Tally, remark
 
+SHORTEST_NUMBER = 5  # characters with the plus sign; anything as short is a prefix
 UNPROVEN_KINDS = frozenset({"vpn", "tor", "hosting", "unknown"})
 """Kinds of address that do not show where the person is."""
 
@@ -28,17 +29,17 @@ class Places:
 
 def phone_regions(phone: str) -> tuple[str, ...]:
     """The countries a number can belong to; several where the prefix is shared and the number incomplete."""
-    try:
-        number = phonenumbers.parse(phone)
-        region = phonenumbers.region_code_for_number(number)
-        if region is not None and region != "001":
+    table = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+    if len(phone) > SHORTEST_NUMBER:
+        try:
+            region = phonenumbers.region_code_for_number(phonenumbers.parse(phone))
+        except phonenumbers.NumberParseException:
+            region = None
+        if region is not None and len(region) == 2 and region.isalpha():
             return (region,)
-        regions = phonenumbers.region_codes_for_country_code(number.country_code or 0)
-    except phonenumbers.NumberParseException:
-        # A bare prefix such as "+86": country codes have one to three digits and none begins another.
-        table = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-        codes = [int(phone[1:end]) for end in (2, 3, 4)]
-        regions = next((table[code] for code in codes if code in table), ())
+    # A bare prefix such as "+86": country codes have one to three digits and none begins another.
+    codes = [int(phone[1:end]) for end in (2, 3, 4)]
+    regions = next((table[code] for code in codes if code in table), ())
     return tuple(sorted(region for region in regions if len(region) == 2 and region.isalpha()))
 
 

@@ -43,9 +43,9 @@ class Ownership:
     scope: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Provider:
-    """Terms of one (provider, route). `territory_allow` None: no list is known."""
+    """Terms of one (provider, route). `territory_allow` None: no list is known. Compared by identity."""
 
     pack: str
     id: str

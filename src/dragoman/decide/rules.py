@@ -25,6 +25,11 @@ QUIET = frozenset({"oblige", "warn"})
 """Effects that keep no one from an answer: `text`, which says why not, is not theirs."""
 EFFECTS = ("deny", "not_ready", "step_up", "handoff", "oblige", "warn")
 
+PLAIN_KINDS = frozenset({
+    "consent", "retention", "label.visible", "label.machine", "exit", "sor", "incident", "reporting", "logs",
+})  # fmt: skip
+"""Kinds whose duty follows from the condition alone: nothing is missing, no clock runs."""
+
 ABSENT, ADVISORY, BINDING = "absent", "advisory", "binding"
 
 
@@ -52,6 +57,8 @@ class Rule:
     when: Condition
     reasons: Mapping[str, Reason]
     duties: tuple[Duty, ...]
+    due_at: frozenset[str] | None
+    plain: bool
     obligations: Mapping[tuple[str, str], tuple[Obligation, ...]]
     remark: Remark
     trees: tuple[Any, ...]
@@ -124,6 +131,8 @@ def read_rule(data: Any, pack: str, civil: Civil, sources: Mapping[str, Citation
         when=when,
         reasons=reasons,
         duties=duties,
+        due_at=KINDS[kind].due_at,
+        plain=on_missing == "oblige" and kind in PLAIN_KINDS and not payload.get("opt_out"),
         obligations=_obligations(rule_id, duties, enforcement, starts_on, until_on),
         remark=remark,
         trees=(tree, when_tree),

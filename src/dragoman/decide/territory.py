@@ -7,6 +7,7 @@ here. An unclear place never proves permission.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dragoman.core.decision import Reason, Remark
 from dragoman.decide.civil import DAY_MS
@@ -210,26 +211,33 @@ class _Check:
             self.ask("PROV_TERRITORY_UNPROVEN", None, "residence")
 
     def deny(self, code: str, place: str | None, scope: str) -> None:
-        self.denials.append(Finding(self._reason(code, place, "deny"), scope))
+        self.denials.append(Finding(_reason(self.provider, code, place, "deny"), scope))
 
     def ask(self, code: str, place: str | None, signal: str) -> None:
-        self.asks.append(Finding(self._reason(code, place, "step_up"), "account", signal))
+        self.asks.append(Finding(_reason(self.provider, code, place, "step_up"), "account", signal))
 
     def ask_operator(self, code: str, evidence: str) -> None:
         """A term that cannot be judged until the operator states something."""
-        reason = self._reason(code, None, "not_ready")
+        reason = _reason(self.provider, code, None, "not_ready")
         self.asks.append(Finding(reason, "session", evidence=evidence))
 
     def warn(self, code: str, place: str | None) -> None:
-        subject = f"{self.provider.pack}:{place}" if place else self.provider.pack
-        self.warnings.append(Remark(code, subject, term_text(code, self.provider, place)))
+        self.warnings.append(_remark(self.provider, code, place))
 
-    def _reason(self, code: str, place: str | None, effect: str) -> Reason:
-        provider, term = self.provider, _TERM_OF[code]
-        return Reason(
-            code, f"{provider.pack}.{term}", provider.title, provider.cites.get(term), effect,
-            provider.certainty.get(term), term_text(code, provider, place, effect),
-        )  # fmt: skip
+
+@lru_cache(maxsize=4096)
+def _reason(provider: Provider, code: str, place: str | None, effect: str) -> Reason:
+    term = _TERM_OF[code]
+    return Reason(
+        code, f"{provider.pack}.{term}", provider.title, provider.cites.get(term), effect,
+        provider.certainty.get(term), term_text(code, provider, place, effect),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def _remark(provider: Provider, code: str, place: str | None) -> Remark:
+    subject = f"{provider.pack}:{place}" if place else provider.pack
+    return Remark(code, subject, term_text(code, provider, place))
 
 
 def list_findings(

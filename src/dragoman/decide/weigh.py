@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from dragoman.core.decision import SCOPES, STEP_UP_SIGNALS, Obligation, Reason, Remark, Text
 
 STRENGTH = ("deny", "not_ready", "step_up", "handoff", "route", "oblige", "warn")
+_RANK = {effect: rank for rank, effect in enumerate(STRENGTH)}
 _OUTCOME = {
     "deny": "DENY",
     "not_ready": "NOT_READY",
@@ -36,6 +37,8 @@ class Tally:
     def add(self, reason: Reason, scope: str = "turn") -> None:
         """A reason with the effect it carries; `scope` is how far its refusal reaches."""
         self.reasons[reason.code, reason.rule_id, reason.effect] = reason
+        if reason.effect not in _OUTCOME:
+            return
         widest = max(SCOPES.index(scope), SCOPES.index(self.scopes.get(reason.effect, "turn")))
         self.scopes[reason.effect] = SCOPES[widest]
 
@@ -43,7 +46,7 @@ class Tally:
         """A duty and the reason for it."""
         key = (obligation.kind, obligation.rule_id, obligation.binding_from)
         self.obligations[key] = obligation
-        self.add(reason)
+        self.reasons[reason.code, reason.rule_id, reason.effect] = reason
 
     def warn(self, remark: Remark) -> None:
         """A warning, once per code and subject."""
@@ -55,7 +58,7 @@ class Tally:
 
     def outcome(self) -> tuple[str, str]:
         """The strongest outcome asked for and its scope."""
-        effects = {reason.effect for reason in self.reasons.values()}
+        effects = {effect for _, _, effect in self.reasons}
         for effect, outcome in _OUTCOME.items():
             if effect in effects:
                 return outcome, self.scopes[effect]
@@ -64,8 +67,8 @@ class Tally:
 
     def sorted_reasons(self) -> tuple[Reason, ...]:
         """All reasons, strongest effect first, then by rule."""
-        found = self.reasons.values()
-        return tuple(sorted(found, key=lambda r: (STRENGTH.index(r.effect), r.rule_id, r.code)))
+        keys = sorted(self.reasons, key=lambda key: (_RANK[key[2]], key[1], key[0]))
+        return tuple(self.reasons[key] for key in keys)
 
     def sorted_obligations(self) -> tuple[Obligation, ...]:
         """What is due first, then the standing duties, by kind and rule."""
