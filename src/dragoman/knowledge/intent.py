@@ -9,7 +9,7 @@ from dragoman._native import analyse
 # Possessive repeats (`*+`) keep matching linear: a question is text from outside.
 _ASK_ZH = (
     r"(?:请|請|麻烦|麻煩|能不能|可不可以|可以|能|你|您|帮我|幫我|给我|給我|替我|为我|為我|\s|，|,)*+"
-    r"(?:用\s*\S{1,16}?)?"
+    r"(?:用\s*\S{1,16}?\s*)?"
 )
 _MAKE_ZH = r"(?:写|寫|创作|創作|编写|編寫|编|編|撰写|撰寫|起草|生成|续写|續寫|改写|改寫|做|画|畫|讲|講|作)"
 _WORK_ZH = (
@@ -69,10 +69,9 @@ def is_greeting(question: str) -> bool:
 
 
 def search_terms(question: str) -> list[str]:
-    """The distinct terms to search for: without question words, unless nothing else is there."""
+    """The distinct terms to search for: all but question words; empty where there is nothing else."""
     bare = _QUESTION_WORDS_ZH.sub(" ", question)
-    found = dict.fromkeys(t for t, _, _ in analyse(bare) if t not in _STOP_EN)
-    return list(found) or list(dict.fromkeys(t for t, _, _ in analyse(question)))
+    return list(dict.fromkeys(t for t, _, _ in analyse(bare) if t not in _STOP_EN))
 
 
 def content_terms(question: str) -> list[str]:

@@ -30,6 +30,11 @@ WRITER_HEAP_BYTES = 64 * 1024 * 1024
 MAX_QUESTION_TERMS = 256
 """Distinct terms of a question that are searched; the rest is ignored."""
 
+HEADING_WEIGHT = 2
+"""How often a passage's title and headings count beside its text."""
+LANGUAGE_BONUS = 1.0
+"""BM25 points for a document in the question's language: less than one rare word."""
+
 MAX_PAGE_PASSAGES = 2_000
 """Passages of one document that its page shows."""
 
@@ -69,7 +74,7 @@ def terms_of(text: str) -> list[str]:
 def _schema() -> tantivy.Schema:
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("terms", tokenizer_name="whitespace", index_option="freq")
-    for name in ("key", "source", "document", "reader", "jurisdiction"):
+    for name in ("key", "source", "document", "language", "reader", "jurisdiction"):
         builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
     builder.add_bytes_field("body", stored=True)
     return builder.build()
@@ -100,14 +105,19 @@ class Index:
         found = self._searcher.doc_freq("terms", term)
         return math.log(1 + (self.passages - found + 0.5) / (found + 0.5))
 
-    def search(self, terms: Sequence[str], asker: Asker, limit: int) -> list[Hit]:
-        """The best `limit` passages that `asker` may read, best first."""
+    def search(self, terms: Sequence[str], asker: Asker, limit: int, language: str = "") -> list[Hit]:
+        """The best `limit` passages that `asker` may read, best first; `language` breaks near ties."""
         wanted = list(dict.fromkeys(terms))[:MAX_QUESTION_TERMS]
         if not wanted or limit < 1:
             return []
         should = [(tantivy.Occur.Should, self._term("terms", term, "freq")) for term in wanted]
+        same = tantivy.Query.const_score_query(self._term("language", language), LANGUAGE_BONUS)
         query = tantivy.Query.boolean_query(
-            [(tantivy.Occur.Must, tantivy.Query.boolean_query(should)), *self._filters(asker)]
+            [
+                (tantivy.Occur.Must, tantivy.Query.boolean_query(should)),
+                (tantivy.Occur.Should, same),
+                *self._filters(asker),
+            ]
         )
         return self._found(query, limit)
 
@@ -171,11 +181,12 @@ class IndexWriter:
         readers = list(dict.fromkeys([source.tenant, *source.readers]))
         for passage in document.passages:
             entry = tantivy.Document()
-            context = " \n".join((document.title, *passage.heading, passage.text))
+            context = " \n".join((document.title, *passage.heading) * HEADING_WEIGHT + (passage.text,))
             entry.add_text("terms", " ".join(terms_of(context)))
             entry.add_text("key", document_key(source, document.id))
             entry.add_text("source", source.id)
             entry.add_text("document", document.id)
+            entry.add_text("language", document.language)
             for reader in readers:
                 entry.add_text("reader", reader)
             for jurisdiction in source.jurisdictions:

@@ -44,9 +44,9 @@ class Shelf:
 
     # Reading
 
-    def search(self, terms: list[str], asker: Asker, limit: int) -> list[Hit]:
+    def search(self, terms: list[str], asker: Asker, limit: int, language: str = "") -> list[Hit]:
         """Give the best passages for these terms that `asker` may read."""
-        return self.index.search(terms, asker, limit)
+        return self.index.search(terms, asker, limit, language)
 
     @property
     def index(self) -> Index:
