@@ -186,7 +186,7 @@ def test_errors_are_pages_for_people_and_objects_for_programs(client: TestClient
     assert 'href="//' not in page.text
     program = client.get("/nothing", headers={"accept": "application/json"})
     assert (program.status_code, program.json()["error"]["code"]) == (404, "http_404")
-    assert client.put("/nothing").status_code == 405
+    assert client.put("/nothing").status_code == 404
 
 
 def test_the_relay_part_needs_a_session(running: Running) -> None:

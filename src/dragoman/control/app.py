@@ -10,6 +10,7 @@ from pathlib import Path
 from starlette.applications import Starlette
 
 from dragoman.accounts.keys import KeyText
+from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.admin_app import AdminSocket
 from dragoman.control.changes import ChangeFeed
 from dragoman.control.core import Core
@@ -18,13 +19,18 @@ from dragoman.control.live import LiveQuestions
 from dragoman.control.loaded import read_all
 from dragoman.control.pages_app import OwnRoutes, pages_app
 from dragoman.control.plan_app import PlanSocket
-from dragoman.control.relay_config import run_folder, write_relay_config
+from dragoman.control.relay_config import SESSION_COOKIE, run_folder, write_relay_config
 from dragoman.control.reload import Reloader
 from dragoman.control.rule_check import compile_rules
 from dragoman.control.sockets import SocketServer
 from dragoman.events import ControlReady, emit
+from dragoman.ids import now_ms
 from dragoman.knowledge.engine import Knowledge
 from dragoman.knowledge.provider import local_provider
+from dragoman.settings import LOCAL_MODEL
+from dragoman.web.context import Guest, PagesContext
+from dragoman.web.pages import pages
+from dragoman.web.turn import TurnClient
 
 KNOWLEDGE = "knowledge"
 """The knowledge's folder in the zone's data folder."""
@@ -55,14 +61,34 @@ class Control:
             journal=JournalFeed(core.cursors, project_lines),
         )
         own = OwnRoutes(core.holder, core.principals, core.interventions)
-        secure = self.settings.public_url().startswith("https://")
-        pages = pages_app(own, [], core.principals, lambda: core.guest_tenant().tenant, secure=secure)
+        context = self._pages_context(knowledge)
+        site = pages_app(own, pages(context), core.principals, context.mint_session, secure=context.secure)
         admin = AdminSocket(core.holder, core.registry, self.reloader.reload)
         self.plan_socket = SocketServer(
             run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge)))
         )
-        self.pages_socket = SocketServer(run / "pages.sock", pages)
+        self.pages_socket = SocketServer(run / "pages.sock", site)
         self.admin_socket = SocketServer(run / "admin.sock", admin.app())
+
+    def _pages_context(self, knowledge: Knowledge) -> PagesContext:
+        """What the pages need: knowledge, the relay's turns, and guests."""
+        principals = self.core.principals
+
+        def session(cookie: str) -> Guest | None:
+            found = principals.session(cookie, now_ms())
+            return Guest(found.tenant, found.principal) if found else None
+
+        return PagesContext(
+            knowledge=knowledge,
+            turns=TurnClient(run_folder(self.settings) / "turn.sock"),
+            session=session,
+            mint_session=lambda: principals.mint_guest(self.core.guest_tenant().tenant, now_ms()),
+            model=LOCAL_MODEL,
+            name=self.settings.deployment.name,
+            session_cookie=SESSION_COOKIE,
+            session_seconds=SESSION_MS // 1000,
+            secure=self.settings.public_url().startswith("https://"),
+        )
 
     def adopt_development_key(self, text: KeyText | None) -> KeyText | None:
         """Mint the development key of this start, in stage `local` only."""

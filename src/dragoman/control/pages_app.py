@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dragoman.accounts.principals import Principals
+from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.loaded import Holder
 from dragoman.control.relay_config import SESSION_COOKIE
 from dragoman.ids import kind_of, now_ms
@@ -29,7 +30,8 @@ _NOT_FOUND = {
     "zh": "此处没有该内容，或您无权读取。",
 }
 
-GuestTenant = Callable[[], str]
+Mint = Callable[[], str]
+"""Makes a guest, durably; the cookie's value."""
 
 
 class OwnRoutes:
@@ -94,10 +96,10 @@ _CREDENTIAL = {
 class GuestSessions:
     """Gives a browser that opens a page without a session a guest's cookie."""
 
-    def __init__(self, app: ASGIApp, principals: Principals, tenant: GuestTenant, *, secure: bool) -> None:
+    def __init__(self, app: ASGIApp, principals: Principals, mint: Mint, *, secure: bool) -> None:
         self._app = app
         self._principals = principals
-        self._tenant = tenant
+        self._mint = mint
         self._secure = secure
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,8 +107,10 @@ class GuestSessions:
         if scope["type"] != "http" or not self._is_due(Request(scope)):
             await self._app(scope, receive, send)
             return
-        cookie = await run_in_threadpool(self._principals.mint_guest, self._tenant(), now_ms())
-        attributes = "; Path=/; HttpOnly; SameSite=Lax; Max-Age=604800" + ("; Secure" if self._secure else "")
+        cookie = await run_in_threadpool(self._mint)
+        attributes = f"; Path=/; HttpOnly; SameSite=Lax; Max-Age={SESSION_MS // 1000}" + (
+            "; Secure" if self._secure else ""
+        )
 
         async def with_cookie(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -126,10 +130,10 @@ class GuestSessions:
 
 
 def pages_app(
-    own: OwnRoutes, pages: Sequence[BaseRoute], principals: Principals, tenant: GuestTenant, *, secure: bool
+    own: OwnRoutes, pages: Sequence[BaseRoute], principals: Principals, mint: Mint, *, secure: bool
 ) -> Starlette:
     """The application of pages.sock."""
-    guests = Middleware(GuestSessions, principals=principals, tenant=tenant, secure=secure)
+    guests = Middleware(GuestSessions, principals=principals, mint=mint, secure=secure)
     return Starlette(routes=[*own.routes(), *pages], middleware=[guests])
 
 

@@ -20,8 +20,17 @@ BODY_LIMIT = 64 << 20
 """LIMITs in bytes of what a request may send here."""
 
 Kind = Literal[
-    "answer", "tool_calls", "block", "reset", "timeout", "status", "garbage", "html", "half", "reset_after"
-]  # fmt: skip
+    "answer",
+    "tool_calls",
+    "block",
+    "reset",
+    "timeout",
+    "status",
+    "garbage",
+    "html",
+    "half",
+    "reset_after",
+]
 
 
 @dataclass(frozen=True)

@@ -51,7 +51,7 @@ class _Site:
         return self._view.static(request.path_params["name"]) or self._view.error(request, 404)
 
     async def missing(self, request: Request) -> Response:
-        return self._view.error(request, 404 if request.method in {"GET", "HEAD"} else 405)
+        return self._view.error(request, 404)
 
     async def source(self, request: Request) -> Response:
         """A document with anchors `p<passage>` and `p<passage>s<sentence>`, for who may read it."""
