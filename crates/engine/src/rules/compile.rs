@@ -2,10 +2,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::alphabet::Alphabet;
 use super::automaton::{Automaton, NodeFacts};
 use super::cover::{self, Words};
 use super::error::{Problem, RuleError};
-use super::matcher::{Alphabet, Ends, Matcher, Pattern};
+use super::matcher::{Ends, Matcher, Pattern};
 use super::source::{Action, Direction, RuleSetSource, RuleSource, VERSION};
 use super::trie::Trie;
 use super::{RuleMeta, RuleSet};
@@ -204,12 +205,12 @@ fn matcher(rules: &[Normalised<'_>], direction: Direction, exempts: &[Vec<u32>])
     let coded: Vec<Vec<u32>> =
         words.iter().map(|word| word.iter().map(|&symbol| alphabet.code(symbol)).collect()).collect();
     let exempts = |allow: u32, deny: u32| exempts[allow as usize].binary_search(&deny).is_ok();
-    let words = Words { patterns: &patterns, word_of: &word_of, words: &coded, exempts: &exempts };
+    let words = Words { patterns: &patterns, word_of: &word_of, spelled: &coded, exempts: &exempts };
     Some(assemble(alphabet, &words))
 }
 
 fn assemble(alphabet: Alphabet, words: &Words<'_>) -> Matcher {
-    let trie = Trie::build(words.words);
+    let trie = Trie::build(words.spelled);
     let (cover, below) = cover::build(&trie, words);
     let (ends, ended, ends_of) = ends(&trie, words);
     let mut facts = vec![NodeFacts::default(); trie.len()];

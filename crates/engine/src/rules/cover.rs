@@ -72,16 +72,16 @@ impl Cover {
 /// The words of a direction with what compilation knows of them; indices are pattern numbers.
 pub struct Words<'a> {
     pub patterns: &'a [Pattern],
-    /// Index into `words` of each pattern.
+    /// Index into `spelled` of each pattern.
     pub word_of: &'a [u32],
-    pub words: &'a [Vec<u32>],
+    pub spelled: &'a [Vec<u32>],
     /// Whether the first rule, an allow, exempts the second.
     pub exempts: &'a dyn Fn(u32, u32) -> bool,
 }
 
 impl Words<'_> {
     fn word(&self, pattern: u32) -> &[u32] {
-        &self.words[self.word_of[pattern as usize] as usize]
+        &self.spelled[self.word_of[pattern as usize] as usize]
     }
 
     /// Pairs (deny, allow) of which one ends in the other and the allow can exempt the deny. Shorter

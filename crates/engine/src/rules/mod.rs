@@ -1,6 +1,7 @@
 //! Rule sets, compiled once and shared: the matcher of each direction, and what users are told.
 //! On the path before any text is scanned; a set is immutable and knows nothing of streams.
 
+mod alphabet;
 mod automaton;
 mod compile;
 mod cover;

@@ -5,6 +5,7 @@
 
 mod lane;
 mod matches;
+mod scan;
 mod source;
 mod spans;
 mod threads;

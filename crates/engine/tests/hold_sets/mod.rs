@@ -1,5 +1,8 @@
 //! Rule sets for tests, written short. Words may be one symbol long, as the tables of the rule have them.
 #![allow(dead_code)] // each test binary uses its own part
+pub mod cases;
+pub mod oracle;
+
 use std::sync::Arc;
 
 use dragoman_engine::rules::{

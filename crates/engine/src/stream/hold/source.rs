@@ -41,17 +41,26 @@ impl Origins {
     }
 
     /// Appends the newest and keeps the last `depth`.
-    #[inline]
     pub fn push(&mut self, origin: Origin, depth: usize) {
-        if depth <= 1 {
+        self.keep(depth - 1);
+        self.append(origin);
+    }
+
+    /// Forgets all but the last `depth`.
+    pub fn keep(&mut self, depth: usize) {
+        if depth == 0 {
             self.clear();
+            return;
         }
-        self.all.push(origin);
-        self.from = self.all.len() - depth.min(self.all.len());
+        self.from = self.all.len() - depth;
         if self.from >= SLACK && self.from * 2 >= self.all.len() {
             self.all.drain(..self.from);
             self.from = 0;
         }
+    }
+
+    pub fn append(&mut self, origin: Origin) {
+        self.all.push(origin);
     }
 
     /// The origin of the symbol `depth` symbols back, the newest being 1.
