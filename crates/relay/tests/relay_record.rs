@@ -1,0 +1,210 @@
+//! What is recorded and when: nothing before the intent, no end before the result, interventions before their
+//! ids; stops, kills, rules at work.
+mod support;
+
+use serde_json::{Value, json};
+use std::io::Read;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+use support::control::Control;
+use support::provider::{self, Provider, Step};
+use support::relay::{self, Zone};
+
+#[test]
+fn relay_process() {
+    relay::process();
+}
+
+fn ask(stream: bool) -> Value {
+    json!({"model": "dragoman", "stream": stream, "messages": [{"role": "user", "content": "hello"}]})
+}
+
+fn rule(id: &str, word: &str, action: &str, directions: &[&str]) -> Value {
+    json!({"id": id, "words": [word], "view": "A", "direction": directions, "action": action, "granularity": "span",
+        "edges": {"left": false, "right": false}, "exempts": [], "message": {"en": "Not this.", "zh": "不可。"},
+        "placeholder": {"en": "[removed]", "zh": "[已隐去]"}, "source": {"title": "Operator's rules", "url": null},
+        "reason_code": "OPERATOR_RULE"})
+}
+
+/// A zone whose plan has these rules in both directions.
+fn ruled(provider: &Provider, rules: &Value) -> Zone {
+    let zone = Zone::start(&[provider], |_| {});
+    let digest = zone.control.add_rules(rules);
+    zone.control.set_plan(Control::allow(&[("p0", "m0")], &digest));
+    zone
+}
+
+#[test]
+fn a_redaction_is_stored_before_its_id_is_sent() {
+    let provider = Provider::scripted(|seen| {
+        let pieces = ["say sec", "ret", "word and go on"];
+        if seen.json()["stream"] == true {
+            provider::stream(&pieces, 30)
+        } else {
+            provider::answer(200, "application/json", &provider::whole(&pieces.concat()))
+        }
+    });
+    let zone = ruled(&provider, &json!([rule("op.secret", "secretword", "redact", &["in", "out"])]));
+    for stream in [false, true] {
+        let answer = zone.client().chat(&ask(stream));
+        assert_eq!(answer.text(), "say [removed] and go on", "{answer:?}");
+        assert!(answer.body.contains("int_local_"), "it is disclosed");
+    }
+    let stored = zone.control.0.interventions.lock().unwrap().clone();
+    assert_eq!(stored.len(), 2);
+    assert_eq!(stored[0]["rule"]["id"], "op.secret");
+    assert_eq!((stored[0]["offset"].clone(), stored[0]["length"].clone()), (json!(4), json!(10)));
+    let results = zone.control.fed("result", 2);
+    assert_eq!(results[0]["interventions"], json!([stored[0]["id"]]));
+    assert_eq!(results[0]["findings"], json!([{"action": "redact", "n": 1, "rule": "op.secret"}]));
+}
+
+#[test]
+fn an_intervention_that_cannot_be_stored_is_not_sent() {
+    let provider = Provider::scripted(|_| provider::stream(&["say secretword and", " go on"], 0));
+    let zone = ruled(&provider, &json!([rule("op.secret", "secretword", "redact", &["out"])]));
+    zone.control.0.refuse_interventions.store(true, Ordering::SeqCst);
+    let answer = zone.client().chat(&ask(true));
+    assert!(!answer.body.contains("int_local_") && !answer.body.contains("secretword"), "{answer:?}");
+    assert!(answer.status != 200 || !answer.is_complete(), "{answer:?}");
+}
+
+#[test]
+fn a_refused_request_never_reaches_the_provider() {
+    let provider = Provider::start("x");
+    let zone = ruled(&provider, &json!([rule("op.no", "hello", "refuse", &["in"])]));
+    let answer = zone.client().chat(&ask(false));
+    assert_eq!(answer.status, 200);
+    assert!(answer.text().starts_with("Not this."), "{answer:?}");
+    assert_eq!(answer.json()["choices"][0]["finish_reason"], "content_filter");
+    assert_eq!(provider.calls(), 0);
+    assert_eq!(zone.control.0.interventions.lock().unwrap()[0]["direction"], "in");
+    assert_eq!(zone.control.fed("result", 1)[0]["status"], "refused");
+}
+
+#[test]
+fn a_redacted_request_goes_out_with_the_placeholder() {
+    let provider = Provider::start("x");
+    let zone = ruled(&provider, &json!([rule("op.no", "hello", "redact", &["in"])]));
+    let answer = zone.client().chat(&ask(false));
+    assert_eq!(answer.text(), "x");
+    assert!(answer.header("dragoman-interventions").is_some_and(|ids| ids.starts_with("int_local_")));
+    let seen = provider.seen.lock().unwrap()[0].json();
+    assert_eq!(seen["messages"][0]["content"], "[removed]");
+    assert_eq!(zone.control.fed("intent", 1)[0]["findings"][0]["rule"], "op.no");
+}
+
+#[test]
+fn a_refused_answer_ends_at_once_and_the_provider_is_left() {
+    let provider = Provider::scripted(|_| {
+        let pieces: Vec<String> =
+            (0..200).map(|n| if n == 3 { "secretword".into() } else { format!("w{n} ") }).collect();
+        provider::stream(&pieces.iter().map(String::as_str).collect::<Vec<_>>(), 30)
+    });
+    let zone = ruled(&provider, &json!([rule("op.secret", "secretword", "refuse", &["out"])]));
+    let at = Instant::now();
+    let answer = zone.client().chat(&ask(true));
+    assert!(at.elapsed() < Duration::from_secs(2));
+    assert!(answer.text().contains("Not this.") && !answer.text().contains("secretword"), "{answer:?}");
+    assert!(answer.is_complete());
+    assert_eq!(zone.control.fed("result", 1)[0]["finish"], json!(["content_filter"]));
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(provider.left.lock().unwrap().len(), 1, "the provider is not listened to any longer");
+}
+
+#[test]
+fn a_vendors_own_block_becomes_an_intervention() {
+    let error = r#"{"error": {"message": "no", "type": "x", "code": "content_filter", "param": null}}"#;
+    let provider = Provider::scripted(move |_| provider::answer(400, "application/json", error));
+    let zone = Zone::start(&[&provider], |_| {});
+    for stream in [false, true] {
+        let answer = zone.client().chat(&ask(stream));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.text().contains("provider's own filter"), "{answer:?}");
+    }
+    let stored = zone.control.0.interventions.lock().unwrap().clone();
+    assert!(stored.iter().all(|i| i["origin"] == "vendor" && i["vendor"] == "content_filter"), "{stored:?}");
+    provider
+        .play(|_| provider::answer(400, "application/json", r#"{"error": {"code": "bad", "message": "m"}}"#));
+    let answer = zone.client().chat(&ask(false));
+    assert_eq!(
+        (answer.status, answer.code().as_str()),
+        (400, "provider_refused_request"),
+        "the negative control"
+    );
+}
+
+#[test]
+fn a_stop_signal_finishes_open_turns_and_takes_no_new_ones() {
+    let provider = Provider::scripted(|_| provider::stream(&["a", "b", "c", "d", "e"], 200));
+    let mut zone = Zone::start(&[&provider], |_| {});
+    let mut client = zone.client();
+    client.send("POST", "/v1/chat/completions", "authorization: Bearer k\r\n", &ask(true).to_string());
+    std::thread::sleep(Duration::from_millis(400));
+    zone.signal(libc::SIGTERM);
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(std::net::TcpStream::connect(("127.0.0.1", zone.port)).is_err(), "it does not accept any longer");
+    let answer = client.read().expect("an answer");
+    assert_eq!((answer.text().as_str(), answer.is_complete()), ("abcde", true), "{answer:?}");
+    assert_eq!(zone.wait(), 0);
+    assert_eq!(zone.control.fed("result", 1)[0]["status"], "finished", "the feed was emptied");
+}
+
+#[test]
+fn a_killed_relay_recovers_and_its_open_turn_is_interrupted() {
+    let provider = Provider::scripted(|_| vec![Step::Send(provider::STREAM_HEAD.into()), Step::Hang]);
+    let mut zone = Zone::start(&[&provider], |c| {
+        c["providers"]["p0"]["deadlines_ms"] = json!({"connect": 500, "first_byte": 20_000, "idle": 60_000});
+    });
+    let mut client = zone.client();
+    client.send("POST", "/v1/chat/completions", "authorization: Bearer k\r\n", &ask(true).to_string());
+    while provider.calls() == 0 {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    zone.signal(libc::SIGKILL);
+    zone.wait();
+    let mut rest = String::new();
+    drop(client.stream.read_to_string(&mut rest));
+    assert!(!rest.contains("[DONE]"));
+    zone.run();
+    let turn = zone.control.fed("intent", 1)[0]["turn"].clone();
+    let result = zone.control.fed("result", 1)[0].clone();
+    assert_eq!((result["turn"].clone(), result["status"].clone()), (turn, json!("interrupted")));
+}
+
+#[test]
+fn streams_are_not_delayed_by_forty_milliseconds() {
+    let provider = Provider::scripted(|_| provider::stream(&["a", "b", "c", "d", "e", "f", "g", "h"], 5));
+    let zone = Zone::start(&[&provider], |_| {});
+    let mut client = zone.client();
+    client.chat(&ask(true));
+    let mut stalls = 0;
+    for _ in 0..5 {
+        client.send("POST", "/v1/chat/completions", "authorization: Bearer k1\r\n", &ask(true).to_string());
+        client.read_head().expect("a head");
+        let mut last = Instant::now();
+        while client.read_chunk().expect("a chunk").is_some_and(|c| !c.is_empty()) {
+            let gap = last.elapsed();
+            stalls += usize::from((Duration::from_millis(36)..Duration::from_millis(60)).contains(&gap));
+            last = Instant::now();
+        }
+    }
+    // A busy machine may stall once; Nagle with delayed acknowledgements would stall every stream.
+    assert!(stalls < 5, "{stalls} gaps of about 40 ms");
+}
+
+#[test]
+fn entries_are_canonical_and_hold_no_text() {
+    let provider = Provider::start("the answer is 42");
+    let zone = Zone::start(&[&provider], |_| {});
+    let mut question = ask(false);
+    question["messages"][0]["content"] = "my secret question".into();
+    zone.client().chat(&question);
+    zone.control.fed("result", 1);
+    // The fake refuses entries that are not canonical; here it is their content.
+    let all = json!(*zone.control.0.entries.lock().unwrap()).to_string();
+    for word in ["secret question", "answer is 42", "prn_local_", "Bearer", "k1\""] {
+        assert!(!all.contains(word), "{word} in {all}");
+    }
+    assert!(all.contains("trn_local_"), "the negative control");
+}
