@@ -19,24 +19,34 @@ _TITLE = {"en": "Models on offer", "zh": "可用模型"}
 def decide_models(
     context: Context, world: World, terms: Terms, tally: Tally
 ) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
-    """Eligible model names, and for each the providers through which it may be reached."""
-    verdicts = {
-        name: [(offer, terms.access(offer)) for offer in offers] for name, offers in world.models.items()
-    }
-    permitted = {
-        name: tuple(offer.provider for offer, access in found if access.open)
-        for name, found in verdicts.items()
-    }
-    permitted = {name: providers for name, providers in permitted.items() if providers}
+    """Eligible model names, and for each the providers through which it may be reached.
+
+    A named model that is permitted is the whole answer; the others are judged only where they matter, so that
+    a decision does not read facts it does not need.
+    """
     model = context.get("model")
+    if model in world.models:
+        found = _verdicts(world.models[model], terms)
+        providers = _open(found)
+        _named(found, bool(providers), tally)
+        if providers:
+            return (model,), {model: providers}
+    verdicts = {name: _verdicts(offers, terms) for name, offers in world.models.items()}
+    permitted = {name: providers for name, found in verdicts.items() if (providers := _open(found))}
     if model is None:
         _choose(context, verdicts, permitted, tally)
-    elif model not in verdicts:
+    elif model not in world.models:
         text = {"en": f"No model is called {model}.", "zh": f"没有名为 {model} 的模型。"}
         tally.add(Reason("MODEL_UNKNOWN", "models.unknown", _TITLE, None, "deny", None, text))
-    else:
-        _named(verdicts[model], model in permitted, tally)
     return tuple(permitted), permitted
+
+
+def _verdicts(offers: tuple[Offer, ...], terms: Terms) -> list[tuple[Offer, Access]]:
+    return [(offer, terms.access(offer)) for offer in offers]
+
+
+def _open(found: list[tuple[Offer, Access]]) -> tuple[str, ...]:
+    return tuple(offer.provider for offer, access in found if access.open)
 
 
 def _named(found: list[tuple[Offer, Access]], permitted: bool, tally: Tally) -> None:
