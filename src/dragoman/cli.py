@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from dragoman.control import cli_accounts, cli_config, cli_models
+from dragoman.control import cli_accounts, cli_config, cli_knowledge, cli_models
 from dragoman.control.cli_common import JsonOption, settings_of, told_plainly
 from dragoman.decide import cli as decide_cli
 from dragoman.serve import Pair
@@ -30,6 +30,8 @@ app.add_typer(cli_accounts.keys, name="keys")
 app.add_typer(cli_accounts.tenants, name="tenants")
 app.add_typer(cli_config.app, name="config")
 app.command("reload")(cli_config.reload)
+app.command("ingest")(cli_knowledge.ingest)
+app.command("ask")(cli_knowledge.ask)
 app.command("decide")(decide_cli.decide_command)
 app.add_typer(decide_cli.packs_app, name="packs")
 

@@ -9,6 +9,8 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from dragoman.errors import DragomanError
+
 Trust = Literal["official", "operator", "community"]
 TRUST_TIERS: tuple[Trust, ...] = ("official", "operator", "community")
 
@@ -23,8 +25,10 @@ _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
 _JURISDICTION = re.compile(r"\*|[A-Z]{2}(-[A-Z0-9]{1,3})?")
 
 
-class KnowledgeError(Exception):
+class KnowledgeError(DragomanError):
     """What the knowledge refuses, in words for the person who asked for it."""
+
+    code = "knowledge_refused"
 
 
 @dataclass(frozen=True, slots=True)
