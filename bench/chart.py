@@ -35,8 +35,9 @@ def main(path: Path) -> None:
             [(r.high if r.high is not None else r.value) - r.value for _, r in shown],
         ]
         axes.bar(at, values, width, yerr=errors, capsize=2, label=name, color=COLOURS.get(name, "#888888"))
-        for x, value in zip(at, values, strict=True):
-            axes.annotate(f"{value:.3g}", (x, value), ha="center", va="bottom", fontsize=7)
+        tops = [value + up for value, up in zip(values, errors[1], strict=True)]
+        for x, value, top in zip(at, values, tops, strict=True):
+            axes.annotate(f"{value:.3g}", (x, top * 1.03), ha="center", va="bottom", fontsize=7)
     axes.axhline(1, color="black", linewidth=1)
     axes.set_yscale("log")
     axes.set_ylabel("CPU per request / floor (log)")
