@@ -218,7 +218,7 @@ def one_rule(
     if stage == "absent" or rule["kind"] == "reminder" or kleene(rule.get("applies_when"), facts) is False:
         return
     zones = pack["pack"].get("timezones", ["UTC"])
-    lacking = missing(rule, facts, zones)
+    lacking = missing(rule, facts, zones, pack["pack"]["iso"])
     if rule["on_missing"] == "warn":
         if lacking is not None or not checked(rule):
             reasons.add((code, "warn"))
@@ -251,15 +251,14 @@ def checked(rule: dict[str, Any]) -> bool:
 
 
 def missing(
-    rule: dict[str, Any], facts: dict[str, Any], zones: list[str]
+    rule: dict[str, Any], facts: dict[str, Any], zones: list[str], iso: list[str]
 ) -> tuple[list[str], list[str]] | None:
     body, kind = payload(rule), rule["kind"]
     if kind == "prerequisite":
-        if kleene(body.get("when"), facts) is False or any(
-            holds(facts, name, zones) for name in body["type"]
-        ):
+        names = [name.replace("<cc>", code.lower()) for name in body["type"] for code in iso]
+        if kleene(body.get("when"), facts) is False or any(holds(facts, name, zones) for name in names):
             return None
-        return [], body["type"]
+        return [], ["|".join(body["type"])]
     if kind == "identity":
         verified = set(get(facts, "identity.verified") or ())
         by_phone = facts.get("phone_verified") is True and phone_countries(facts) <= set(
@@ -273,7 +272,7 @@ def missing(
             count = (get(facts, "operator.counters") or {}).get(tier["metric"], 0)
             inside = count >= tier["from"] and ("to" not in tier or count < tier["to"])
             if inside and not any(holds(facts, name, zones) for name in tier["mechanism"]):
-                return [], tier["mechanism"]
+                return [], ["|".join(tier["mechanism"])]
         return None
     name = body.get("evidence") or body.get("operator_list", {}).get("evidence")
     if name:

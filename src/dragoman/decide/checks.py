@@ -32,6 +32,11 @@ class Need:
 PROHIBITED = Need()
 
 
+def one_of(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Evidence of which any one will do, as the single entry `a|b`."""
+    return ("|".join(names),)
+
+
 def missing(rule: Rule, context: Context) -> Need | None:
     """What the rule asks for and does not find, or None."""
     test = _MISSING.get(rule.kind)
@@ -42,7 +47,9 @@ def _prerequisite(rule: Rule, context: Context) -> Need | None:
     if rule.when.test(context) is False:
         return None
     wanted = rule.payload["type"]
-    return None if any(context.holds(name) for name in wanted) else Need(evidence=wanted)
+    if any(context.holds(name) for name in rule.payload.get("any_of", wanted)):
+        return None
+    return Need(evidence=one_of(wanted))
 
 
 def _availability(rule: Rule, _context: Context) -> Need | None:
@@ -121,7 +128,7 @@ def _transfer(rule: Rule, context: Context) -> Need | None:
         if tier["from"] <= count < tier.get("to", float("inf")):
             wanted = tuple(tier["mechanism"])
             if not any(context.holds(name) for name in wanted):
-                return Need(evidence=wanted)
+                return Need(evidence=one_of(wanted))
     return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -162,7 +162,10 @@ def _read_pack(data: dict[str, Any], text: str, where: str) -> Pack:
     sources = _sources(top.raw("sources") or [], where)
     provider = read_provider(top.raw("provider"), pack_id, sources, where) if top.has("provider") else None
     channel, capabilities = _channel(top.raw("channel"), where)
-    rules = tuple(read_rule(rule, pack_id, civil, sources, where) for rule in top.raw("rules") or [])
+    iso: tuple[str, ...] = head.take("iso", "[place]", ())
+    rules = tuple(
+        _any_country(read_rule(rule, pack_id, civil, sources, where), iso) for rule in top.raw("rules") or []
+    )
     top.done()
     review = {key: str(head.take(key, "date", "")) for key in ("reviewed_on", "review_due")}
     review |= {key: head.take(key, "str", "") for key in ("reviewed_by", "signature")}
@@ -173,7 +176,7 @@ def _read_pack(data: dict[str, Any], text: str, where: str) -> Pack:
         status=head.take("status", "unreviewed|reviewed"),
         title=head.take("title", "text"),
         parent=head.take("parent", "str", None),
-        iso=head.take("iso", "[place]", ()),
+        iso=iso,
         civil=civil,
         rules=rules,
         provider=provider,
@@ -187,6 +190,14 @@ def _read_pack(data: dict[str, Any], text: str, where: str) -> Pack:
     head.done()
     _check_pack(pack, where)
     return pack
+
+
+def _any_country(rule: Rule, iso: tuple[str, ...]) -> Rule:
+    """`<cc>` in an evidence id stands for any country of the pack, in small letters."""
+    if rule.kind != "prerequisite" or not any("<cc>" in name for name in rule.payload["type"]):
+        return rule
+    names = [name.replace("<cc>", code.lower()) for name in rule.payload["type"] for code in iso]
+    return replace(rule, payload={**rule.payload, "any_of": tuple(dict.fromkeys(names))})
 
 
 def _sources(data: Any, where: str) -> Mapping[str, Citation]:
