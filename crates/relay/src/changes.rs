@@ -104,7 +104,7 @@ impl ChangeLog {
     }
 
     /// Whether a change since `epoch` carries one of the tags.
-    pub fn since(&self, epoch: u64, tags: &[String]) -> Since {
+    pub fn since<'a, T: Iterator<Item = &'a String>>(&self, epoch: u64, tags: impl Fn() -> T) -> Since {
         if self.epoch() == epoch {
             return Since::Unchanged;
         }
@@ -112,7 +112,7 @@ impl ChangeLog {
         if epoch < recent.lost_before {
             return Since::Again;
         }
-        let concerned = |c: &Change| tags.iter().any(|t| c.tags.contains(t));
+        let concerned = |c: &Change| tags().any(|t| c.tags.contains(t));
         if recent.changes.iter().any(|(at, c)| *at > epoch && concerned(c)) {
             Since::Again
         } else {
@@ -122,7 +122,7 @@ impl ChangeLog {
 }
 
 /// The stop a change brings to what carries `tags`, if it does.
-pub fn stop_of(change: &Change, tags: &[String]) -> Option<Stop> {
-    let hit = change.effect == Effect::Stop && change.tags.iter().any(|t| tags.contains(t));
+pub fn stop_of<'a>(change: &Change, mut tags: impl Iterator<Item = &'a String>) -> Option<Stop> {
+    let hit = change.effect == Effect::Stop && tags.any(|t| change.tags.contains(t));
     hit.then(|| Stop { notice: change.notice.clone() })
 }

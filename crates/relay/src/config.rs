@@ -120,6 +120,13 @@ pub struct Provider {
     pub blocks: Vec<Block>,
 }
 
+impl Provider {
+    /// Control's own provider: it is told who asks.
+    pub fn is_control(&self) -> bool {
+        matches!(self.target, Target::Unix(_))
+    }
+}
+
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Provider")

@@ -121,7 +121,7 @@ impl Worker {
 
     fn changed(&self, changes: &[Arc<Change>]) {
         self.each_running(|running| {
-            if let Some(stop) = changes.iter().find_map(|c| changes::stop_of(c, &running.tags)) {
+            if let Some(stop) = changes.iter().find_map(|c| changes::stop_of(c, running.tags())) {
                 running.stop(stop);
             }
         });

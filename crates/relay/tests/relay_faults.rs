@@ -15,6 +15,9 @@ fn relay_process() {
     relay::process();
 }
 
+/// What a case does to a good plan.
+type Change = fn(&mut Value);
+
 fn ask(stream: bool) -> Value {
     json!({"model": "dragoman", "stream": stream, "messages": [{"role": "user", "content": "hello"}]})
 }
@@ -299,7 +302,7 @@ fn a_plan_that_is_not_understood_refuses_the_turn() {
     let provider = Provider::start("x");
     let zone = Zone::start(&[&provider], |_| {});
     let good = Control::allow(&[("p0", "m0")], &zone.empty_rules());
-    let changes: [(&str, fn(&mut Value)); 6] = [
+    let changes: [(&str, Change); 6] = [
         ("plan_not_understood", |p| p["must"] = json!(["label.visible", "new.kind"])),
         ("plan_not_understood", |p| p["labels"] = json!([{"kind": "label.smell", "rule_id": "x"}])),
         ("plan_not_understood", |p| p["attempts"] = json!([])),

@@ -11,9 +11,10 @@ use crate::limits;
 use crate::metrics::count;
 use crate::provider::conn::{Call, CallError};
 use crate::provider::{self, Failed, Outgoing};
+use crate::proxy::{self, Asker};
 use bytes::Bytes;
 use dragoman_engine::answer::{AnswerError, Progress, Summary};
-use http::{HeaderValue, Response, header};
+use http::{HeaderMap, HeaderValue, Response, header};
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -58,12 +59,12 @@ const LAST_WORDS_MS: u64 = 2_000;
 const OURS: [u16; 3] = [401, 403, 404];
 
 /// The answer of the first attempt that gives one.
-pub async fn answer(mut open: Open, asked: &Asked) -> Result<Response<Source>, ApiError> {
+pub async fn answer(mut open: Open, asked: &Asked, caller: &HeaderMap) -> Result<Response<Source>, ApiError> {
     let out = Rc::new(Out::default());
     let called = Instant::now();
     let mut last = Broken::Call(CallError::Garbage("no attempt"));
     for number in 0..open.turn.plan.plan.attempts.len() {
-        match begin(&mut open, asked, number, &out).await {
+        match begin(&mut open, asked, caller, number, &out).await {
             Ok(live) => {
                 measure(&open.turn, called);
                 return if open.turn.stream {
@@ -107,7 +108,13 @@ fn log_attempt(open: &Open, number: usize, broken: &Broken) {
 }
 
 /// Calls attempt `number` and reads on until something may be handed on.
-async fn begin(open: &mut Open, asked: &Asked, number: usize, out: &Out) -> Result<Live, Broken> {
+async fn begin(
+    open: &mut Open,
+    asked: &Asked,
+    caller: &HeaderMap,
+    number: usize,
+    out: &Out,
+) -> Result<Live, Broken> {
     let (name, model) = {
         let attempt = &open.turn.plan.plan.attempts[number];
         (attempt.provider.clone(), attempt.model.clone())
@@ -117,12 +124,13 @@ async fn begin(open: &mut Open, asked: &Asked, number: usize, out: &Out) -> Resu
     let body = asked.upstream(&model);
     open.scan = Some(asked.scan_out(&open.turn, &provider));
     open.attempt = Some((number as u64, name, model));
+    let identity = if provider.is_control() { identity(&open.turn) } else { Vec::new() };
     let outgoing = Outgoing {
         path: open.turn.route.provider_path(),
         stream: open.turn.stream,
         body: &body,
-        caller: &asked.headers,
-        identity: &asked.identity,
+        caller,
+        identity: &identity,
     };
     let worker = Rc::clone(&open.turn.worker);
     let running = Rc::clone(&open.turn.running);
@@ -137,6 +145,15 @@ async fn begin(open: &mut Open, asked: &Asked, number: usize, out: &Out) -> Resu
         Err(Failed::Attempt(e)) => Err(Broken::Call(e)),
         Err(Failed::Ended(why)) => Err(Broken::Ended(why)),
     }
+}
+
+/// Who asks, for control's own provider.
+fn identity(turn: &Turn) -> Vec<(&'static str, String)> {
+    let asker =
+        Asker { principal: Some(&turn.who), lang: turn.lang, address: &turn.address, hide_credential: true };
+    let mut fields = proxy::identity(&asker);
+    fields.push(("dragoman-turn", turn.id.clone()));
+    fields
 }
 
 /// A deadline before the first delivered byte leaves the turn to the next attempt.

@@ -12,15 +12,12 @@ use bytes::Bytes;
 use dragoman_engine::answer::{self, AnswerScan, AnswerSpec, InterventionRecord, NoticeText, VendorBlock};
 use dragoman_engine::request::{BodyLimits, FieldError, FieldTable, InFinding, Request, Route, Unknown};
 use dragoman_engine::rules::{Action, Locale, RuleSet};
-use http::HeaderMap;
 
 /// A request that passed the checks which need no plan.
 pub struct Asked {
     request: Request,
     /// It uses a field that only some provider takes: checked again once the plan names the provider.
     special: bool,
-    pub headers: HeaderMap,
-    pub identity: Vec<(&'static str, String)>,
 }
 
 /// The engine's name of a route.
@@ -76,12 +73,7 @@ fn any(config: &Config) -> FieldTable {
 }
 
 impl Asked {
-    pub fn parse(
-        route: routes::Turn,
-        body: &Bytes,
-        headers: &HeaderMap,
-        config: &Config,
-    ) -> Result<Self, ApiError> {
+    pub fn parse(route: routes::Turn, body: &Bytes, config: &Config) -> Result<Self, ApiError> {
         let read = |table: &FieldTable| {
             Request::parse(engine_route(route), body.to_vec(), table, BodyLimits::default())
         };
@@ -90,7 +82,7 @@ impl Asked {
             Err(e) if e.code == "unknown_field" => (read(&any(config)).map_err(field_error)?, true),
             Err(e) => return Err(field_error(e)),
         };
-        Ok(Self { request, special, headers: headers.clone(), identity: Vec::new() })
+        Ok(Self { request, special })
     }
 
     /// Whether every provider of the plan takes the request's fields.

@@ -19,7 +19,6 @@ use crate::errors::{self, ApiError};
 use crate::limits;
 use crate::metrics::count;
 use crate::plan::{self, Ready};
-use crate::proxy::{self, Asker};
 use crate::record::Salt;
 use crate::wire::{Address, Lang, Principal, Question};
 use crate::worker::Worker;
@@ -52,7 +51,7 @@ pub async fn turn(
     let (who, address) = accept::identified(worker, door, &parts.method, &parts.headers).await?;
     let body = intake::body(&parts.headers, incoming).await?;
     let started = Instant::now();
-    let mut asked = Asked::parse(route, &body, &parts.headers, &worker.relay.config.load())?;
+    let mut asked = Asked::parse(route, &body, &worker.relay.config.load())?;
     drop(body);
 
     // 3 plan.
@@ -90,10 +89,9 @@ pub async fn turn(
 
     // 5 record intent: before this has returned, nothing goes out.
     open.record_intent(asked.body()).await?;
-    asked.identity = identity(&open.turn);
 
     // 6 call, 7 scan out, 8 label, 9 record result, and only then the end.
-    answer::answer(open, &asked).await
+    answer::answer(open, &asked, &parts.headers).await
 }
 
 /// Who asks, and under which plan; the turn is enrolled, so that a change from here on ends it.
@@ -130,10 +128,9 @@ async fn planned(
             address,
         };
         let plan = plan::plan(relay, &worker.control, &question).await?;
-        let tags: Vec<String> = who.tags.iter().chain(&plan.plan.tags).cloned().collect();
-        let running = Rc::new(Running::new(tags));
+        let running = Rc::new(Running::new(Arc::clone(&who), Arc::clone(&plan)));
         worker.enroll(&running);
-        if let Since::Unchanged = relay.changes.since(epoch, &running.tags) {
+        if let Since::Unchanged = relay.changes.since(epoch, || running.tags()) {
             return Ok(Planned { who, plan, running });
         }
         epoch = relay.changes.epoch();
@@ -151,15 +148,6 @@ fn key_turn(
     let Some(most) = plan.plan.limits.concurrent else { return Ok(None) };
     let key = who.key.as_deref().unwrap_or(&who.principal);
     worker.relay.open_of_key(key, most).map(Some).ok_or_else(|| (&errors::CONCURRENCY).into())
-}
-
-/// Who asks, for control's own provider.
-fn identity(turn: &Turn) -> Vec<(&'static str, String)> {
-    let asker =
-        Asker { principal: Some(&turn.who), lang: turn.lang, address: &turn.address, hide_credential: true };
-    let mut fields = proxy::identity(&asker);
-    fields.push(("dragoman-turn", turn.id.clone()));
-    fields
 }
 
 /// `future`, with a panic in it turned into one failed request.

@@ -2,9 +2,12 @@
 //! contact. One waker, no timer of its own; deadlines are as fine as the thread's tick.
 use crate::changes::Stop;
 use crate::limits;
+use crate::plan::Ready;
+use crate::wire::Principal;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 /// What ended a turn from outside.
@@ -22,8 +25,8 @@ pub enum Ended {
 
 /// The outside of one turn.
 pub struct Running {
-    /// Of the principal and of the plan.
-    pub tags: Vec<String>,
+    who: Arc<Principal>,
+    plan: Arc<Ready>,
     ended: RefCell<Option<Ended>>,
     /// Boot milliseconds; 0 is none.
     deadline: Cell<u64>,
@@ -34,9 +37,10 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn new(tags: Vec<String>) -> Self {
+    pub fn new(who: Arc<Principal>, plan: Arc<Ready>) -> Self {
         Self {
-            tags,
+            who,
+            plan,
             ended: RefCell::default(),
             deadline: Cell::new(0),
             what: Cell::new(""),
@@ -44,6 +48,11 @@ impl Running {
             paused_since: Cell::new(0),
             waker: RefCell::default(),
         }
+    }
+
+    /// The tags that concern it: its principal's and its plan's.
+    pub fn tags(&self) -> impl Iterator<Item = &String> {
+        self.who.tags.iter().chain(&self.plan.plan.tags)
     }
 
     /// The next wait may last until boot time `at`; `what` names it in the error.

@@ -5,7 +5,7 @@ pub mod conn;
 pub mod pool;
 
 use crate::carry::running::{Ended, Running};
-use crate::config::{Provider, Target};
+use crate::config::Provider;
 use crate::limits;
 use crate::metrics::count;
 use crate::wire::WIRE;
@@ -141,7 +141,7 @@ fn head(provider: &Provider, out: &Outgoing<'_>) -> Vec<u8> {
         provider.authority,
         out.body.len()
     );
-    if matches!(provider.target, Target::Unix(_)) {
+    if provider.is_control() {
         let _ = write!(head, "dragoman-wire: {WIRE}\r\n");
         for (name, value) in out.identity {
             let _ = write!(head, "{name}: {value}\r\n");
