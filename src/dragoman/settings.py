@@ -106,9 +106,11 @@ class Zone(Table):
 
 
 class OtherZone(Table):
-    """Another zone of this deployment: only where to send its callers."""
+    """Another zone of this deployment: where to send its people, and whose they are."""
 
-    address: str
+    address: str = Field(pattern=r"^https?://[^\s/]+$")
+    countries: tuple[str, ...] = ()
+    """People of these countries belong to that zone: a decision for them is ROUTE, never forwarded."""
 
 
 class Label(Table):
@@ -261,11 +263,12 @@ class Settings(BaseSettings):
             unknown = [other for other in model.fallbacks if other not in self.models or other == name]
             if unknown:
                 raise ValueError(f"models.{name}.fallbacks: not another model here: {', '.join(unknown)}")
-        if self.deployment.stage == "local" and _host(self.zone.listen) not in _LOOPBACK:
-            raise ValueError(
-                "zone.listen: stage `local` listens on loopback only. Others need deployment.stage = "
-                '"public", an administrator and TLS or a trusted proxy, which this version does not offer yet'
-            )
+        for name in ("listen", "admin_listen"):
+            if _host(getattr(self.zone, name)) not in _LOOPBACK:
+                raise ValueError(
+                    f"zone.{name}: this version listens on loopback only. A public address needs an "
+                    "administrator and TLS or a trusted proxy, which it does not offer yet"
+                )
         return self
 
     def hosts(self) -> tuple[str, ...]:

@@ -384,6 +384,50 @@ absent_codes = ["XX_CLOSED"]
 """
 
 
+INTERNAL = (
+    "/principal", "/plan", "/changes?after=0", "/rulesets/sha256:0", "/interventions", "/journal", "/journal/cursor?log=x",
+    "/provider/v1/chat/completions", "/provider/v1/completions", "/admin/v1/keys", "/admin/v1/status", "/admin/v1/reload",
+    "/turns", "/metrics",
+)  # fmt: skip
+
+
+def _encodings(path: str) -> list[str]:
+    escaped = "".join(c if c in "/?=:" else f"%{ord(c):02x}" for c in path)
+    return [
+        path,
+        escaped,
+        "/" + path,
+        "/." + path,
+        "/x/.." + path,
+        path.replace("/", "//"),
+        "/%2e" + path,
+        "/v1/.." + path,
+    ]
+
+
+def test_no_internal_route_answers_on_the_public_port(served: Served) -> None:
+    own = f"127.0.0.1:{served.port}"
+    tried = 0
+    for path in INTERNAL:
+        for method in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
+            for encoded in _encodings(path):
+                for host, wanted in ((own, {400, 404}), ("evil.example", {400, 421})):
+                    status = _raw(served.port, method, encoded, host)
+                    assert status in wanted, f"{method} {encoded} for {host}: {status}"
+                    tried += 1
+    assert tried > 1_000
+    assert _raw(served.port, "GET", "/", own) == 200, "the control: a page is served the same way"
+
+
+def _raw(port: int, method: str, path: str, host: str) -> int:
+    """One request written by hand: nothing on the way straightens the path."""
+    head = f"{method} {path} HTTP/1.1\r\nhost: {host}\r\ndragoman-wire: 1\r\ndragoman-principal: prn_x\r\ncontent-length: 2\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+        link.sendall(f"{head}content-type: application/json\r\nconnection: close\r\n\r\n{{}}".encode())
+        answer = link.makefile("rb").readline()
+    return int(answer.split()[1])
+
+
 def test_a_killed_process_is_started_again(served: Served) -> None:
     for role in ("relay", "control"):
         os.kill(_pids(served)[role], signal.SIGKILL)

@@ -11,9 +11,12 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from dragoman.accounts.pepper import Pepper
+from dragoman.accounts.registry import Registry
 from dragoman.core.accounts import Change
 from dragoman.errors import ConfigError, UnavailableError
 from dragoman.stores import schema
+from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
 from dragoman.stores.database import Database, ZoneLock
 from dragoman.stores.migrate import migrate
@@ -117,3 +120,28 @@ def test_one_process_holds_the_folder(tmp_path: Path) -> None:
         ZoneLock(tmp_path)
     lock.release()
     ZoneLock(tmp_path).release()
+
+
+def test_what_memory_holds_of_a_key_is_forgotten_before_anybody_hears_of_the_change(
+    database: Database,
+) -> None:
+    accounts = SqlAccounts(database, "local")
+    registry = Registry(accounts, Pepper(b"p" * 32), "local")
+    registry.ensure_tenant("default", "Default")
+    made = registry.create_key("default")
+    heard: list[str] = []
+
+    def on_publish() -> None:
+        found = accounts.key(made.record.public_id)
+        heard.append(found.state if found else "gone")
+
+    database.on_publish = on_publish
+    assert accounts.key(made.record.public_id) is accounts.key(made.record.public_id), "read once"
+    registry.revoke_key(made.record.key)
+    assert heard == ["revoked"]
+    tenant = accounts.tenant("default")
+    assert tenant is accounts.tenant("default")
+    registry.suspend("default", None)
+    found = accounts.tenant("default")
+    assert found is not None
+    assert found.state == "suspended"

@@ -107,7 +107,7 @@ def read_all(file: Path | None, compile_rules: Compile) -> Loaded:
         file=file,
         settings=settings,
         packs=packs,
-        world=World.of(settings.zone.id, models, {}, deployment_facts(settings.deployment)),
+        world=World.of(settings.zone.id, models, _zones(settings), deployment_facts(settings.deployment)),
         attempts=attempts,
         territory=frozenset(
             name
@@ -119,6 +119,10 @@ def read_all(file: Path | None, compile_rules: Compile) -> Loaded:
             settings, catalogue, {n: terms[p].wire for n, p in packs_by_provider.items() if p}
         ),
     )
+
+
+def _zones(settings: Settings) -> dict[str, str]:
+    return {country: name for name, zone in settings.zones.items() for country in zone.countries}
 
 
 def deployment_facts(deployment: Deployment) -> dict[str, Any]:

@@ -65,7 +65,11 @@ class Planner:
         decision = outcome.decision
         settings = loaded.settings
         asked = digest(dict(question))
-        refused = None if outcome.attempts else refusal(decision, settings.deployment.contact, None)
+        refused = (
+            None
+            if outcome.attempts
+            else refusal(decision, settings.deployment.contact, _elsewhere(decision, loaded))
+        )
         reusable = is_reusable(decision, outcome.facts)
         emit(PlanMade(decision.outcome, decision.id, reusable))
         return {
@@ -205,6 +209,15 @@ def _named(decision: Decision, tenant: str, facts: Facts, loaded: Loaded) -> str
     """An id that stands for the whole entry: it is written once per log, whoever asks first."""
     made_of = [decision.id, decision.outcome, tenant, _general(facts, loaded)]
     return f"dec_{loaded.settings.zone.id}_{digest(made_of).removeprefix('sha256:')[:32]}"
+
+
+def _elsewhere(decision: Decision, loaded: Loaded) -> str | None:
+    """The address of the zone a ROUTE names."""
+    for reason in decision.reasons:
+        zone = loaded.settings.zones.get(reason.rule_id.removeprefix("zone."))
+        if reason.effect == "route" and zone is not None:
+            return zone.address
+    return None
 
 
 def _unplaced(person: Mapping[str, Any]) -> bool:

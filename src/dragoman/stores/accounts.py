@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from dragoman.core.accounts import Act, GuestRecord, KeyRecord, TenantRecord
 from dragoman.stores import schema
 from dragoman.stores.acts import record
-from dragoman.stores.database import Database
+from dragoman.stores.database import AFTER_COMMIT, Database
 from dragoman.stores.schema import ZONE_TENANT
 from dragoman.stores.tenancy import rows_of
 
+T = TypeVar("T")
+
 LIST_LIMIT = 10_000
 """LIMIT: rows of one listing."""
+REMEMBERED = 10_000
+"""LIMIT: keys, and tenants, kept in memory for the relays' questions."""
 
 
 class SqlAccounts:
@@ -26,6 +31,10 @@ class SqlAccounts:
     def __init__(self, database: Database, zone: str) -> None:
         self._database = database
         self._zone = zone
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._keys: dict[str, KeyRecord] = {}
+        self._tenants: dict[str, TenantRecord] = {}
 
     def tenants(self) -> Sequence[TenantRecord]:
         """Every tenant of the zone."""
@@ -34,10 +43,15 @@ class SqlAccounts:
 
     def tenant(self, reference: str) -> TenantRecord | None:
         """A tenant by id or slug."""
+        held, generation = self._tenants.get(reference), self._generation
+        if held is not None:
+            return held
         table = schema.tenants
         query = sa.select(table).where(sa.or_(table.c.tenant == reference, table.c.slug == reference))
         row = self._database.read(lambda c: c.execute(query).first())
-        return _tenant(row) if row else None
+        found = _tenant(row) if row else None
+        self._remember(self._tenants, reference, found, generation)
+        return found
 
     def add_tenant(self, record_: TenantRecord, act: Act) -> None:
         """Keep a new tenant."""
@@ -61,6 +75,7 @@ class SqlAccounts:
 
         def work(c: sa.Connection) -> None:
             rows_of(c, tenant).update(schema.tenants, state=state, reason=reason, changed_at=at)
+            c.info.setdefault(AFTER_COMMIT, []).append(self._forget)
             record(c, self._zone, act)
 
         self._database.write(work)
@@ -74,10 +89,15 @@ class SqlAccounts:
 
     def key(self, reference: str) -> KeyRecord | None:
         """A key by its id or its public id; the row says whose it is."""
+        held, generation = self._keys.get(reference), self._generation
+        if held is not None:
+            return held
         table = schema.keys
         column = table.c.key if reference.startswith("key_") else table.c.public_id
         row = self._database.read(lambda c: c.execute(sa.select(table).where(column == reference)).first())
-        return _key(row) if row else None
+        found = _key(row) if row else None
+        self._remember(self._keys, reference, found, generation)
+        return found
 
     def add_key(self, record_: KeyRecord, act: Act) -> None:
         """Keep a new key."""
@@ -97,6 +117,7 @@ class SqlAccounts:
             for one in records:
                 where = schema.keys.c.key == one.key
                 rows_of(c, one.tenant).update(schema.keys, where, state="revoked", revoked_at=at)
+            c.info.setdefault(AFTER_COMMIT, []).append(self._forget)
             record(c, self._zone, act)
 
         self._database.write(work)
@@ -129,6 +150,21 @@ class SqlAccounts:
             rows_of(c, ZONE_TENANT).insert_missing(schema.classes, [row])
 
         return self._database.submit(work)
+
+    def _remember(self, held: dict[str, T], reference: str, found: T | None, generation: int) -> None:
+        """Keep a row unless something changed since its reading began."""
+        with self._lock:
+            if found is None or generation != self._generation:
+                return
+            if len(held) >= REMEMBERED:
+                held.clear()
+            held[reference] = found
+
+    def _forget(self) -> None:
+        with self._lock:
+            self._generation += 1
+            self._keys.clear()
+            self._tenants.clear()
 
 
 def _tenant(row: Any) -> TenantRecord:

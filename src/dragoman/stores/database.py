@@ -27,6 +27,9 @@ READERS = 4
 """LIMIT: query-only connections kept open."""
 BUSY_MS = 5_000
 """How long a statement waits for a lock, which only a backup tool could hold."""
+AFTER_COMMIT = "after_commit"
+"""Functions a write leaves on its connection's info: run on the writer's thread after the commit and before
+anybody hears of it, to forget what memory holds of the rows."""
 PUBLISHED = "published"
 """Set on a connection's info by a write that published a change."""
 WRITE_QUEUE = 10_000
@@ -108,25 +111,30 @@ class Database:
                 work, future = item
                 if not future.set_running_or_notify_cancel():
                     continue
-                _attempt(connection, work, future)
-                if connection.info.pop(PUBLISHED, False) and self.on_publish is not None:
-                    self.on_publish()
+                self._attempt(connection, work, future)
             raw = connection.connection.dbapi_connection
-            if (
-                raw is not None
-            ):  # on the driver's own connection: a checkpoint cannot run inside a transaction
+            if raw is not None:  # the driver's own: a checkpoint cannot run inside a transaction
                 raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
 
+    def _attempt(self, connection: sa.Connection, work: Write[Any], future: Future[Any]) -> None:
+        """The writer's edge: what a write raises goes to its caller, and the transaction is undone.
 
-def _attempt(connection: sa.Connection, work: Write[Any], future: Future[Any]) -> None:
-    """The writer's edge: whatever a write raises goes to its caller, and the transaction is undone."""
-    try:
-        with connection.begin():
-            result = work(connection)
-    except BaseException as error:  # noqa: BLE001 - handed whole to the caller that asked for the write
-        future.set_exception(error)
-    else:
-        future.set_result(result)
+        Order after a commit: memory forgets, relays hear, the caller goes on.
+        """
+        try:
+            with connection.begin():
+                result = work(connection)
+            for forget in connection.info.get(AFTER_COMMIT, ()):
+                forget()
+            if connection.info.get(PUBLISHED, False) and self.on_publish is not None:
+                self.on_publish()
+        except BaseException as error:  # noqa: BLE001 - handed whole to the caller that asked for the write
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+        finally:
+            connection.info.pop(AFTER_COMMIT, None)
+            connection.info.pop(PUBLISHED, None)
 
 
 def _prepare_writer(raw: Any, _record: Any) -> None:

@@ -38,9 +38,9 @@ class Behaviour:
     """How one request is answered.
 
     answer: `text` (streamed in `chunks` pieces, `pause` seconds apart); tool_calls: a call with `text` as
-    its arguments; block: the vendor's own filter; reset: before any byte; timeout: never answers; status: an error
-    with `status`; garbage: bytes that are no HTTP; html: a page with 200; half: half a frame, then the end;
-    reset_after: resets after `after` pieces.
+    its arguments; block: the vendor's own filter; reset: before any byte; timeout: never answers; status: an
+    error with `status`; garbage: bytes that are no HTTP; html: a page with 200; half: half a frame, then the
+    end; reset_after: resets after `after` pieces.
     """
 
     kind: Kind = "answer"
