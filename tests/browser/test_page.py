@@ -1,50 +1,29 @@
 """The page in the system's Chromium: with and without JavaScript, in both languages; nothing leaves its origin."""
 
-import os
-import shutil
+from __future__ import annotations
+
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import Visit, Visiting, free_port
 
 from dragoman.web.texts import TEXTS
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-REQUIRED = os.environ.get("DRAGOMAN_BROWSER") == "required"
-GET = "Chromium is missing: apt-get install chromium"
-
-if CHROMIUM is None and not REQUIRED:
-    pytest.skip(GET, allow_module_level=True)
-sync_api = (
-    pytest.importorskip("playwright.sync_api", reason="pip install playwright") if not REQUIRED else None
-)
-if REQUIRED:
-    from playwright import sync_api
-
 pytestmark = pytest.mark.browser
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 QUESTION = {"en": "How long do I have to return an item?", "zh": "怎么退货？"}
 SENTENCE = {"en": "You may return an unused item within 30 days", "zh": "打开订单，点击“退货”"}
 LABEL = {"en": "AI-generated", "zh": "AI 生成"}
 
 
 @pytest.fixture(scope="module")
-def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+def origin(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    port = free_port()
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "dragoman.testing.site", str(port), str(folder), "0.02"]
     server = subprocess.Popen(command)
@@ -56,7 +35,7 @@ def origin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         server.wait(10)
 
 
-def _wait_for(port: int, sock: Path, server: "subprocess.Popen[bytes]") -> None:
+def _wait_for(port: int, sock: Path, server: subprocess.Popen[bytes]) -> None:
     for _ in range(300):
         assert server.poll() is None, "the site ended at once"
         with socket.socket() as probe:
@@ -66,47 +45,11 @@ def _wait_for(port: int, sock: Path, server: "subprocess.Popen[bytes]") -> None:
     pytest.fail("the site did not start in 30 s")
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    assert CHROMIUM, GET
-    with sync_api.sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield it
-        it.close()
-
-
-@dataclass
-class Visit:
-    """A page, and what it asked for and complained of."""
-
-    page: object
-    origin: str
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def foreign(self) -> list[str]:
-        return [url for url in self.requests if not url.startswith(self.origin)]
-
-
 @pytest.fixture
-def visit(browser, origin, request) -> Iterator[Visit]:
+def visit(visiting: Visiting, origin: str, request: pytest.FixtureRequest) -> Iterator[Visit]:
     language, script = getattr(request, "param", ("en", True))
-    context = browser.new_context(locale={"en": "en-GB", "zh": "zh-CN"}[language], java_script_enabled=script)
-    page = context.new_page()
-    it = Visit(page, origin)
-    page.on("request", lambda r: it.requests.append(r.url))
-    page.on("console", lambda m: it.complaints.append(m.text))
-    page.on("pageerror", lambda e: it.complaints.append(str(e)))
-    page.goto(f"{origin}/?lang={language}")
-    yield it
-    assert it.foreign() == []
-    context.close()
-
-
-def ask(visit: Visit, question: str) -> None:
-    visit.page.fill("#q", question)
-    visit.page.click("#send")
-    visit.page.wait_for_selector(".finished", timeout=30_000)
+    with visiting(origin, language, script=script) as it:
+        yield it
 
 
 BOTH = [(language, script) for language in ("en", "zh") for script in (True, False)]
@@ -114,7 +57,7 @@ BOTH = [(language, script) for language in ("en", "zh") for script in (True, Fal
 
 @pytest.mark.parametrize(("visit", "language"), [(b, b[0]) for b in BOTH], indirect=["visit"])
 def test_an_answer_with_citations_and_label(visit: Visit, language: str) -> None:
-    ask(visit, QUESTION[language])
+    visit.ask(QUESTION[language])
     page = visit.page
     answer = page.locator(".answer .finished")
     assert SENTENCE[language] in answer.inner_text()
@@ -173,7 +116,7 @@ def test_keyboard_stop_and_status(visit: Visit) -> None:
 @pytest.mark.parametrize("visit", [("en", True), ("en", False)], indirect=True)
 def test_model_text_is_never_markup(visit: Visit) -> None:
     title = visit.page.title()
-    ask(visit, "script")
+    visit.ask("script")
     visit.page.wait_for_timeout(200)
     assert visit.page.title() == title
     assert visit.page.locator(".answer script, .answer img, .answer .cite").count() == 0
@@ -182,12 +125,12 @@ def test_model_text_is_never_markup(visit: Visit) -> None:
 
 @pytest.mark.parametrize("visit", [("en", True), ("zh", False)], indirect=True)
 def test_an_intervention_and_a_break_are_shown(visit: Visit) -> None:
-    ask(visit, "redact returns item 退货")
+    visit.ask("redact returns item 退货")
     link = visit.page.locator(".intervention a")
     assert link.get_attribute("href") == "/v1/interventions/int_local_0192"
     assert "op.demo" in visit.page.locator(".intervention").inner_text()
     visit.page.goto(visit.origin)
-    ask(visit, "break off return item 退货")
+    visit.ask("break off return item 退货")
     alert = visit.page.locator(".finished [role=alert]").inner_text()
     assert alert in {TEXTS["en"]["broken"], TEXTS["zh"]["broken"]}
 
@@ -210,7 +153,7 @@ def test_enter_while_composing_sends_nothing(visit: Visit) -> None:
     assert page.input_value("#q") == "怎么退货"
 
 
-def test_phone_and_dark_pages_do_not_overflow(browser, origin) -> None:
+def test_phone_and_dark_pages_do_not_overflow(browser: Any, origin: str) -> None:
     for scheme in ("light", "dark"):
         context = browser.new_context(viewport={"width": 360, "height": 640}, color_scheme=scheme)
         page = context.new_page()
@@ -234,7 +177,7 @@ def _contrast(one: str, other: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def test_the_recorder_sees_a_foreign_request(browser, origin) -> None:
+def test_the_recorder_sees_a_foreign_request(browser: Any, origin: str) -> None:
     """Negative control: a page that asks elsewhere is noticed."""
     context = browser.new_context()
     page = context.new_page()

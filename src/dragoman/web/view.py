@@ -40,7 +40,7 @@ class View:
             "referrer-policy": "same-origin",  # a form must still send its Origin
             "cross-origin-opener-policy": "same-origin",
             "permissions-policy": "camera=(), geolocation=(), microphone=()",
-            "cache-control": "no-store",
+            "cache-control": "private, no-cache",  # going back from a source must show the answer again
             **dict(headers),
         }
         self._secure = secure

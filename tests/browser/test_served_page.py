@@ -1,0 +1,99 @@
+"""The page of a real pair, relay and control, as `dragoman serve` starts it: the main job in a browser."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Visiting, free_port
+
+pytestmark = pytest.mark.browser
+
+CONFIG = """
+rules = ["rules.toml"]
+[zone]
+data = "d"
+listen = "127.0.0.1:{listen}"
+admin_listen = "127.0.0.1:{admin}"
+"""
+RULES = """
+[[rules]]
+id = "op.word"
+words = ["collection point", "代收点"]
+action = "redact"
+message = { en = "House rules.", zh = "内部规则。" }
+placeholder = { en = "[gone]", zh = "[已去]" }
+"""
+QUESTION = {"en": "How do I send an item back?", "zh": "怎么退货？"}
+SENTENCE = {"en": "Drop the parcel at any", "zh": "打开订单，点击“退货”"}
+LABEL = {"en": "AI-generated", "zh": "AI 生成"}
+GONE = {"en": "[gone]", "zh": "[已去]"}
+
+
+@pytest.fixture(scope="module")
+def origin(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder: Path = tmp_path_factory.mktemp("s")
+    (folder / "rules.toml").write_text(RULES, encoding="utf-8")
+    file = folder / "dragoman.toml"
+    file.write_text(CONFIG.format(listen=free_port(), admin=free_port()), encoding="utf-8")
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        "from dragoman.cli import main; main()",
+        "serve",
+        "--config",
+        str(file),
+        "--json",
+    ]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    assert line, (folder / "log").read_text()
+    yield json.loads(line)["base_url"].removesuffix("/v1")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+
+
+@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_guest_gets_a_cited_labelled_answer_and_reads_why_it_was_changed(
+    visiting: Visiting, origin: str, language: str, *, script: bool
+) -> None:
+    with visiting(origin, language, script=script) as visit:
+        visit.ask(QUESTION[language])
+        page = visit.page
+        answer = page.locator(".answer .finished").inner_text()
+        assert SENTENCE[language] in answer
+        assert GONE[language] in answer
+        assert page.locator(".answer .label").inner_text() == LABEL[language]
+        assert "op.word" in page.locator(".intervention").first.inner_text()
+        asking = page.url
+        page.locator(".intervention a").first.click()
+        page.wait_for_url("**/v1/interventions/int_*")
+        assert "op.word" in page.locator("main").inner_text()
+        if script:
+            page.goto(asking)
+            visit.ask(QUESTION[language])
+        else:
+            page.go_back()
+        page.locator(".cite").first.click()
+        page.wait_for_url("**/sources/osmanthus-lane/**")
+        assert SENTENCE[language] in page.locator("span:target").inner_text()
+        assert visit.complaints == []
+
+
+def test_another_guest_cannot_read_the_reasons(visiting: Visiting, origin: str) -> None:
+    with visiting(origin) as visit:
+        visit.ask(QUESTION["en"])
+        reasons = visit.page.locator(".intervention a").first.get_attribute("href")
+        assert visit.page.goto(origin + reasons).status == 200
+    with visiting(origin) as other:
+        assert other.page.goto(origin + reasons).status == 404
