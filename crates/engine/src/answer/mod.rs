@@ -5,6 +5,7 @@
 mod blocks;
 mod close;
 mod disclose;
+mod fast;
 mod frame;
 mod guard;
 mod json_lane;
@@ -60,6 +61,7 @@ pub struct AnswerScan {
     stopped: bool,
     vendor_blocked: bool,
     pass: stream::Pass,
+    templates: Vec<fast::Template>,
     /// A rule of granularity `answer` is loaded.
     withholds: bool,
 }
@@ -89,6 +91,7 @@ impl AnswerScan {
             stopped: false,
             vendor_blocked: false,
             pass: stream::Pass::default(),
+            templates: Vec::new(),
             withholds: withheld_any,
             spec,
         }

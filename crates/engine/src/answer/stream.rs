@@ -36,6 +36,9 @@ pub(super) struct Pass {
     pub refused: Vec<Refused>,
     /// A refusal of granularity `answer`.
     pub all: Option<Refused>,
+    /// Choice, lane and place in the written frame of its text, where it has exactly one and nothing of ours.
+    pub only_text: Option<(usize, usize, usize, usize)>,
+    pub texts: u32,
     /// Text of the spoken lane of the element being written, for a whole answer only.
     pub said: String,
 }
@@ -47,6 +50,8 @@ impl Pass {
         self.finishes.clear();
         self.refused.clear();
         self.all = None;
+        self.only_text = None;
+        self.texts = 0;
         self.said.clear();
     }
 
@@ -58,7 +63,7 @@ impl Pass {
 impl AnswerScan {
     /// The data of one event.
     pub(super) fn event(&mut self, data: &[u8], out: &mut Vec<u8>) -> Result<(), AnswerError> {
-        if self.stopped || self.done {
+        if self.stopped || self.done || self.quick(data, out)? {
             return Ok(());
         }
         let text = std::str::from_utf8(data).map_err(|_| AnswerError::garbage())?;
@@ -116,6 +121,7 @@ impl AnswerScan {
             copied = self.item(text, frame, item, copied, pass)?;
         }
         self.buffer.extend_from_slice(&text.as_bytes()[copied..]);
+        self.learn(text, frame, pass);
         self.settle(text, frame, pass, out)
     }
 
@@ -257,10 +263,11 @@ impl AnswerScan {
         let single = matches!(place, Place::Path { whole: true, .. });
         let mut alone = single.then(|| LaneState::new(kind, &self.rules));
         let number = if single { 0 } else { choice.lane(kind, &self.rules).map_err(|_| too_many())? };
-        if !raw.is_empty()
+        let first = !raw.is_empty()
             && kind == spoken(self.spec.route)
-            && !std::mem::replace(&mut choice.labelled, true)
-        {
+            && !std::mem::replace(&mut choice.labelled, true);
+        let settled = choice.labelled || kind != spoken(self.spec.route);
+        if first {
             self.open(at, number, pass);
         }
         let choice = &mut self.choices[at];
@@ -268,6 +275,7 @@ impl AnswerScan {
             Some(lane) => lane,
             None => &mut choice.lanes[number],
         };
+        let written_at = self.buffer.len();
         let (same, mut stop) = lane.push(raw, escaped, &mut self.work);
         if same {
             self.buffer.extend_from_slice(raw.as_bytes());
@@ -288,6 +296,10 @@ impl AnswerScan {
             pass.slots.push(Slot { element, lane: number, at: self.buffer.len() });
         }
         let (ours, sent) = (lane.ours, lane.sent);
+        pass.texts += 1;
+        if alone.is_none() && !first && settled && !whole && stop.is_none() {
+            pass.only_text = Some((at, number, written_at, self.buffer.len()));
+        }
         self.note(at, kind, ours);
         self.note_stop(stop, at, kind, sent, pass)
     }

@@ -192,7 +192,6 @@ impl<'r> Reader<'r> {
             Check::Store if self.boolean()? && !self.table.grants("store") => {
                 Err(error::needs_grant("store"))
             }
-            Check::Store => Ok(()),
             Check::Grant if self.table.grants(&self.param) => self.any(),
             Check::Grant => Err(error::needs_grant(&self.param)),
             Check::Retention => {
@@ -203,7 +202,7 @@ impl<'r> Reader<'r> {
                     Err(error::needs_grant(&self.param))
                 }
             }
-            Check::Model | Check::Messages | Check::Prompt => Ok(()),
+            Check::Store | Check::Model | Check::Messages | Check::Prompt => Ok(()),
         }
     }
 

@@ -18,8 +18,8 @@ pub const LIMITS: Limits =
 pub fn rule(action: Action, granularity: Granularity, words: &[&str]) -> RuleSource {
     let text = |text: &str| Some(Text { en: text.to_owned(), zh: text.to_owned() });
     RuleSource {
-        id: format!("op.{action:?}.{}", words.first().map_or(0, |w| w.len())).to_lowercase()
-            + words.first().unwrap_or(&""),
+        // Names the word without saying it.
+        id: format!("op.{action:?}.{:x}", words.concat().chars().map(u64::from).sum::<u64>()).to_lowercase(),
         words: words.iter().map(|word| (*word).to_owned()).collect(),
         view: "A".to_owned(),
         direction: vec![Direction::In, Direction::Out],

@@ -327,6 +327,22 @@ impl<'a> Cursor<'a> {
     }
 }
 
+/// Whether `bytes` are the contents of one string, and if so, whether any escape is among them.
+pub fn contents(bytes: &[u8]) -> Option<bool> {
+    let (mut at, mut escaped) = (0, false);
+    loop {
+        at = special(bytes, at);
+        match bytes.get(at) {
+            None => return Some(escaped),
+            Some(b'\\') => {
+                escaped = true;
+                at = escape_end(bytes, at).ok()?;
+            }
+            Some(_) => return None,
+        }
+    }
+}
+
 /// Offset of the next quote, backslash or control character from `at` on, eight bytes a step.
 #[inline]
 fn special(bytes: &[u8], mut at: usize) -> usize {

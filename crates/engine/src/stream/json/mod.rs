@@ -4,7 +4,7 @@
 mod cursor;
 mod escape;
 
-pub use cursor::{Cursor, Error, Kind, Limits, Members, Scratch, Span, Str};
+pub use cursor::{Cursor, Error, Kind, Limits, Members, Scratch, Span, Str, contents};
 pub use escape::{Surrogate, decode, encode, unescape};
 
 #[cfg(test)]
