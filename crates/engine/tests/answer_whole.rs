@@ -178,7 +178,7 @@ fn garbage_is_an_error_and_lets_nothing_out() {
     assert_eq!(streamed(b"data: [DONE]\n\n"), "provider_truncated");
     assert_eq!(streamed(b"data: <html>\n\n"), "provider_garbage");
     assert_eq!(streamed(b"<html>hello</html>\n\n"), "provider_truncated");
-    assert_eq!(streamed(&[b'x'; 2 << 20]), "provider_frame_too_long");
+    assert_eq!(streamed(&vec![b'x'; 2 << 20]), "provider_frame_too_long");
     assert_eq!(streamed(&sse(&texts(1, "content", &["not asked for"]))), "provider_garbage");
     assert_eq!(streamed(b"data: {\"error\":{\"message\":\"overloaded\"}}\n\n"), "provider_error");
     let done = sse(&[texts(0, "content", &["x"]), vec![finish(0, "stop")]].concat());

@@ -132,6 +132,10 @@ fn wrong_values_name_the_field() {
     ] {
         refused(chat(&extra), code, param);
     }
+}
+
+#[test]
+fn wrong_values_of_the_older_route_and_of_the_whole() {
     refused(legacy(&json!({"prompt": []})), "invalid_value", "prompt");
     refused(legacy(&json!({"prompt": ["a", 1]})), "invalid_value", "prompt");
     refused(legacy(&json!({"prompt": {}})), "invalid_type", "prompt");

@@ -3,7 +3,10 @@
 use dragoman_engine::stream::sse::{Event, FrameTooLong, Splitter};
 use proptest::prelude::*;
 
-fn frames(chunks: &[&[u8]], limit: usize) -> Result<(Vec<Vec<u8>>, usize, Option<Vec<u8>>), FrameTooLong> {
+/// Frames, the number of comments, and an unfinished frame.
+type Read = (Vec<Vec<u8>>, usize, Option<Vec<u8>>);
+
+fn frames(chunks: &[&[u8]], limit: usize) -> Result<Read, FrameTooLong> {
     let mut splitter = Splitter::new(limit);
     let (mut data, mut comments) = (Vec::new(), 0);
     for chunk in chunks {

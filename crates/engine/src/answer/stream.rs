@@ -97,7 +97,7 @@ impl AnswerScan {
     ) -> Result<(), AnswerError> {
         if let Some(usage) = frame.usage {
             let value = &text[usage.start..usage.end];
-            self.usage.read(value, &mut self.scratch).map_err(|_| AnswerError::garbage())?;
+            self.usage.read(value, &mut self.scratch, &mut self.guard).map_err(|_| AnswerError::garbage())?;
         }
         if let Some(word) = self.vendor_word(text)? {
             self.resolve(frame, pass)?;

@@ -1,5 +1,6 @@
 //! The tokens a provider says it used. Numbers only: nothing else of the object reaches a client.
 
+use super::guard::Guard;
 use crate::stream::json::{Cursor, Error, Kind, Limits, Scratch, decode};
 
 /// Tokens; `known` is false as long as the provider has not said.
@@ -14,10 +15,15 @@ pub struct Usage {
 
 impl Usage {
     /// Reads the value of a `usage` member; the last one of an answer counts.
-    pub(super) fn read(&mut self, object: &str, scratch: &mut Scratch) -> Result<(), Error> {
+    pub(super) fn read(
+        &mut self,
+        object: &str,
+        scratch: &mut Scratch,
+        guard: &mut Guard,
+    ) -> Result<(), Error> {
         let mut cursor = Cursor::new(object, scratch, Limits::default());
         let mut next = Self::default();
-        next.object(&mut cursor, 0)?;
+        next.object(&mut cursor, 0, guard)?;
         if next.known {
             *self = next;
         }
@@ -28,7 +34,7 @@ impl Usage {
         &self.shown
     }
 
-    fn object(&mut self, cursor: &mut Cursor<'_>, level: u32) -> Result<(), Error> {
+    fn object(&mut self, cursor: &mut Cursor<'_>, level: u32, guard: &mut Guard) -> Result<(), Error> {
         self.shown.push('{');
         let mut members = cursor.enter(Kind::Object)?;
         let mut first = true;
@@ -36,6 +42,7 @@ impl Usage {
             let name = decode(cursor.slice(key));
             let kind = cursor.kind()?;
             let plain = name.len() <= 64 && name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+            let plain = plain && guard.is_key(&name);
             if !plain || !matches!(kind, Kind::Number | Kind::Object | Kind::Null) {
                 cursor.skip()?;
                 continue;
@@ -47,7 +54,7 @@ impl Usage {
             self.shown.push_str(&name);
             self.shown.push_str("\":");
             if kind == Kind::Object {
-                self.object(cursor, level + 1)?;
+                self.object(cursor, level + 1, guard)?;
                 continue;
             }
             let value = cursor.skip()?;

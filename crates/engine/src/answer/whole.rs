@@ -23,7 +23,7 @@ impl AnswerScan {
     fn carry_whole(&mut self, text: &str, frame: &Frame, pass: &mut Pass) -> Result<(), AnswerError> {
         if let Some(usage) = frame.usage {
             let value = &text[usage.start..usage.end];
-            self.usage.read(value, &mut self.scratch).map_err(|_| AnswerError::garbage())?;
+            self.usage.read(value, &mut self.scratch, &mut self.guard).map_err(|_| AnswerError::garbage())?;
         }
         self.head.capture(text, frame, &mut self.guard, &self.spec);
         if let Some(word) = self.vendor_word(text)? {

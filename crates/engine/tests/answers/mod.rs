@@ -1,8 +1,10 @@
 //! Recorded-shaped provider streams, a scan over chunks, and a client that puts the lanes together.
 #![allow(dead_code)] // each test binary uses its own part
+#![allow(clippy::needless_pass_by_value)] // `json!` values read best in place
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::fmt::Write as _;
+use std::sync::{Arc, OnceLock};
 
 use dragoman_engine::answer::{AnswerError, AnswerScan, AnswerSpec, InterventionRecord, Label, Summary};
 use dragoman_engine::request::Route;
@@ -40,10 +42,14 @@ pub fn set(rules: Vec<RuleSource>) -> Arc<RuleSet> {
 
 /// Redacts `secret` and `禁词`, refuses `绝密`.
 pub fn usual() -> Arc<RuleSet> {
-    set(vec![
-        rule(Action::Redact, Granularity::Span, &["secret", "禁词"]),
-        rule(Action::Refuse, Granularity::Span, &["绝密"]),
-    ])
+    static USUAL: OnceLock<Arc<RuleSet>> = OnceLock::new();
+    let make = || {
+        set(vec![
+            rule(Action::Redact, Granularity::Span, &["secret", "禁词"]),
+            rule(Action::Refuse, Granularity::Span, &["绝密"]),
+        ])
+    };
+    Arc::clone(USUAL.get_or_init(make))
 }
 
 pub fn spec(route: Route, stream: bool, n: u32, rules: &Arc<RuleSet>) -> AnswerSpec {
@@ -234,7 +240,7 @@ pub fn sse_escaped(frames: &[Value]) -> Vec<u8> {
             } else {
                 let mut units = [0; 2];
                 for unit in c.encode_utf16(&mut units) {
-                    out.push_str(&format!("\\u{unit:04X}"));
+                    write!(out, "\\u{unit:04X}").expect("a string takes all");
                 }
             }
         }
