@@ -70,20 +70,20 @@ def _model_at(model: type[BaseModel], path: list[str]) -> type[BaseModel] | None
         if field is None:
             return None
         index += 1
-        nested, keyed = _nested(field.annotation)
+        nested, keyed = nested_table(field.annotation)
         current = nested
         index += 1 if keyed else 0
     return current
 
 
-def _nested(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
+def nested_table(annotation: Any) -> tuple[type[BaseModel] | None, bool]:
     """The table type inside an annotation, and whether a name of the user's choice stands before it."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, False
     origin = get_origin(annotation)
     if origin in (Union, types.UnionType, tuple, list, dict):
         for argument in get_args(annotation):
-            nested, _ = _nested(argument)
+            nested, _ = nested_table(argument)
             if nested is not None:
                 return nested, origin is dict
     return None, False
