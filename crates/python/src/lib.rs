@@ -2,6 +2,7 @@
 use pyo3::prelude::*;
 
 mod analyse;
+mod ledger;
 mod relay;
 mod rules;
 
@@ -9,6 +10,10 @@ mod rules;
 mod _native {
     #[pymodule_export]
     use super::analyse::analyse;
+    #[pymodule_export]
+    use super::ledger::{
+        Journal, JournalError, ledger_check_proof, ledger_head, ledger_prove, ledger_read, ledger_verify, project,
+    };
     #[pymodule_export]
     use super::relay::relay;
     #[pymodule_export]

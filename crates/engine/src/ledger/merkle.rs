@@ -96,7 +96,7 @@ fn range_root<N: Nodes>(nodes: &mut N, start: u64, end: u64) -> Result<Hash, N::
 
 /// The largest power of two strictly smaller than `width` (≥ 2).
 fn split(width: u64) -> u64 {
-    1 << (63 - (width - 1).leading_zeros())
+    1 << (width - 1).ilog2()
 }
 
 /// The root of the first `size` leaves.

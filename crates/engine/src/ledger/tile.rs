@@ -60,8 +60,8 @@ pub fn parse_tile(bytes: &[u8]) -> Option<Vec<Hash>> {
 
 /// Appends one entry to a bundle: big-endian 16-bit length, then the bytes. The caller bounds the entry.
 pub fn write_bundle_entry(out: &mut Vec<u8>, entry: &[u8]) {
-    debug_assert!(entry.len() <= usize::from(u16::MAX));
-    out.extend_from_slice(&(entry.len() as u16).to_be_bytes());
+    debug_assert!(entry.len() <= super::ENTRY_BYTES_MAX);
+    out.extend_from_slice(&u16::try_from(entry.len()).unwrap_or(u16::MAX).to_be_bytes());
     out.extend_from_slice(entry);
 }
 

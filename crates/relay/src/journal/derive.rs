@@ -224,14 +224,15 @@ impl Deriver {
     fn repair(&self, path: &str, widest: usize, bytes: impl Fn(usize) -> Vec<u8>) -> io::Result<()> {
         let path = self.layout.root.join(path);
         let folder = path.parent().unwrap_or(&self.layout.root);
-        for name in self.disk.list(folder)? {
-            let path = folder.join(&name);
-            match name.parse::<usize>() {
-                Ok(width) if (1..=widest).contains(&width) => {
-                    self.disk.replace(&path, &bytes(width), false)?
-                }
-                _ => self.disk.remove(&path)?,
-            }
+        let fits = |name: &String| name.parse::<usize>().ok().filter(|w| (1..=widest).contains(w));
+        // Half-written files first: a replacement below uses the same temporary name.
+        let (whole, other): (Vec<_>, Vec<_>) =
+            self.disk.list(folder)?.into_iter().partition(|n| fits(n).is_some());
+        for name in other {
+            self.disk.remove(&folder.join(name))?;
+        }
+        for width in whole.iter().filter_map(fits) {
+            self.disk.replace(&folder.join(width.to_string()), &bytes(width), false)?;
         }
         Ok(())
     }

@@ -163,12 +163,17 @@ impl DiskFile for RealFile {
     }
 }
 
+/// Names the file in an error; its kind stays.
+fn named(path: &Path) -> impl FnOnce(io::Error) -> io::Error + '_ {
+    move |e| io::Error::new(e.kind(), format!("{}: {e}", path.display()))
+}
+
 impl Disk for RealDisk {
     fn create_dirs(&self, path: &Path) -> io::Result<()> {
         if path.is_dir() {
             return Ok(());
         }
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(named(path))?;
         let mut at = Some(path);
         while let Some(dir) = at.filter(|d| !d.as_os_str().is_empty()) {
             self.sync_dir(dir)?;
@@ -185,7 +190,7 @@ impl Disk for RealDisk {
             Open::Write => drop(options.write(true)),
             Open::Create => drop(options.write(true).create(true).truncate(true)),
         }
-        Ok(Box::new(RealFile(options.open(path)?)))
+        Ok(Box::new(RealFile(options.open(path).map_err(named(path))?)))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
@@ -203,23 +208,23 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        std::fs::rename(from, to)
+        std::fs::rename(from, to).map_err(named(from))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_file(path)
+        std::fs::remove_file(path).map_err(named(path))
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        std::fs::remove_dir(path)
+        std::fs::remove_dir(path).map_err(named(path))
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        File::open(dir)?.sync_all()
+        File::open(dir).and_then(|d| d.sync_all()).map_err(named(dir))
     }
 
     fn mode(&self, path: &Path) -> io::Result<u32> {
-        Ok(std::fs::metadata(path)?.mode() & 0o7777)
+        Ok(std::fs::metadata(path).map_err(named(path))?.mode() & 0o7777)
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {

@@ -7,12 +7,14 @@ mod derive;
 pub mod disk;
 mod entries;
 mod open;
+pub mod prove;
 mod record;
 mod recover;
 mod scan;
 mod segments;
 mod shard;
 mod turns;
+pub mod verify;
 mod writer;
 
 use std::fmt;

@@ -1,6 +1,9 @@
 //! Opens a journal's folder: the newest shard is recovered, a new one begun where the quarter changed.
 use std::sync::Arc;
 
+use bytes::Bytes;
+use dragoman_engine::ledger::Hash;
+
 use super::core::{CommitError, Spare};
 use super::disk::Lock;
 use super::entries::{self, NextLog, Previous};
@@ -19,6 +22,13 @@ pub struct EarlierLog {
     /// One more than its last index.
     pub next_index: u64,
     pub(super) segments: Arc<Segments>,
+}
+
+impl EarlierLog {
+    /// Its entries; see [`super::Journal::read`].
+    pub fn read(&self, from: u64, entries: usize, bytes: usize) -> Result<Vec<(u64, Bytes)>, JournalError> {
+        Ok(self.segments.read(from, entries, bytes)?)
+    }
 }
 
 /// What opening found and did.
@@ -89,16 +99,21 @@ impl SyncJournal {
             return Ok(());
         }
         let spare: Arc<Spare> = self.shard.core.spare();
-        spare.make(&*config.disk, &Layout::new(&config.dir, &self.shard.shard), config.segment_bytes)
+        spare.make(&*config.disk, &Layout::new(&config.dir, &self.shard.quarter), config.segment_bytes)
+    }
+
+    /// Logs of earlier quarters, oldest first.
+    pub fn earlier(&self) -> &[EarlierLog] {
+        &self.earlier
+    }
+
+    /// The tree's size and root, as of the newest derivation.
+    pub fn head(&self) -> (u64, Hash) {
+        self.shard.deriver.head()
     }
 
     /// Durable entries from `from` on; see [`super::Journal::read`].
-    pub fn read(
-        &self,
-        from: u64,
-        entries: usize,
-        bytes: usize,
-    ) -> Result<Vec<(u64, bytes::Bytes)>, JournalError> {
+    pub fn read(&self, from: u64, entries: usize, bytes: usize) -> Result<Vec<(u64, Bytes)>, JournalError> {
         Ok(self.shard.segments.read(from, entries, bytes)?)
     }
 }
@@ -135,15 +150,14 @@ fn close_shard(
     quarter: &str,
     now: i64,
 ) -> Result<(NextLog, Previous), JournalError> {
-    let next = match current.closed.take() {
-        Some(next) => next,
-        None => {
-            let next = NextLog { log: *uuid::Uuid::now_v7().as_bytes(), shard: quarter.to_owned() };
-            let key = env.signer(&next.shard, &next.log, true)?.verifier();
-            let entry = entries::closed(&current.log_id, &next, &key, &env.zone, now)?;
-            current.core.commit(&[entry]).map_err(JournalError::from_commit)?;
-            next
-        }
+    let next = if let Some(next) = current.closed.take() {
+        next
+    } else {
+        let next = NextLog { log: *uuid::Uuid::now_v7().as_bytes(), shard: quarter.to_owned() };
+        let key = env.signer(&next.shard, &next.log, true)?.verifier();
+        let entry = entries::closed(&current.log_id, &next, &key, &env.zone, now)?;
+        current.core.commit(&[entry]).map_err(JournalError::from_commit)?;
+        next
     };
     current.deriver.derive()?;
     let (size, root) = current.deriver.head();

@@ -23,7 +23,7 @@ use super::turns::OpenTurns;
 use super::{Interrupted, JournalError};
 
 /// A checkpoint or `scan-from` file beyond this is not ours.
-const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024;
+pub const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes copied at once.
 const COPY_BYTES: usize = 1 << 20;
 
@@ -53,8 +53,8 @@ pub struct Shard {
     pub segments: Arc<Segments>,
     /// `log_<zone>_<hex>`.
     pub log_id: String,
-    /// Its shard.
-    pub shard: String,
+    /// Its quarter.
+    pub quarter: String,
     /// Turns that this start ended.
     pub interrupted: Vec<Interrupted>,
     /// The log that follows, if this one was closed.
@@ -105,7 +105,7 @@ pub fn open_shard(
         deriver,
         segments,
         log_id: shard::log_name(&env.zone, &log),
-        shard: shard.to_owned(),
+        quarter: shard.to_owned(),
         interrupted: Vec::new(),
         closed: found.closed.clone(),
     };
@@ -435,7 +435,7 @@ fn create(
         deriver,
         segments,
         log_id,
-        shard: layout.shard.clone(),
+        quarter: layout.shard.clone(),
         interrupted: Vec::new(),
         closed: None,
     })

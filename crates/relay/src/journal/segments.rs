@@ -103,6 +103,20 @@ impl Segments {
         after.checked_sub(1).map(|at| Arc::clone(&list[at]))
     }
 
+    /// Like [`Self::read`] for one who does not know how many are durable: what is there, up to the log's end.
+    pub fn read_available(&self, from: u64, entries: usize, bytes: usize) -> io::Result<Vec<(u64, Bytes)>> {
+        let mut found = Found { entries: Vec::new(), bytes: 0, entries_max: entries, bytes_max: bytes };
+        let mut next = from;
+        while let Some(segment) = self.holding(next).filter(|_| !found.is_full()) {
+            let reached = read_segment(&segment, next, u64::MAX, &mut found)?;
+            if reached == next {
+                break;
+            }
+            next = reached;
+        }
+        Ok(found.entries)
+    }
+
     /// Durable entries from index `from` on, at most `entries` of them and about `bytes` in all (one entry at least).
     pub fn read(&self, from: u64, entries: usize, bytes: usize) -> io::Result<Vec<(u64, Bytes)>> {
         let mut found = Found { entries: Vec::new(), bytes: 0, entries_max: entries, bytes_max: bytes };

@@ -147,15 +147,15 @@ impl Journal {
         };
         let deriving = {
             let (shared, config) = (Arc::clone(&shared), config.clone());
-            let layout = super::shard::Layout::new(&config.dir, &shard.shard);
+            let layout = super::shard::Layout::new(&config.dir, &shard.quarter);
             spawn("journal-derive", move || {
                 lower_priority();
                 while !shared.wait_for_end(DERIVE_EVERY_MS) {
-                    if shared.wants_spare.swap(false, Ordering::Relaxed)
-                        && let Err(e) = spare.make(&*config.disk, &layout, config.segment_bytes)
-                    {
-                        shared.wants_spare.store(true, Ordering::Relaxed);
-                        tracing::warn!(error = %e, "the next segment cannot be prepared");
+                    if shared.wants_spare.swap(false, Ordering::Relaxed) {
+                        if let Err(e) = spare.make(&*config.disk, &layout, config.segment_bytes) {
+                            shared.wants_spare.store(true, Ordering::Relaxed);
+                            tracing::warn!(error = %e, "the next segment cannot be prepared");
+                        }
                     }
                     derive_once(&mut deriver, &shared);
                 }
@@ -217,7 +217,7 @@ impl Journal {
         max_entries: usize,
         max_bytes: usize,
     ) -> Result<Vec<(u64, Bytes)>, JournalError> {
-        Ok(log.segments.read(from, max_entries, max_bytes)?)
+        log.read(from, max_entries, max_bytes)
     }
 
     /// How many entries are durable: one more than the last durable index.

@@ -1,0 +1,201 @@
+"""`dragoman ledger verify|prove|show|export`: for people who trust neither this program nor its operator.
+
+Exit status: 0 it holds, 1 it does not, 2 it could not be checked.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dragoman.errors import ConfigError
+from dragoman.ledger.logs import Entry, LedgerError, all_shards, entries, find_log, find_turn
+from dragoman.ledger.proofs import check_commitment, check_proof, parse_receipt, prove
+from dragoman.ledger.verify import Verdict, verify_zone
+from dragoman.settings import find_file, load
+
+WRONG = 1
+UNCHECKED = 2
+
+app = typer.Typer(name="ledger", help="Verify, prove, show and export the record.", no_args_is_help=True)
+
+Data = Annotated[
+    Path | None, typer.Option("--data", help="The zone's data folder. Default: the configuration's.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def _folder(data: Path | None) -> Path:
+    if data is not None:
+        return data
+    try:
+        return load(find_file(None)).zone.data
+    except ConfigError as error:
+        raise LedgerError(f"{error.message}; or give the zone's data folder with --data") from error
+
+
+def _stop(error: LedgerError, status: int = UNCHECKED) -> typer.Exit:
+    typer.echo(str(error), err=True)
+    return typer.Exit(status)
+
+
+@app.command("verify")
+def verify_command(
+    data: Data = None,
+    key: Annotated[
+        str | None, typer.Option(help="Verifier key you hold: of the registry, or of a proof's log.")
+    ] = None,
+    proof: Annotated[Path | None, typer.Option(help="Check this proof instead of the folder.")] = None,
+    receipt: Annotated[str | None, typer.Option(help="The answer's dragoman-receipt; needs --value.")] = None,
+    value: Annotated[
+        Path | None, typer.Option(help="File with the exact request body or released text.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the whole record of a zone, or one proof."""
+    try:
+        if proof is not None:
+            _verify_proof(proof, key, receipt, value, as_json)
+            return
+        verdict = verify_zone(_folder(data), key)
+    except (LedgerError, OSError) as error:
+        raise _stop(LedgerError(str(error))) from error
+    if as_json:
+        document = {**verdict.report, "registry_key": verdict.registry_key, "witnessed": verdict.witnessed}
+        typer.echo(json.dumps(document, indent=2))
+    else:
+        _print_verdict(verdict)
+    if not verdict.sound:
+        raise typer.Exit(WRONG)
+
+
+def _print_verdict(verdict: Verdict) -> None:
+    for log in verdict.logs:
+        state = "holds" if not log["wrong"] else f"DOES NOT HOLD ({log['wrong']} findings)"
+        typer.echo(f"{log['log'] or log['dir']}: {state}")
+        typer.echo(f"  proven    {log['proven']} entries, root {log['root'] or '-'}")
+        typer.echo(f"  unproven  {log['unproven']} entries behind the newest checkpoint")
+        if log["torn"]:
+            typer.echo(
+                f"  torn      {log['torn']} bytes at the end, never acknowledged; cut at the next start"
+            )
+        if log["open"]:
+            typer.echo(f"  open      {len(log['open'])} turns without a result yet")
+    for what in verdict.findings:
+        typer.echo(f"WRONG: {what}")
+    for name in verdict.report["unadmitted"]:
+        typer.echo(f"note: {name} is not in the registry yet")
+    if not verdict.witnessed:
+        typer.echo(
+            "unwitnessed: nobody outside has cosigned; who holds the keys could have rewritten everything"
+        )
+    if not verdict.key_given:
+        typer.echo(
+            "the registry's key was taken from the folder itself; keep it elsewhere and give it with --key:"
+        )
+        typer.echo(f"  {verdict.registry_key}")
+    typer.echo("The record holds." if verdict.sound else "The record DOES NOT HOLD.")
+
+
+def _verify_proof(
+    path: Path, key: str | None, receipt: str | None, value: Path | None, as_json: bool
+) -> None:
+    if key is None:
+        raise LedgerError("give the log's verifier key with --key; `dragoman ledger verify` prints it")
+    if (receipt is None) != (value is None):
+        raise LedgerError("--receipt and --value belong together")
+    text, content = path.read_text("utf-8"), None if value is None else value.read_bytes()
+    parsed = None if receipt is None else parse_receipt(receipt)
+    member = None
+    try:
+        proven = check_proof(text, key)
+        if parsed is not None and content is not None:
+            member = check_commitment(proven, parsed, content)
+    except LedgerError as error:
+        raise _stop(error, WRONG) from error
+    if as_json:
+        document: dict[str, Any] = {"index": proven.index, "size": proven.size, "root": proven.root}
+        typer.echo(
+            json.dumps(
+                {**document, "entry": proven.entry, "commits_to": member}, indent=2, ensure_ascii=False
+            )
+        )
+        return
+    typer.echo(f"Entry {proven.index} is in the signed log of {proven.size} entries (root {proven.root}):")
+    typer.echo(json.dumps(proven.entry, indent=2, ensure_ascii=False))
+    if member is not None:
+        typer.echo(f"The file is exactly what `{member}` of this entry commits to.")
+
+
+@app.command("prove")
+def prove_command(
+    turn: Annotated[str | None, typer.Argument(help="A turn: trn_...")] = None,
+    data: Data = None,
+    log: Annotated[str | None, typer.Option(help="A log: log_...")] = None,
+    index: Annotated[int | None, typer.Option(help="An entry of that log.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the proof files; else printed.")] = None,
+) -> None:
+    """Write proofs (c2sp.org/tlog-proof@v1) that entries are in the signed log."""
+    try:
+        proofs = prove(_folder(data), turn=turn, log=log, index=index)
+    except LedgerError as error:
+        raise _stop(error) from error
+    for number, text in enumerate(proofs):
+        if out is None:
+            typer.echo(text, nl=False)
+            continue
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / f"{turn or log}-{number if index is None else index}.tlog-proof"
+        path.write_text(text, "utf-8")
+        typer.echo(str(path))
+
+
+@app.command("show")
+def show_command(
+    turn: Annotated[str | None, typer.Argument(help="A turn; without it, the newest entries.")] = None,
+    data: Data = None,
+    log: Annotated[str | None, typer.Option(help="Only this log.")] = None,
+    last: Annotated[int, typer.Option(help="How many of the newest entries of each log.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show the entries of a turn, or the newest of each log."""
+    try:
+        if turn is not None:
+            found = [entry for _, entry in find_turn(_folder(data), turn)]
+        else:
+            shards = _shards(data, log)
+            found = [entry for shard in shards for entry in list(entries(shard))[-last:]]
+    except LedgerError as error:
+        raise _stop(error) from error
+    for entry in found:
+        typer.echo(_line(entry) if as_json else f"{entry.log} #{entry.index}\n{_pretty(entry)}")
+
+
+def _shards(data: Path | None, log: str | None) -> list[Path]:
+    return all_shards(_folder(data)) if log is None else [find_log(_folder(data), log)]
+
+
+def _line(entry: Entry) -> str:
+    return json.dumps({"log": entry.log, "index": entry.index, "entry": entry.value}, ensure_ascii=False)
+
+
+def _pretty(entry: Entry) -> str:
+    return json.dumps(entry.value, indent=2, ensure_ascii=False)
+
+
+@app.command("export")
+def export_command(
+    data: Data = None,
+    log: Annotated[str | None, typer.Option(help="Only this log.")] = None,
+) -> None:
+    """Write every entry as one JSON object a line: log, index, entry."""
+    try:
+        for shard in _shards(data, log):
+            for entry in entries(shard):
+                sys.stdout.write(_line(entry) + "\n")
+    except LedgerError as error:
+        raise _stop(error) from error
