@@ -22,8 +22,12 @@ PROOFS = json.loads((ROOT / "tools" / "proofs.json").read_text())
 
 def commit() -> str:
     """The commit these figures belong to, marked when the tree differs from it."""
-    head = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    dirty = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True)
+    head = subprocess.run(
+        ["git", "rev-parse", "--short=12", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    dirty = subprocess.run(
+        ["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
 
 
@@ -66,7 +70,9 @@ def prove(name: str, proof: dict[str, object], at: str) -> dict[str, object]:
 def main() -> None:
     """Run what is not yet proved for this commit; exit 1 if anything failed."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", action="append", choices=sorted(PROOFS), help="run only this proof (repeatable)")
+    parser.add_argument(
+        "--only", action="append", choices=sorted(PROOFS), help="run only this proof (repeatable)"
+    )
     parser.add_argument("--again", action="store_true", help="run even what already holds for this commit")
     chosen = parser.parse_args()
     at, record = commit(), load()
@@ -81,7 +87,9 @@ def main() -> None:
         record[name] = prove(name, proof, at)
         RECORD.write_text(json.dumps(record, indent=1) + "\n")
     failed = [name for name, entry in record.items() if not entry["passed"]]
-    print(f"\nProved: {len(record) - len(failed)}, failed: {failed or 'none'}; figures in {RECORD.relative_to(ROOT)}")
+    print(
+        f"\nProved: {len(record) - len(failed)}, failed: {failed or 'none'}; figures in {RECORD.relative_to(ROOT)}"
+    )
     if failed:
         sys.exit(1)
 

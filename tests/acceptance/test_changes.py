@@ -1,0 +1,189 @@
+"""A revoked key, a changed rule or pack and a suspended tenant work within a second, running streams included.
+
+And never later than the lease when a relay is cut off from control.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import httpx
+import pytest
+from conftest import start
+from raw_provider import DONE, Script, chunk
+
+ACT_SECONDS = 1.0
+"""The promise while relay and control are in contact."""
+LEASE_SECONDS = 2.0
+SLACK_SECONDS = 0.4
+"""What the test's own clock and the machine may add."""
+LOAD_THREADS = 4
+
+
+@pytest.fixture
+def server(tmp_path, provider):
+    made = start(
+        tmp_path,
+        f'[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
+    )
+    provider.scripts["endless"] = Script(
+        [chunk({"content": f"w{i} "}) for i in range(600)] + [chunk({}, finish="stop"), DONE], gap=0.02
+    )
+    provider.scripts["quick"] = Script([chunk({"content": "ok"}), chunk({}, finish="stop"), DONE])
+    yield made
+    made.stop()
+
+
+class Reader(threading.Thread):
+    """Reads one endless stream and notes when its last text and its end came."""
+
+    def __init__(self, server, key):
+        super().__init__(daemon=True)
+        self.server, self.key = server, key
+        self.last_text = self.ended = 0.0
+        self.text = ""
+        self.first = threading.Event()
+
+    def run(self):
+        body = {"model": "fake", "stream": True, "messages": [{"role": "user", "content": "endless"}]}
+        try:
+            with self.server.http(self.key).stream("POST", "/v1/chat/completions", json=body) as answer:
+                for line in answer.iter_lines():
+                    self.text += line
+                    if '"content"' in line and "w" in line:
+                        self.last_text = time.monotonic()
+                        self.first.set()
+        except httpx.TransportError:
+            pass
+        self.ended = time.monotonic()
+
+
+class Load:
+    """Plain requests from several threads, so that the acts happen under load; counts what came back."""
+
+    def __init__(self, server):
+        self.server, self.stop = server, threading.Event()
+        self.done = 0
+        self.threads = [threading.Thread(target=self._run, daemon=True) for _ in range(LOAD_THREADS)]
+
+    def _run(self):
+        with self.server.http() as client:
+            while not self.stop.is_set():
+                client.post(
+                    "/v1/chat/completions",
+                    json={
+                        "model": "fake",
+                        "stream": True,
+                        "messages": [{"role": "user", "content": "quick"}],
+                    },
+                )
+                self.done += 1
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        for thread in self.threads:
+            thread.join(10)
+
+
+def refused_after(server, key, since):
+    """Seconds after `since` at which the key is first refused."""
+    with server.http(key) as client:
+        while time.monotonic() - since < 5:
+            if client.post(
+                "/v1/chat/completions",
+                json={"model": "fake", "messages": [{"role": "user", "content": "quick"}], "stream": True},
+            ).status_code in {401, 403}:
+                return time.monotonic() - since
+            time.sleep(0.01)
+    return float("inf")
+
+
+def test_revoked_key_stops_running_and_new_turns(server):
+    made = server.dragoman("keys", "create", "--title", "t")
+    with Load(server) as load:
+        reader = Reader(server, made["text"])
+        reader.start()
+        assert reader.first.wait(5)
+        done = {}
+        since = act(server, done, "/admin/v1/keys/revoke", {"key": made["key"]})
+        assert refused_after(server, made["text"], since) <= ACT_SECONDS + SLACK_SECONDS
+        reader.join(10)
+        assert reader.ended - since <= ACT_SECONDS + SLACK_SECONDS
+        assert "content_filter" in reader.text or "error" in reader.text
+        before = load.done
+        time.sleep(0.3)
+        assert load.done > before, "other keys go on"
+
+
+def act(server, done, path, body):
+    """Do it through control's socket and return the instant it was acknowledged; the command line adds its own start."""
+    sock = next((server.folder / "data").rglob("admin.sock"))
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(sock)), base_url="http://control") as client:
+        answer = client.post(path, json=body, headers={"dragoman-wire": "1"})
+        assert answer.status_code < 300, answer.text
+        done.update(answer.json())
+    return time.monotonic()
+
+
+def test_suspended_tenant_stops_and_resumes(server):
+    server.dragoman("tenants", "create", "acme")
+    made = server.dragoman("keys", "create", "--tenant", "acme")
+    with Load(server):
+        reader = Reader(server, made["text"])
+        reader.start()
+        assert reader.first.wait(5)
+        since = act(server, {}, "/admin/v1/tenants/suspend", {"tenant": "acme", "reason": "test"})
+        assert refused_after(server, made["text"], since) <= ACT_SECONDS + SLACK_SECONDS
+        reader.join(10)
+        assert reader.ended - since <= ACT_SECONDS + SLACK_SECONDS
+    act(server, {}, "/admin/v1/tenants/resume", {"tenant": "acme"})
+    deadline = time.monotonic() + 2
+    with server.http(made["text"]) as client:
+        while time.monotonic() < deadline:
+            if (
+                client.post(
+                    "/v1/chat/completions",
+                    json={
+                        "model": "fake",
+                        "stream": True,
+                        "messages": [{"role": "user", "content": "quick"}],
+                    },
+                ).status_code
+                == 200
+            ):
+                return
+            time.sleep(0.05)
+    pytest.fail("a resumed tenant is served again within two seconds")
+
+
+def test_cut_off_relay_stops_at_the_lease(server):
+    """Control is frozen, so that no change can reach the relay: text stops at the lease at the latest."""
+    reader = Reader(server, None)
+    reader.start()
+    assert reader.first.wait(5)
+    os.kill(server.pids["control"], signal.SIGSTOP)
+    since = time.monotonic()
+    try:
+        time.sleep(LEASE_SECONDS + 1.5)
+        assert reader.last_text - since <= LEASE_SECONDS + SLACK_SECONDS
+        assert reader.last_text - since > 0.2, "it goes on while the lease holds"
+        with server.http() as client:
+            begun = time.monotonic()
+            answer = client.post(
+                "/v1/chat/completions",
+                json={"model": "fake", "messages": [{"role": "user", "content": "quick"}], "stream": True},
+            )
+            assert answer.status_code == 503
+            assert time.monotonic() - begun < 2
+    finally:
+        os.kill(server.pids["control"], signal.SIGCONT)
+    time.sleep(1.5)
+    assert time.monotonic() - reader.last_text < 1, "it resumes on contact"

@@ -1,0 +1,80 @@
+"""A second provider takes over before the first byte has been delivered, and never after."""
+
+from __future__ import annotations
+
+import openai
+import pytest
+from conftest import start
+from raw_provider import DONE, JSON, RESET, RawProvider, Script, chunk
+
+GOOD = [chunk({"role": "assistant", "content": "from the second"}), chunk({}, finish="stop"), DONE]
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    first, second = RawProvider(), RawProvider()
+    body = f"""
+[providers.first]
+base_url = "{first.url}"
+deadlines_ms = {{ connect = 500, first_byte = 700, idle = 700, total = 5000 }}
+[providers.second]
+base_url = "{second.url}"
+[models.pair]
+provider = "first"
+model = "m1"
+fallbacks = ["backup"]
+[models.backup]
+provider = "second"
+model = "m2"
+"""
+    server = start(tmp_path_factory.mktemp("failover"), body)
+    yield server, first, second
+    server.stop()
+    first.close()
+    second.close()
+
+
+FAULTS = {
+    "resets": Script([RESET]),
+    "times out": Script([], hang=True),
+    "answers 500": Script([b'{"error":{"message":"no"}}'], status=500, content_type=JSON),
+    "answers 503": Script([b"busy"], status=503, content_type="text/plain"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_second_provider_takes_over_before_any_byte(pair, fault):
+    server, first, second = pair
+    first.scripts[fault], second.scripts[fault] = FAULTS[fault], Script(GOOD)
+    stream = server.client().chat.completions.create(
+        model="pair", messages=[{"role": "user", "content": fault}], stream=True
+    )
+    assert "from the second" in "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
+
+
+def test_no_takeover_after_the_first_byte(pair):
+    server, first, second = pair
+    name = "dies after a byte"
+    first.scripts[name] = Script(
+        [chunk({"role": "assistant", "content": "half an "}), chunk({"content": "answer"}), RESET], gap=0.05
+    )
+    second.scripts[name] = Script(GOOD)
+    before = len(second.seen)
+    got = ""
+    with pytest.raises(openai.APIError):
+        for piece in server.client().chat.completions.create(
+            model="pair", messages=[{"role": "user", "content": name}], stream=True
+        ):
+            got += "".join(c.delta.content or "" for c in piece.choices)
+    assert "half an " in got
+    assert "from the second" not in got
+    assert before == len(second.seen)
+
+
+def test_both_fail_is_a_clear_error(pair):
+    server, first, second = pair
+    first.scripts["both"] = second.scripts["both"] = Script([b"x"], status=500, content_type="text/plain")
+    with pytest.raises(openai.APIStatusError) as caught:
+        server.client().chat.completions.create(model="pair", messages=[{"role": "user", "content": "both"}])
+    assert caught.value.status_code == 502
+    assert caught.value.code == "provider_failed"
