@@ -220,7 +220,7 @@ def one_rule(
     zones = pack["pack"].get("timezones", ["UTC"])
     lacking = missing(rule, facts, zones, pack["pack"]["iso"])
     if rule["on_missing"] == "warn":
-        if lacking is not None or not checked(rule):
+        if stage == "binding" and (lacking is not None or not checked(rule)):
             reasons.add((code, "warn"))
         return
     for kind, standing in duties_of(rule, facts):

@@ -127,7 +127,7 @@ def _found(decision: Decision) -> dict[str, Any]:
         "scope": decision.scope,
         "due": {o.kind for o in duties if not o.standing and o.enforcement != "advisory"},
         "advisory": {o.kind for o in duties if o.enforcement == "advisory"},
-        "standing": {o.kind for o in duties if o.standing},
+        "standing": {o.kind for o in duties if o.standing and o.enforcement != "advisory"},
         "kinds": {o.kind for o in duties},
         "codes": {reason.code for reason in decision.reasons},
         "cites": {reason.citation.source for reason in decision.reasons if reason.citation},
@@ -146,6 +146,9 @@ def _wrong_rule(case: Case, decision: Decision) -> list[str]:
     hits = [reason for reason in decision.reasons if reason.rule_id == case.rule_id]
     if not hits:
         return [f"rule {case.rule_id} gave no reason"]
+    ahead = {o.rule_id for o in decision.obligations if o.enforcement == "advisory"}
+    if case.rule_id in ahead and "advisory" not in case.expect:
+        return [f"rule {case.rule_id} is only advisory at that date"]
     return [] if all(reason.citation for reason in hits) else [f"rule {case.rule_id} cites nothing"]
 
 

@@ -68,6 +68,8 @@ class _Finding:
 
 
 def _find(rule: Rule, context: Context, phase: str) -> _Finding:
+    if rule.on_missing == "warn" and phase == ADVISORY:
+        return _Finding(phase, (), None, remark=_upcoming(rule, context))
     if rule.on_missing == "warn":
         # What only warns obliges to nothing; where the kind has a check, it warns of what is missing.
         return _Finding(phase, (), checks.missing(rule, context) or _unless_checked(rule))
@@ -83,13 +85,13 @@ def _unless_checked(rule: Rule) -> checks.Need | None:
 
 
 def _record(rule: Rule, finding: _Finding, context: Context, tally: Tally, standing: str) -> None:
+    if finding.remark is not None:
+        tally.warn(finding.remark)
     if rule.on_missing == "warn":
         if finding.need is not None:
             tally.add(rule.reasons["warn"])
             tally.warn(rule.remark)
         return
-    if finding.remark is not None:
-        tally.warn(finding.remark)
     for obligation in finding.obligations:
         tally.oblige(obligation, rule.reasons["oblige"])
     if finding.need is not None:
