@@ -65,10 +65,11 @@ def test_every_visible_character_is_kept(text: str, count: int) -> None:
 
 def test_interventions_are_read_and_malformed_ones_left_out() -> None:
     good = {"id": "int_local_1", "origin": "rule", "action": "redact", "rule": "op.demo"}
-    rows = [good, {"id": "../x"}, {"id": None}, 5, {**good, "rule": None}]
+    again = {**good, "id": "int_local_2"}
+    rows = [good, {"id": "../x"}, {"id": None}, 5, {**good, "rule": None}, again]
     found = interventions({"interventions": rows})
-    assert [(i.url, i.rule) for i in found] == [
-        ("/v1/interventions/int_local_1", "op.demo"),
-        ("/v1/interventions/int_local_1", None),
+    assert [(i.urls, i.rule) for i in found] == [
+        (("/v1/interventions/int_local_1", "/v1/interventions/int_local_2"), "op.demo"),
+        (("/v1/interventions/int_local_1",), None),
     ]
     assert interventions(None) == interventions({}) == interventions({"interventions": 3}) == []

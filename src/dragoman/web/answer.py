@@ -35,17 +35,17 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """What a rule or a vendor's filter did to the answer, and where its reasons are."""
+    """What a rule or a vendor's filter did to the answer, in one place or more, and where the reasons are."""
 
-    id: str
     origin: str
     action: str
     rule: str | None
+    ids: tuple[str, ...]
 
     @property
-    def url(self) -> str:
-        """The statement of reasons."""
-        return f"/v1/interventions/{self.id}"
+    def urls(self) -> tuple[str, ...]:
+        """The statements of reasons, one for each place."""
+        return tuple(f"/v1/interventions/{name}" for name in self.ids)
 
 
 def label_and_rest(text: str) -> tuple[str | None, str]:
@@ -74,18 +74,15 @@ def blocks(text: str, annotations: Sequence[dict[str, Any]]) -> list[Block]:
 
 
 def interventions(metadata: object) -> list[Intervention]:
-    """The interventions in the answer's `dragoman` object; what is malformed is left out."""
+    """The interventions in the answer's `dragoman` object, equal ones together, malformed ones left out."""
     rows = metadata.get("interventions") if isinstance(metadata, dict) else None
-    found = []
+    found: dict[tuple[str, str, str | None], list[str]] = {}
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, dict) and _INTERVENTION.fullmatch(str(row.get("id"))):
             rule = row.get("rule")
-            found.append(
-                Intervention(
-                    row["id"], str(row.get("origin")), str(row.get("action")), str(rule) if rule else None
-                )
-            )
-    return found
+            kind = (str(row.get("origin")), str(row.get("action")), str(rule) if rule else None)
+            found.setdefault(kind, []).append(row["id"])
+    return [Intervention(*kind, tuple(ids)) for kind, ids in found.items()]
 
 
 def _runs(lines: list[str]) -> Iterator[tuple[Literal["paragraph", "quote"], list[str]]]:

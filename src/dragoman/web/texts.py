@@ -44,7 +44,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "error_404": "There is no such page",
         "error_413": "This is too large",
         "error_503": "Not available right now",
-        "error_hint": "Please go back to the assistant and try again.",
+        "error_hint": "The address may be mistyped or out of date.",
     },
     "zh": {
         "html_lang": "zh-Hans",
@@ -85,7 +85,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "error_404": "没有这个页面",
         "error_413": "内容过大",
         "error_503": "暂时不可用",
-        "error_hint": "请返回助手页面重试。",
+        "error_hint": "地址可能有误，或已经失效。",
     },
 }
 

@@ -99,14 +99,27 @@ function blocks(text, annotations) {
   return nodes;
 }
 
-function intervention(row) {
+/** One box for equal interventions, with a link to each one's reasons. */
+function intervention([row, ...others]) {
   const said = row.origin === "vendor" ? "vendor" : row.action === "redact" ? "changed" : "refused";
   const line = element("p", "", words(said), " ");
   if (row.rule) line.append(`${words("rule")}: `, element("code", "", row.rule), ". ");
-  const anchor = element("a", "", words("why"));
-  anchor.href = `/v1/interventions/${row.id}`;
-  line.append(anchor);
+  [row, ...others].forEach(({ id }, at) => {
+    const anchor = element("a", "", at ? String(at + 1) : words("why"));
+    anchor.href = `/v1/interventions/${id}`;
+    line.append(at ? " · " : "", anchor);
+  });
   return element("aside", "intervention", line);
+}
+
+function interventions(metadata) {
+  const kinds = new Map();
+  for (const row of metadata?.interventions ?? []) {
+    if (!INTERVENTION.test(row.id)) continue;
+    const kind = JSON.stringify([row.origin, row.action, row.rule]);
+    kinds.set(kind, [...(kinds.get(kind) ?? []), row]);
+  }
+  return [...kinds.values()].map(intervention);
 }
 
 function problem(text) {
@@ -120,9 +133,7 @@ function finished(turn) {
   const node = element("div", "finished");
   if (label) node.append(element("p", "label", label.trim().replace(/^[【[]|[】\]]$/gu, "")));
   node.append(...blocks(turn.text.slice(label.length), turn.annotations));
-  for (const row of turn.metadata?.interventions ?? []) {
-    if (INTERVENTION.test(row.id)) node.append(intervention(row));
-  }
+  node.append(...interventions(turn.metadata));
   return node;
 }
 
