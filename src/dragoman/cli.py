@@ -15,6 +15,7 @@ import typer
 from dragoman.control import cli_accounts, cli_config, cli_knowledge, cli_models
 from dragoman.control.cli_common import JsonOption, settings_of, told_plainly
 from dragoman.decide import cli as decide_cli
+from dragoman.ledger import cli as ledger_cli
 from dragoman.serve import Pair
 from dragoman.serve import serve as supervise
 
@@ -34,6 +35,7 @@ app.command("ingest")(cli_knowledge.ingest)
 app.command("ask")(cli_knowledge.ask)
 app.command("decide")(decide_cli.decide_command)
 app.add_typer(decide_cli.packs_app, name="packs")
+app.add_typer(ledger_cli.app, name="ledger")
 
 
 @app.command("serve")

@@ -16,9 +16,18 @@ from typing import Any
 
 import pytest
 
+from dragoman import _native
 from dragoman.accounts import keys
 from dragoman.canonical import canonical, digest
 from dragoman.control.app import Control
+from dragoman.control.own_log import OwnLog
+from dragoman.core.accounts import Act
+from dragoman.stores import schema
+from dragoman.stores.acts import record
+from dragoman.stores.database import Database
+from dragoman.stores.migrate import migrate
+from dragoman.stores.outbox import Outbox
+from dragoman.stores.tenancy import rows_of
 
 GOLDEN = Path(__file__).parent.parent / "wire" / "v1"
 ADDRESS = {"country": None, "kind": "unknown", "peer": "loopback"}
@@ -256,6 +265,57 @@ def test_an_intervention_is_read_by_its_owner_alone(run: Path) -> None:
         )[0]
         == 404
     )
+
+
+def test_acts_reach_the_registry_and_logs_are_admitted(control: Control, run: Path, folder: Path) -> None:
+    made = new_key(run)
+    call(run, "admin.sock", "POST", "/admin/v1/keys/revoke", {"key": made["key"]})
+    opened = {
+        "v": 1,
+        "kind": "registry",
+        "event": "log_opened",
+        "at": 5,
+        "log": "log_local_x",
+        "key": "k+1+x",
+        "origin": "o",
+    }
+    head = {"dragoman_log": "log_local_x", "dragoman_first_index": "0"}
+    assert call(run, "plan.sock", "POST", "/journal", canonical(opened) + b"\n", **head) == (200, {"next": 1})
+    deadline = time.monotonic() + 5
+    while control.core.outbox.pending():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    log = next(path for path in (folder / "d" / "registry").iterdir() if path.is_dir())
+    entries = [json.loads(raw) for _, raw in _native.ledger_read(log, 0, 1000)]
+    acts = [(entry.get("act"), entry.get("key")) for entry in entries if entry["kind"] == "action"]
+    assert ("key.create", made["key"]) in acts
+    assert ("key.revoke", made["key"]) in acts
+    assert [e["key"] for e in entries if e.get("event") == "log_admitted" and e["log"] == "log_local_x"] == [
+        "k+1+x"
+    ]
+    items = [entry["item"] for entry in entries if "item" in entry]
+    assert len(items) == len(set(items))
+
+
+def test_an_act_in_the_log_but_not_marked_is_not_written_twice(tmp_path: Path) -> None:
+    database_file = tmp_path / "zone.db"
+    migrate(database_file)
+    database = Database(database_file)
+    act = Act("ten_local_a", {"act": "tenant.create"})
+    database.write(lambda c: record(c, "local", act))
+    outbox = Outbox(database)
+    log = OwnLog(tmp_path / "registry", outbox, "local")
+    assert log.carry() == 1
+    database.write(
+        lambda c: rows_of(c, "ten_local_a").update(schema.outbox, log_index=None)
+    )  # the crash before the mark
+    log.start()
+    log.stop()
+    assert outbox.pending() == []
+    shard = next(path for path in (tmp_path / "registry").iterdir() if path.is_dir())
+    written = [json.loads(raw) for _, raw in _native.ledger_read(shard, 0, 100)]
+    assert len([entry for entry in written if entry["kind"] == "action"]) == 1
+    database.close()
 
 
 def test_the_journal_is_taken_once(run: Path) -> None:

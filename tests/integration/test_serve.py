@@ -428,6 +428,17 @@ def _raw(port: int, method: str, path: str, host: str) -> int:
     return int(answer.split()[1])
 
 
+def test_the_record_of_all_this_verifies(served: Served) -> None:
+    time.sleep(2.5)  # a checkpoint is signed at most once a second
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", "from dragoman.cli import main; main()", "ledger", "verify", "--data", str(served.folder / "d"), "--json"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr
+    report = json.loads(done.stdout)
+    assert len(report["logs"]) >= 2, "the registry and the relay's"
+
+
 def test_a_killed_process_is_started_again(served: Served) -> None:
     for role in ("relay", "control"):
         os.kill(_pids(served)[role], signal.SIGKILL)

@@ -11,7 +11,7 @@ import pytest
 from dragoman.accounts.texts import refused, wrong_zone
 from dragoman.canonical import canonical, digest
 from dragoman.control import questions
-from dragoman.control.journal_feed import project_lines
+from dragoman.control.journal_feed import project
 from dragoman.control.loaded import Holder, read_all
 from dragoman.control.planner import Planner
 from dragoman.errors import RefusedError
@@ -115,9 +115,10 @@ def test_interventions_are_accepted_and_checked() -> None:
 
 def test_entries_are_projected() -> None:
     entries = [golden("entry.decision"), golden("entry.intent"), golden("entry.result")]
-    count, usage = project_lines(b"".join(canonical(entry) + b"\n" for entry in entries))
-    assert count == 3
-    assert [(row.turns, row.input, row.output, row.unknown) for row in usage] == [(1, 3, 9, 0)]
+    batch = project(b"".join(canonical(entry) + b"\n" for entry in entries), 0)
+    assert batch.entries == 3
+    assert [(row.turns, row.input, row.output, row.unknown) for row in batch.usage] == [(1, 3, 9, 0)]
+    assert batch.usage[0].day == "2026-09-21"
     assert shape(golden("journal.response")) == shape(golden("cursor.response")) == {"next": "int"}
     with pytest.raises(RefusedError):
-        project_lines(b"[]\n")
+        project(b"[]\n", 0)

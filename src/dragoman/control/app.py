@@ -14,12 +14,13 @@ from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.admin_app import AdminSocket
 from dragoman.control.changes import ChangeFeed
 from dragoman.control.core import Core
-from dragoman.control.journal_feed import JournalFeed, project_lines
+from dragoman.control.journal_feed import JournalFeed
 from dragoman.control.live import LiveQuestions
 from dragoman.control.loaded import read_all
+from dragoman.control.own_log import OwnLog
 from dragoman.control.pages_app import OwnRoutes, pages_app
 from dragoman.control.plan_app import PlanSocket
-from dragoman.control.relay_config import SESSION_COOKIE, run_folder, write_relay_config
+from dragoman.control.relay_config import SESSION_COOKIE, registry_folder, run_folder, write_relay_config
 from dragoman.control.reload import Reloader
 from dragoman.control.rule_check import compile_rules
 from dragoman.control.sockets import SocketServer
@@ -58,8 +59,9 @@ class Control:
             live=self.live,
             changes=self.feed,
             interventions=core.interventions,
-            journal=JournalFeed(core.cursors, project_lines),
+            journal=JournalFeed(core.cursors),
         )
+        self.log = OwnLog(registry_folder(self.settings), core.outbox, self.settings.zone.id)
         own = OwnRoutes(core.holder, core.principals, core.interventions)
         context = self._pages_context(knowledge)
         site = pages_app(own, pages(context), core.principals, context.mint_session, secure=context.secure)
@@ -103,6 +105,7 @@ class Control:
         if self.plan_socket.loop is not None:
             self.feed.attach(self.plan_socket.loop)
         self.reloader.start()
+        self.log.start()
         emit(ControlReady(self.core.zone, self.core.holder.loaded.config_digest))
 
     def stop(self) -> None:
@@ -110,4 +113,5 @@ class Control:
         self.reloader.stop()
         for socket in (self.admin_socket, self.pages_socket, self.plan_socket):
             socket.stop()
+        self.log.stop()
         self.core.close()

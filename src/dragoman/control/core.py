@@ -47,7 +47,7 @@ class Core:
         self.registry = Registry(store, pepper, zone.id)
         self.planner = Planner(self.holder, self.classes.facts)
         self.interventions = Interventions(self.database)
-        self.cursors = JournalCursors(self.database)
+        self.cursors = JournalCursors(self.database, zone.id)
         self.outbox = Outbox(self.database)
         self.ensure_tenants()
 

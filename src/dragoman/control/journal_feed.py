@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import date, timedelta
 
-from dragoman.control.questions import journal_lines
+from dragoman import _native
+from dragoman.control.questions import malformed
 from dragoman.events import JournalProjected, emit
-from dragoman.stores.journal import JournalCursors, Usage
+from dragoman.stores.journal import JournalCursors, Opened, Projected, Usage
 
-Project = Callable[[bytes], tuple[int, list[Usage]]]
-"""A batch's bytes to how many entries it holds and what they add to daily usage."""
+_EPOCH = date(1970, 1, 1)
 
 
 class JournalFeed:
     """Takes batches of relays' journals."""
 
-    def __init__(self, cursors: JournalCursors, project: Project) -> None:
+    def __init__(self, cursors: JournalCursors) -> None:
         self._cursors = cursors
-        self._project = project
 
     def next(self, log: str) -> int:
         """The index expected next of a log."""
@@ -29,27 +26,26 @@ class JournalFeed:
 
     async def take(self, log: str, first: int, batch: bytes) -> tuple[bool, int]:
         """Project a batch that begins at `first`; (taken, next) once durable."""
-        count, usage = self._project(batch)
-        taken, position = await asyncio.wrap_future(self._cursors.advance(log, first, count, usage))
+        taken, position = await asyncio.wrap_future(self._cursors.advance(log, first, project(batch, first)))
         if taken:
             emit(JournalProjected(log, position))
         return taken, position
 
 
-def project_lines(batch: bytes) -> tuple[int, list[Usage]]:
-    """What a batch of entries means for daily usage. Raises RefusedError 400 for a line that is no entry."""
-    entries = journal_lines(batch)
-    return len(entries), _sums(entry for entry in entries if entry["kind"] == "result")
-
-
-def _sums(results: Iterable[Mapping[str, Any]]) -> list[Usage]:
+def project(batch: bytes, first: int) -> Projected:
+    """What a batch of entries, one a line, means. Raises RefusedError 400 naming the line."""
+    try:
+        sums = _native.project(batch, first)
+    except ValueError as fault:
+        raise malformed(str(fault)) from None
     rows: dict[tuple[str, ...], Usage] = {}
-    for entry in results:
-        one = _usage(entry)
-        key = (one.tenant, one.day, one.key, one.model, one.provider)
-        held = rows.get(key)
-        rows[key] = one if held is None else _added(held, one)
-    return list(rows.values())
+    for (tenant, key, asked, provider, _model, day, _status), amounts in sums["usage"]:
+        one = Usage(tenant, (_EPOCH + timedelta(days=day)).isoformat(), key, asked, provider, *amounts)
+        held = rows.get(name := (tenant, one.day, key, asked, provider))
+        rows[name] = one if held is None else _added(held, one)
+    return Projected(
+        sums["entries"], tuple(rows.values()), tuple(Opened(*opened) for opened in sums["opened"])
+    )
 
 
 def _added(a: Usage, b: Usage) -> Usage:
@@ -59,20 +55,4 @@ def _added(a: Usage, b: Usage) -> Usage:
         input=a.input + b.input,
         output=a.output + b.output,
         unknown=a.unknown + b.unknown,
-    )
-
-
-def _usage(entry: Mapping[str, Any]) -> Usage:
-    used = entry.get("usage") or {}
-    known = bool(used.get("known"))
-    return Usage(
-        tenant=str(entry["tenant"]),
-        day=datetime.fromtimestamp(int(entry["at"]) / 1000, UTC).date().isoformat(),
-        key=str(entry.get("key") or ""),
-        model=str(entry.get("asked") or ""),
-        provider=str(entry.get("provider") or ""),
-        turns=1,
-        input=int(used.get("input") or 0),
-        output=int(used.get("output") or 0),
-        unknown=0 if known else 1,
     )

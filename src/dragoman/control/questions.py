@@ -5,7 +5,6 @@ The relay is ours, but what it passes on came from outside: a malformed question
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -78,21 +77,6 @@ def interventions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
         if rule is not None and not (isinstance(rule, dict) and {"id", "set"} <= set(rule)):
             raise malformed("rule must be null or {id, set}")
     return found
-
-
-def journal_lines(body: bytes) -> list[dict[str, Any]]:
-    """The entries of a `POST /journal` body, one JSON object a line, or RefusedError 400."""
-    entries: list[dict[str, Any]] = []
-    for line in body.split(b"\n"):
-        if line:
-            try:
-                entry = json.loads(line)
-            except (ValueError, RecursionError):
-                entry = None
-            if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
-                raise malformed(f"line {len(entries) + 1} is no entry")
-            entries.append(entry)
-    return entries
 
 
 def malformed(why: str) -> RefusedError:

@@ -21,6 +21,11 @@ def run_folder(settings: Settings) -> Path:
     return settings.zone.data / "run"
 
 
+def registry_folder(settings: Settings) -> Path:
+    """The folder of control's own log, which is the zone's registry."""
+    return settings.zone.data / "registry"
+
+
 def relay_config(
     settings: Settings, catalogue: Mapping[str, Any], wires: Mapping[str, PackWire]
 ) -> dict[str, Any]:

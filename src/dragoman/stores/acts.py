@@ -7,6 +7,8 @@ committed before a higher one is visible.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -23,12 +25,16 @@ CHANGES_KEPT = 5_000
 def record(connection: sa.Connection, zone: str, act: Act) -> None:
     """Write the act's change and its ledger entry beside what the caller writes."""
     at = now_ms()
-    entry = {"v": 1, "kind": "action", "at": at, "tenant": act.tenant, "zone": zone, **act.entry}
-    rows_of(connection, act.tenant).insert(
-        outbox, item=new_id("out", zone, at), at=at, entry=json.dumps(entry)
-    )
+    enter(connection, zone, act.tenant, {"kind": "action", **act.entry}, at)
     if act.change is not None:
         publish(connection, act.change, at)
+
+
+def enter(connection: sa.Connection, zone: str, tenant: str, entry: Mapping[str, Any], at: int) -> None:
+    """Put an entry on its way to control's journal; `item` lets a repeated carrying be recognised."""
+    item = new_id("out", zone, at)
+    whole = {"v": 1, "at": at, "tenant": tenant, "zone": zone, "item": item, **entry}
+    rows_of(connection, tenant).insert(outbox, item=item, at=at, entry=json.dumps(whole))
 
 
 def publish(connection: sa.Connection, change: Change, at: int) -> int:

@@ -5,16 +5,36 @@ INVARIANT: an entry is projected exactly once, because its rows and the cursor's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
+from dragoman.ids import now_ms
 from dragoman.stores import schema
+from dragoman.stores.acts import enter
 from dragoman.stores.database import Database
 from dragoman.stores.schema import ZONE_TENANT
 from dragoman.stores.tenancy import rows_of
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A log that announced itself: its id, verifier key, checkpoint origin, and when (ms UTC)."""
+
+    log: str
+    key: str
+    origin: str
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class Projected:
+    """What a batch means: how many entries, usage rows, and logs to admit to the zone's registry."""
+
+    entries: int
+    usage: tuple[Usage, ...]
+    opened: tuple[Opened, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +55,16 @@ class Usage:
 class JournalCursors:
     """Cursors by log."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, zone: str) -> None:
         self._database = database
+        self._zone = zone
 
     def next(self, log: str) -> int:
         """The index expected next of a log; 0 for a new one."""
         return self._database.read(lambda c: _next(c, log))
 
-    def advance(self, log: str, first: int, count: int, usage: Sequence[Usage]) -> Future[tuple[bool, int]]:
-        """Begin to project `count` entries from `first`; resolves to (taken, next) once durable.
+    def advance(self, log: str, first: int, batch: Projected) -> Future[tuple[bool, int]]:
+        """Begin to project a batch that starts at `first`; resolves to (taken, next) once durable.
 
         Not taken where `first` is not the cursor: the relay starts again at `next`.
         """
@@ -52,7 +73,7 @@ class JournalCursors:
             expected = _next(c, log)
             if first != expected:
                 return False, expected
-            for row in usage:
+            for row in batch.usage:
                 key = {"day": row.day, "key": row.key, "model": row.model, "provider": row.provider}
                 amounts = {
                     "turns": row.turns,
@@ -61,10 +82,13 @@ class JournalCursors:
                     "unknown": row.unknown,
                 }
                 rows_of(c, row.tenant).add_up(schema.usage_daily, key, amounts)
+            for opened in batch.opened:
+                entry = {"kind": "registry", "event": "log_admitted", **asdict(opened)}
+                enter(c, self._zone, ZONE_TENANT, entry, now_ms())
             zone = rows_of(c, ZONE_TENANT)
             zone.insert_missing(schema.journal_cursor, [{"log": log, "next": 0}])
-            zone.update(schema.journal_cursor, schema.journal_cursor.c.log == log, next=first + count)
-            return True, first + count
+            zone.update(schema.journal_cursor, schema.journal_cursor.c.log == log, next=first + batch.entries)
+            return True, first + batch.entries
 
         return self._database.submit(work)
 

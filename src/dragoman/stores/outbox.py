@@ -43,6 +43,11 @@ class Outbox:
         rows = self._database.read(lambda c: list(c.execute(query)))
         return [Pending(row.tenant, row.item, dict(json.loads(row.entry))) for row in rows]
 
+    def newest_index(self) -> int:
+        """The highest index of the log that an act is known to stand at; -1 before the first."""
+        query = sa.select(sa.func.coalesce(sa.func.max(schema.outbox.c.log_index), -1))
+        return int(self._database.read(lambda c: c.execute(query).scalar_one()))
+
     def mark(self, written: list[tuple[Pending, int]]) -> None:
         """Note at which index of the log each act stands; durable when it returns."""
 
