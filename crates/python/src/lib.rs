@@ -3,6 +3,7 @@ use pyo3::prelude::*;
 
 mod analyse;
 mod ledger;
+mod policy;
 mod relay;
 mod rules;
 
@@ -12,8 +13,11 @@ mod _native {
     use super::analyse::analyse;
     #[pymodule_export]
     use super::ledger::{
-        Journal, JournalError, ledger_check_proof, ledger_head, ledger_prove, ledger_read, ledger_verify, project,
+        Journal, JournalError, ledger_check_proof, ledger_head, ledger_prove, ledger_read, ledger_verify,
+        project,
     };
+    #[pymodule_export]
+    use super::policy::{Lane, RuleSet, normalise};
     #[pymodule_export]
     use super::relay::relay;
     #[pymodule_export]
