@@ -78,22 +78,24 @@ fn spec(rules: &Arc<RuleSet>) -> AnswerSpec {
     }
 }
 
-fn frames(random: &mut Random, long: bool, han: bool) -> Vec<Vec<u8>> {
+fn frames(random: &mut Random, long: bool, han: bool, repeats: bool) -> Vec<Vec<u8>> {
     let head = if long {
-        r#""id":"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWxYz012","object":"chat.completion.chunk","created":1790000000,"model":"gpt-4o-mini-2026-07-18","service_tier":"default","system_fingerprint":"fp_44709d6fcb","#
+        r#""id":"chatcmpl-AbCdEfGhIjKlMnOpQrStUvWxYz012","object":"chat.completion.chunk","model":"gpt-4o-mini-2026-07-18","service_tier":"default","system_fingerprint":"fp_44709d6fcb","#
     } else {
-        r#""id":"c-1","object":"chat.completion.chunk","created":1,"model":"m","#
+        r#""id":"c-1","object":"chat.completion.chunk","model":"m","#
     };
     let logprobs = if long { r#","logprobs":null"# } else { "" };
     (0..FRAMES)
-        .map(|_| {
+        .map(|at| {
+            // A provider that counts its frames never repeats one: each is read in full.
+            let counted = if repeats { String::new() } else { format!("\"created\":{at},") };
             let text: String = if han {
                 (0..2).map(|_| random.han()).collect()
             } else {
                 format!(" w{}", random.next(1_000))
             };
             format!(
-                "data: {{{head}\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}{logprobs},\"finish_reason\":null}}]}}\n\n"
+                "data: {{{head}{counted}\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}{logprobs},\"finish_reason\":null}}]}}\n\n"
             )
             .into_bytes()
         })
@@ -120,13 +122,15 @@ fn main() {
     let mut random = Random(0x2545_F491_4F6C_DD1D);
     let with = rules(&mut random);
     let without = RuleSet::empty();
-    for (long, han) in [(false, true), (false, false), (true, true), (true, false)] {
-        let alone = frames(&mut random, long, han);
+    let shapes = [(false, true), (false, false), (true, true), (true, false)];
+    for (repeats, (long, han)) in [true, false].into_iter().flat_map(|r| shapes.map(|shape| (r, shape))) {
+        let alone = frames(&mut random, long, han, repeats);
         let size = alone.iter().map(Vec::len).sum::<usize>() / FRAMES;
         let together: Vec<Vec<u8>> = alone.chunks(100).map(<[Vec<u8>]>::concat).collect();
         println!(
-            "{size:4} B {:3}: {:5.0} ns alone, {:5.0} ns 100 at once, {:5.0} ns without rules",
+            "{size:4} B {} {}: {:5.0} ns alone, {:5.0} ns 100 at once, {:5.0} ns without rules",
             if han { "zh" } else { "en" },
+            if repeats { "repeated" } else { "in full" },
             measure(&with, &alone),
             measure(&with, &together),
             measure(&without, &together),

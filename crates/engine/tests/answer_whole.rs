@@ -225,6 +225,44 @@ fn a_stop_says_its_notice_and_ends() {
 }
 
 #[test]
+fn usage_of_any_shape_leaves_a_valid_answer() {
+    let rules = usual();
+    for usage in [json!(null), json!(5), json!("secret"), json!({}), json!({"a": {"b": null}}), json!([])] {
+        let mut body: Value =
+            serde_json::from_str(&chat_body(&json!([{"index": 0, "message": {"content": "x"}}]))).unwrap();
+        body["usage"] = usage.clone();
+        let (got, summary) =
+            whole(spec(Route::Chat, false, 1, &rules), &body.to_string()).expect("an answer");
+        assert!(!summary.usage.known && !got.to_string().contains("secret"), "{usage}");
+        let mut last = finish(0, "stop");
+        last["usage"] = usage;
+        let frames = [texts(0, "content", &["x"]), vec![last]].concat();
+        let got = run(spec(Route::Chat, true, 1, &rules), [sse(&frames).as_slice()])
+            .map_err(|e| e.0)
+            .expect("runs");
+        assert_eq!(Client::read(&[got.out, got.tail].concat()).lane("finish/0"), "stop");
+    }
+}
+
+#[test]
+fn a_stop_after_the_last_finish_keeps_it() {
+    let rules = usual();
+    let mut scan = AnswerScan::new(spec(Route::Chat, true, 1, &rules));
+    let (mut out, mut tail) = (Vec::new(), Vec::new());
+    let bytes = sse(&[texts(0, "content", &["x"]), vec![finish(0, "length")]].concat());
+    scan.bytes(&bytes[..bytes.len() - 14], &mut out).expect("frames");
+    scan.stop_with_notice("Too late.", &mut tail);
+    let client = Client::read(&[out, tail].concat());
+    assert_eq!((client.lane("finish/0"), client.lane("/choices/0/message/content")), ("length", "x"));
+}
+
+#[test]
+fn a_scan_moves_between_threads() {
+    fn send<T: Send>(_: &T) {}
+    send(&AnswerScan::new(spec(Route::Chat, true, 1, &usual())));
+}
+
+#[test]
 fn a_notice_is_an_ordinary_answer() {
     let mut notice = NoticeSpec {
         route: Route::Chat,

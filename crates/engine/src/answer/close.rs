@@ -281,7 +281,6 @@ impl AnswerScan {
         self.disclosure.change(&mut self.spec, "/choices".to_owned(), 0);
         if self.spec.stream {
             let mut out = Vec::new();
-            self.last = None;
             if self.withheld.is_some() {
                 self.replace_all(text);
             } else {

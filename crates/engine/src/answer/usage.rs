@@ -24,7 +24,7 @@ impl Usage {
         let mut cursor = Cursor::new(object, scratch, Limits::default());
         let mut next = Self::default();
         next.object(&mut cursor, 0, guard)?;
-        if next.known {
+        if next.known || !self.known {
             *self = next;
         }
         Ok(())

@@ -83,7 +83,9 @@ impl<'w> Walker<'w> {
                     let kind = self.cursor.kind()?;
                     let value = self.cursor.skip()?;
                     self.frame.usage = (kind == Kind::Object).then_some(value);
-                    self.item(Span { start: key.start - 1, end: value.end }, What::Usage);
+                    let known = matches!(kind, Kind::Object | Kind::Null);
+                    let what = if known { What::Usage } else { What::Drop };
+                    self.item(Span { start: key.start - 1, end: value.end }, what);
                 }
                 "error" => {
                     let kind = self.cursor.kind()?;
