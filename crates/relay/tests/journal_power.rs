@@ -6,7 +6,6 @@ mod sim;
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -225,6 +224,27 @@ fn script(world: &mut World) -> Result<(), String> {
     Ok(())
 }
 
+/// Every call to prove, every eleventh otherwise.
+fn step() -> usize {
+    const PROVE_CASES: u64 = 20_000;
+    if cases(500) >= PROVE_CASES { 1 } else { 11 }
+}
+
+/// A sync of a folder failed, the process started again and saw names that were not durable (a regression).
+#[test]
+fn names_seen_after_a_failed_sync_are_made_durable() {
+    let calls = script_calls();
+    for at in calls * 8 / 10..=calls {
+        let mut world = World::new(true);
+        world.disk.plan(at, Fault::Fail(ErrorKind::StorageFull));
+        drop(script(&mut world));
+        world.disk.heal();
+        world.live(&mut Rng(5), 12).unwrap();
+        world.disk.cut(&mut Rng(at));
+        world.live(&mut Rng(6), 3).unwrap_or_else(|e| panic!("call {at}: {e}"));
+    }
+}
+
 fn script_calls() -> u64 {
     let mut world = World::new(true);
     script(&mut world).unwrap();
@@ -235,7 +255,7 @@ fn script_calls() -> u64 {
 fn a_power_cut_at_each_call() {
     let calls = script_calls();
     assert!(calls > 200, "{calls}");
-    for at in 1..=calls {
+    for at in (1..=calls).step_by(step()) {
         for seed in 0..3 {
             let mut world = World::new(true);
             world.disk.plan(at, Fault::Cut);
@@ -249,7 +269,7 @@ fn a_power_cut_at_each_call() {
 #[test]
 fn each_call_failing_once() {
     for kind in [ErrorKind::StorageFull, ErrorKind::Other] {
-        for at in 1..=script_calls() {
+        for at in (1..=script_calls()).step_by(step()) {
             let mut world = World::new(true);
             world.disk.plan(at, Fault::Fail(kind));
             // A start may fail with the disk; what it may not do is break a promise.
@@ -339,5 +359,4 @@ fn a_torn_last_group_is_cut_and_recorded() {
     assert_eq!((&entry["event"], &entry["index"]), (&json!("tail_cut"), &json!(next)));
     assert!(entry["digest"].as_str().unwrap().starts_with("sha256:"));
     assert!(world.disk.bytes(&path).is_none(), "the old generation is gone");
-    assert!(Path::new("/journal").starts_with("/journal"));
 }

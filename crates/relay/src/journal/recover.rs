@@ -79,6 +79,11 @@ pub fn open_shard(
 ) -> Result<Shard, JournalError> {
     let layout = Layout::new(&env.dir, shard);
     let disk = &*env.disk;
+    // Names that an earlier process saw may not be durable: its sync of a folder could have failed.
+    shard::create_folders(disk, &layout)?;
+    for folder in [&env.dir, &layout.root, &layout.segments()] {
+        disk.sync_dir(folder)?;
+    }
     let note = disk.read(&layout.checkpoint(), SMALL_FILE_BYTES_MAX)?;
     let head = note.as_deref().map(Checkpoint::unverified).transpose().map_err(|e| corrupt(&layout, &e))?;
     let files = Files::list(disk, &layout)?;
@@ -406,7 +411,6 @@ fn create(
         return Err(corrupt(layout, &"its first segment is missing"));
     }
     let disk = &*env.disk;
-    shard::create_folders(disk, layout)?;
     files.remove_old(disk, layout)?;
     for (first, generation) in &files.newest {
         disk.remove(&layout.segment(*first, *generation))?;

@@ -130,6 +130,7 @@ pub fn seed(
                 path.display()
             )));
         }
+        disk.sync_dir(keys)?;
         return bytes.try_into().map_err(|_| {
             JournalError::Config(format!("{} does not hold a 32-byte Ed25519 seed", path.display()))
         });
