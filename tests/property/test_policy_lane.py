@@ -70,7 +70,7 @@ def streamed(rules, text, cuts):
     return outputs, lane.stopped
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(cases())
 def test_the_lane_equals_the_oracle(case):
     rules, text, cuts = case
@@ -81,14 +81,14 @@ def test_the_lane_equals_the_oracle(case):
     assert not oracle.leaked()
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(cases())
 def test_the_order_of_rules_does_not_matter(case):
     rules, text, cuts = case
     assert streamed(rules, text, cuts) == streamed(rules[::-1], text, cuts)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(cases(), st.text("ab", min_size=2, max_size=3))
 def test_another_redaction_shows_nothing_new(case, word):
     rules = [dataclasses.replace(r, action=r.action.replace("refuse", "redact")) for r in case[0]]
@@ -100,7 +100,7 @@ def test_another_redaction_shows_nothing_new(case, word):
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.text(max_size=20))
 def test_normalising_twice_equals_once(text):
     once = _native.normalise(text)
