@@ -45,17 +45,17 @@ def ledger_check_proof(proof: str, key: str) -> tuple[int, bytes, int, str]: ...
 # The text as rules of view A see it; a gap over 8 ignorable code points is written U+FFFF.
 def normalise(text: str) -> str: ...
 
-# A compiled rule set of the document `GET /rulesets/{digest}` (docs/wire.md). Raises ValueError naming the rule,
-# the field and the limit. `direction` is "in" or "out", `locale` "en" or "zh".
+# A compiled rule set of the document `GET /rulesets/{digest}` (docs/wire.md). Raises ValueError naming the
+# rule, the field and the limit. `direction` is "in" or "out", `locale` "en" or "zh".
 @final
 class RuleSet:
     def __new__(cls, document: bytes) -> Self: ...
     def stream(self, direction: str, locale: str) -> Lane: ...
     def is_active(self, direction: str) -> bool: ...
 
-# One text, scanned as it comes. `push` and `finish` return what may be released now, and the findings as (rule
-# id, action, offset in emitted code points, start, end in source code points). `held` counts code points;
-# `stopped` is ("refused", rule id, granularity) or ("overflow", None, None) once the lane stopped.
+# One text, scanned as it comes. `push` and `finish` return what may be released now, and the findings as
+# (rule id, action, offset in emitted code points, start, end in source code points). `held` counts code
+# points; `stopped` is ("refused", rule id, granularity) or ("overflow", None, None) once the lane stopped.
 @final
 class Lane:
     def push(self, text: str) -> tuple[str, list[tuple[str, str, int, int, int]]]: ...

@@ -61,11 +61,18 @@ impl RuleSet {
             rules.push(Normalised { rule, words: normalised(rule, limits)? });
         }
         let exempts = exemptions(&rules, &numbers)?;
-        let matchers = [Direction::In, Direction::Out].map(|direction| matcher(&rules, direction, &exempts));
-        let [inward, outward] = matchers;
+        let outward = matcher(&rules, Direction::Out, &exempts).map(Arc::new);
+        let alike = rules.iter().all(|Normalised { rule, .. }| {
+            rule.direction.contains(&Direction::In) == rule.direction.contains(&Direction::Out)
+        });
+        let inward = if alike {
+            outward.clone() // most rules look both ways: one matcher then serves both
+        } else {
+            matcher(&rules, Direction::In, &exempts).map(Arc::new)
+        };
         Ok(Self {
             rules: rules.iter().map(|rule| meta(rule.rule)).collect(),
-            matchers: [inward.map(Arc::new), outward.map(Arc::new)],
+            matchers: [inward, outward],
             exempts,
             lane_max: limits.lane_max,
         })

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use super::{Direction, Limits, RuleSet, RuleSetSource};
 
 fn rule(fields: &str) -> String {
@@ -32,6 +34,16 @@ fn a_direction_without_rules_is_not_active() {
     let set = compile(&rule("")).expect("a valid set");
     assert!(set.is_active(Direction::Out));
     assert!(!set.is_active(Direction::In));
+}
+
+#[test]
+fn directions_with_other_rules_are_compiled_apart() {
+    let both = rule("").replace(r#"["out"]"#, r#"["out", "in"]"#);
+    let set = compile(&both).expect("a valid set");
+    let matchers = [Direction::In, Direction::Out].map(|direction| set.matcher(direction).map(Arc::as_ptr));
+    assert!(matchers[0].is_some() && matchers[0] == matchers[1]);
+    let inward = compile(&rule("").replace(r#"["out"]"#, r#"["in"]"#)).expect("a valid set");
+    assert!(inward.is_active(Direction::In) && !inward.is_active(Direction::Out));
 }
 
 #[test]
