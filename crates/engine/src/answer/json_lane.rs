@@ -79,13 +79,40 @@ impl Track {
     }
 }
 
+/// Bytes of the longest way to write one character: a pair of surrogates.
+const WRITTEN: usize = 12;
+
 /// A character of the text with its escapes undone, and how it is written.
 struct Unit {
-    raw: String,
+    raw: [u8; WRITTEN],
+    bytes: usize,
     /// Code points of `raw`.
     length: usize,
     /// The string in whose contents it stands, counted from 1; 0 outside of strings.
     string: u64,
+}
+
+/// What the scanner of the raw text decided of the code points of one unit.
+#[derive(Default)]
+struct Written {
+    cut: bool,
+    cut_last: bool,
+    start: Option<u32>,
+    /// The first code point continues a redaction from before.
+    goes_on: bool,
+}
+
+impl Written {
+    fn of(marks: impl Iterator<Item = Mark>) -> Self {
+        let mut all = Self::default();
+        for (at, mark) in marks.enumerate() {
+            all.goes_on |= at == 0 && mark.cut && mark.start.is_none();
+            all.cut |= mark.cut;
+            all.cut_last = mark.cut;
+            all.start = all.start.or(mark.start);
+        }
+        all
+    }
 }
 
 /// A redaction whose end is not known yet.
@@ -219,7 +246,9 @@ impl JsonLane {
             self.strings += u64::from(self.in_string);
             string = 0;
         }
-        self.unit(c.to_string(), c.encode_utf8(&mut [0; 4]), string)
+        let mut bytes = [0; 4];
+        let text = c.encode_utf8(&mut bytes);
+        self.unit(text, text, string)
     }
 
     /// The escape is whole, or broken: it becomes a unit, with the high surrogate before it if it is the low one.
@@ -231,7 +260,7 @@ impl JsonLane {
         let unit = unit_of(&raw);
         if unit.is_some_and(|unit| (0xDC00..0xE000).contains(&unit)) && !self.high.is_empty() {
             let pair = std::mem::take(&mut self.high) + &raw;
-            return self.unescaped(pair);
+            return self.unescaped(&pair);
         }
         let stop = self.end_high();
         if stop.is_some() {
@@ -241,20 +270,20 @@ impl JsonLane {
             self.high = raw;
             return None;
         }
-        self.unescaped(raw)
+        self.unescaped(&raw)
     }
 
     /// A high surrogate that nothing completed stands alone.
     fn end_high(&mut self) -> Option<Stop> {
         let raw = std::mem::take(&mut self.high);
-        if raw.is_empty() { None } else { self.unescaped(raw) }
+        if raw.is_empty() { None } else { self.unescaped(&raw) }
     }
 
-    fn unescaped(&mut self, raw: String) -> Option<Stop> {
+    fn unescaped(&mut self, raw: &str) -> Option<Stop> {
         let mut text = String::new();
         let mut half = Surrogate::default();
-        if is_escape(&raw) {
-            unescape(&raw, &mut half, &mut text);
+        if is_escape(raw) {
+            unescape(raw, &mut half, &mut text);
         }
         half.finish(&mut text);
         if text.is_empty() {
@@ -263,9 +292,11 @@ impl JsonLane {
         self.unit(raw, &text, self.strings)
     }
 
-    fn unit(&mut self, raw: String, text: &str, string: u64) -> Option<Stop> {
-        let length = raw.chars().count();
-        self.units.push_back(Unit { raw, length, string });
+    fn unit(&mut self, written: &str, text: &str, string: u64) -> Option<Stop> {
+        let mut raw = [0; WRITTEN];
+        raw[..written.len()].copy_from_slice(written.as_bytes());
+        let length = written.chars().count();
+        self.units.push_back(Unit { raw, bytes: written.len(), length, string });
         self.undone.push(text, &self.rules, self.locale)
     }
 
@@ -277,19 +308,17 @@ impl JsonLane {
             }
             let unit = self.units.pop_front()?;
             let undone = self.undone.marks.pop_front()?;
-            let raw: Vec<Mark> = self.written.marks.drain(..unit.length).collect();
-            let as_written = raw.iter().any(|mark| mark.cut);
-            if !undone.cut && !as_written {
+            let raw = Written::of(self.written.marks.drain(..unit.length));
+            if !undone.cut && !raw.cut {
                 self.close(findings);
-                out.push_str(&unit.raw);
+                out.push_str(std::str::from_utf8(&unit.raw[..unit.bytes]).unwrap_or_default());
                 self.sent += unit.length as u64;
                 self.used += unit.length as u64;
                 continue;
             }
-            let start = undone.start.or_else(|| raw.iter().find_map(|mark| mark.start));
+            let start = undone.start.or(raw.start);
             let goes_on = self.open.as_ref().is_some_and(|open| {
-                (undone.cut && undone.start.is_none() && open.as_read)
-                    || (raw[0].cut && raw[0].start.is_none() && open.written)
+                (undone.cut && undone.start.is_none() && open.as_read) || (raw.goes_on && open.written)
             });
             let rule = start.or(self.open.as_ref().map(|open| open.rule)).unwrap_or_default();
             let crosses = goes_on && self.open.as_ref().is_some_and(|open| open.string != unit.string);
@@ -302,7 +331,7 @@ impl JsonLane {
             }
             if let Some(open) = &mut self.open {
                 open.as_read = undone.cut;
-                open.written = raw.last().is_some_and(|mark| mark.cut);
+                open.written = raw.cut_last;
             }
             self.used += unit.length as u64;
         }
