@@ -109,6 +109,26 @@ def test_a_crash_leaves_the_old_or_the_new_and_index_and_documents_agree(
     assert [d.passages[0].text for d in shelf.documents(source())] == [f"{now} words"]
 
 
+def test_a_change_that_fails_leaves_the_old_and_can_be_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.put(source(), [document("a", "old words")])
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Shelf, "_store", full)
+        with pytest.raises(OSError, match="No space"):
+            shelf.put(source(), [document("a", "new words")])
+    for view in (shelf, Shelf(tmp_path)):
+        assert found(view, "old", Asker("ten_a")) == {("ten_a", "a")}
+        assert found(view, "new", Asker("ten_a")) == set()
+    shelf.put(source(), [document("a", "new words")])
+    assert found(shelf, "new", Asker("ten_a")) == {("ten_a", "a")}
+
+
 def test_bad_files_are_listed_and_do_not_stop_the_rest(tmp_path: Path) -> None:
     folder = tmp_path / "in"
     (folder / "deep").mkdir(parents=True)

@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import tantivy
 
@@ -197,12 +197,14 @@ class IndexWriter:
     def commit(self) -> None:
         """Make the changes durable and visible."""
         self._writer.commit()
-        self._writer.wait_merging_threads()
 
-    def rollback(self) -> None:
-        """Forget the changes."""
-        self._writer.rollback()
-        self._writer.wait_merging_threads()
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._writer.rollback()
+        self._writer.wait_merging_threads()  # ends the writer, so that the next may open
 
 
 def _body(source: Source, document: Document, passage: Passage) -> dict[str, Any]:

@@ -93,17 +93,12 @@ class Shelf:
             touched = list(after.values()) if renewed else documents
             keys = [document_key(source, name) for name in (before if renewed else {d.id for d in documents})]
             self._mark(None)
-            writer = self._index.writer()
-            try:
+            with self._index.writer() as writer:
                 writer.remove(keys)
                 for document in touched:
                     writer.add(source, document)
-            except BaseException:
-                writer.rollback()
-                self._mark(self._stored())
-                raise
-            self._store(source, list(after.values()))
-            writer.commit()
+                self._store(source, list(after.values()))
+                writer.commit()
             self._mark(self._stored())
             self._index.reload()
 
@@ -116,19 +111,19 @@ class Shelf:
             (folder / "source.json").unlink(missing_ok=True)
             for path in folder.glob("documents-*.jsonl"):
                 path.unlink()
-            writer = self._index.writer()
-            writer.remove(keys)
-            writer.commit()
+            with self._index.writer() as writer:
+                writer.remove(keys)
+                writer.commit()
             self._mark(self._stored())
             self._index.reload()
 
     def _rebuild(self) -> None:
-        writer = self._index.writer()
-        writer.clear()
-        for source in self.sources():
-            for document in self.documents(source):
-                writer.add(source, document)
-        writer.commit()
+        with self._index.writer() as writer:
+            writer.clear()
+            for source in self.sources():
+                for document in self.documents(source):
+                    writer.add(source, document)
+            writer.commit()
         self._index.reload()
         self._mark(self._stored())
 
