@@ -163,7 +163,8 @@ class Bench:
                 print(f"forbidden characters delivered, {name}: {self.document['leaks'][name]}", flush=True)
 
     def _lane(self, system: systems.System, lane: str) -> dict[str, int]:
-        answers, most, elsewhere, failed = 0, 0, 0, 0
+        found = {"answers": 0, "most": 0, "most_in_errors": 0, "not_measured": 0, "without_end": 0}
+        least: list[int] = []
         for size in cells.PIECES:
             for stream in (True, False):
                 window = windows.leaks(
@@ -175,13 +176,17 @@ class Bench:
                     phrase=words.PHRASE,
                 )
                 if not window.answered:
-                    failed += 1
+                    found["not_measured"] += 1
                     self._refused(f"leak-{lane}-{size}", window)
                     continue
-                answers += window.answered
-                most = max(most, window.report["leaks"]["most"])
-                elsewhere = max(elsewhere, window.report["leaks"]["most_elsewhere"])
-        return {"answers": answers, "most": most, "most_in_errors": elsewhere, "not_measured": failed}
+                found["answers"] += window.answered
+                found["without_end"] += window.report["incomplete"]
+                found["most"] = max(found["most"], window.report["leaks"]["most"])
+                found["most_in_errors"] = max(
+                    found["most_in_errors"], window.report["leaks"]["most_elsewhere"]
+                )
+                least.append(window.report["least_chars"] or 0)
+        return {**found, "least_chars": min(least, default=0)}
 
     def _keep(self) -> None:
         STATE.parent.mkdir(parents=True, exist_ok=True)

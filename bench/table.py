@@ -89,6 +89,7 @@ def _cpu(document: Document) -> Iterator[str]:
 
 
 def _ratio(document: Document) -> Iterator[str]:
+    yield from _roles(document)
     yield "## The same over the floor, with the 95 % interval over pairs"
     yield from _grid(document, _over_floor)
 
@@ -114,6 +115,17 @@ def _over_floor(cell: Document, name: str) -> str:
         return "1"
     found = ratios(cell).get(name)
     return f"{found.text()} ({found.pairs})" if found else "-"
+
+
+def _roles(document: Document) -> Iterator[str]:
+    """How a system of several processes divides its CPU."""
+    for cell in document["cells"].values():
+        for name, taken in cell["windows"].items():
+            split = [w["roles"] for w in taken if w and w.get("roles")]
+            if split:
+                shares = [f"{role} {statistics.median(s[role] for s in split):.3f}" for role in split[0]]
+                yield f"- {name}, {cell['title']}: {', '.join(shares)}"
+    yield ""
 
 
 def _rig(document: Document) -> Iterator[str]:
@@ -161,13 +173,19 @@ def _leaks(document: Document) -> Iterator[str]:
     yield ""
     yield "The phrase is split over chunks of 1 to 50 bytes, streamed and not. The floor filters nothing: it is the control."
     yield ""
-    yield "| system | " + " | ".join(lanes) + " | in an error message | answers |"
-    yield "|---" * (len(lanes) + 3) + "|"
+    yield (
+        "| system | "
+        + " | ".join(lanes)
+        + " | in an error message | answers | of them with their end | least text |"
+    )
+    yield "|---" * (len(lanes) + 5) + "|"
     for name, found in document["leaks"].items():
         most = " | ".join(str(found[lane]["most"]) if found[lane]["answers"] else "-" for lane in lanes)
         elsewhere = max(row["most_in_errors"] for row in found.values())
         answers = sum(row["answers"] for row in found.values())
-        yield f"| {name} | {most} | {elsewhere} | {answers} |"
+        whole = answers - sum(row["without_end"] for row in found.values())
+        least = min(row["least_chars"] for row in found.values())
+        yield f"| {name} | {most} | {elsewhere} | {answers} | {whole} | {least} |"
     yield ""
 
 

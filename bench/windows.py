@@ -9,11 +9,12 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import end_users
+import processes
 from cells import Cell
 from systems import System
 
@@ -33,6 +34,8 @@ class Window:
     load_cpu_ms: float
     refused: str | None
     report: dict[str, Any]
+    roles: dict[str, float] = field(default_factory=dict)
+    """CPU per request of each process that has a role, where the system says which is which."""
 
     def document(self) -> dict[str, Any]:
         return asdict(self)
@@ -106,6 +109,7 @@ def run(
         ready = process.stdout.readline().strip() == "ready"
         if settle:
             system.tree.quiet()
+        roles_before = _by_role(system)
         before, provider_before = system.tree.cpu_ms(), provider.tree.cpu_ms()
         text = ""
         if ready:
@@ -115,7 +119,14 @@ def run(
     report = json.loads(text)
     quiet = system.tree.quiet() if settle else True
     cpu, provider_cpu = system.tree.cpu_ms() - before, provider.tree.cpu_ms() - provider_before
-    return _window(system, report, cpu, provider_cpu, quiet=quiet)
+    window = _window(system, report, cpu, provider_cpu, quiet=quiet)
+    count = max(window.answered, 1)
+    shares = {role: (ms - roles_before[role]) / count for role, ms in _by_role(system).items()}
+    return replace(window, roles=shares)
+
+
+def _by_role(system: System) -> dict[str, float]:
+    return {role: processes.cpu_ms(pid) for role, pid in system.roles.items()}
 
 
 def _window(

@@ -30,7 +30,12 @@ import words
 
 
 def window(cpu, per_second=100.0):
-    rig = {"provider_cpu_per_request": 0.01, "load_cpu_ms": 50.0, "answered": 1000}
+    rig = {
+        "roles": {"relay": cpu / 2, "control": cpu / 4},
+        "provider_cpu_per_request": 0.01,
+        "load_cpu_ms": 50.0,
+        "answered": 1000,
+    }
     return {"cpu_per_request": cpu, "per_second": per_second, **rig}
 
 
@@ -147,6 +152,7 @@ def test_the_report_names_what_is_missing_refused_and_not_shown():
     text = table.markdown(document(refused=refused))
     assert "| tensorzero | not measured | not installed |" in text
     assert "litellm: 1, first in s20: 2 errors" in text
+    assert "- dragoman, plain: relay 0.020, control 0.010" in text
     assert "- plain: 0.010 / 0.050, 100/s" in text
     assert "uncommitted" not in text
     assert "uncommitted" in table.markdown(document(header={**document()["header"], "changed": True}))
@@ -154,10 +160,17 @@ def test_the_report_names_what_is_missing_refused_and_not_shown():
 
 
 def test_the_report_says_what_a_lane_leaked_and_where_nothing_was_measured():
-    lane = {"answers": 60, "most": 26, "most_in_errors": 0, "not_measured": 0}
-    none = {"answers": 0, "most": 0, "most_in_errors": 0, "not_measured": 10}
+    lane = {
+        "answers": 60,
+        "most": 26,
+        "most_in_errors": 0,
+        "not_measured": 0,
+        "without_end": 30,
+        "least_chars": 7,
+    }
+    none = {**lane, "answers": 0, "most": 0, "not_measured": 10, "without_end": 0, "least_chars": 0}
     text = table.markdown(document(leaks={"litellm+filter": {"content": lane, "tool": none}}))
-    assert "| litellm+filter | 26 | - | 0 | 60 |" in text
+    assert "| litellm+filter | 26 | - | 0 | 60 | 30 | 0 |" in text
 
 
 def test_peaks_are_medians_of_the_counted_windows():
