@@ -3,6 +3,7 @@
 mod answers;
 
 use answers::{Client, label, offline, recorded, run, said, spec, sse, sse_escaped, usual};
+use dragoman_engine::request::Route;
 use dragoman_engine::rules::RuleSet;
 
 /// What the client must have: the offline result of each lane; a refused choice ends with the notice.
@@ -93,5 +94,50 @@ fn without_rules_only_model_usage_and_metadata_change() {
         }
         assert!(!String::from_utf8(got.out).unwrap().contains("up-1"), "{name}");
         assert_eq!(client.dragoman.unwrap()["turn"], "trn_local_1");
+    }
+}
+
+#[test]
+fn a_frame_read_in_full_and_one_from_a_template_say_the_same() {
+    let rules = usual();
+    for (name, route, n, frames) in recorded() {
+        let counted: Vec<serde_json::Value> = frames
+            .iter()
+            .enumerate()
+            .map(|(at, frame)| {
+                let mut frame = frame.clone();
+                frame["created"] = serde_json::json!(at);
+                frame
+            })
+            .collect();
+        let [repeated, full] = [&frames, &counted].map(|frames| {
+            let got =
+                run(spec(route, true, n, &rules), [sse(frames).as_slice()]).map_err(|e| e.0).expect(name);
+            (Client::read(&[got.out, got.tail].concat()), got.summary)
+        });
+        assert_eq!(repeated, full, "{name}");
+    }
+}
+
+#[test]
+fn a_long_stream_of_equal_frames_is_scanned_to_its_end() {
+    let rules = usual();
+    let mut frames = answers::texts(0, "content", &["plain "; 40]);
+    frames.extend(answers::texts(
+        0,
+        "content",
+        &["a\n\"b\" ", "se", "cr", "et", " \u{1f600} 绝", "密", "never"],
+    ));
+    frames.push(answers::finish(0, "stop"));
+    for bytes in [sse(&frames), sse_escaped(&frames)] {
+        for size in [1, 50, 100_000] {
+            let got =
+                run(spec(Route::Chat, true, 1, &rules), bytes.chunks(size)).map_err(|e| e.0).expect("runs");
+            let client = Client::read(&[got.out, got.tail].concat());
+            let said = client.lane("/choices/0/message/content");
+            let before = "plain ".repeat(40) + "a\n\"b\" ▮ \u{1f600} \n\nStopped here.";
+            assert!(said.starts_with(&before), "{said}");
+            assert_eq!(client.lane("finish/0"), "content_filter");
+        }
     }
 }

@@ -8,6 +8,8 @@ use crate::limits::WITHHELD_BYTES;
 use crate::stream::hold::Stop;
 use crate::stream::json::{contents, encode};
 
+/// Templates that came to no use after which a provider's frames are taken to differ always.
+const WASTED: u32 = 16;
 /// Frames remembered: lanes that take turns, or choices.
 const TEMPLATES: usize = 4;
 
@@ -21,12 +23,14 @@ pub(super) struct Template {
     put_after: Vec<u8>,
     choice: usize,
     lane: usize,
+    used: bool,
 }
 
 impl AnswerScan {
     /// Remembers a frame whose every part but its one text may be repeated as it was written.
     pub(super) fn learn(&mut self, text: &str, frame: &Frame, pass: &Pass) {
-        let Some((choice, lane, from, to)) = pass.only_text.filter(|_| pass.texts == 1) else { return };
+        let single = pass.only_text.filter(|_| pass.texts == 1 && self.wasted < WASTED);
+        let Some((choice, lane, from, to)) = single else { return };
         let known = |what: What| match what {
             What::Text { .. } | What::Drop | What::Put(_) | What::Model | What::Id => true,
             What::Finish | What::ToolId(_) | What::Usage => false,
@@ -47,9 +51,10 @@ impl AnswerScan {
             put_after: [&self.buffer[to..], b"\n\n"].concat(),
             choice,
             lane,
+            used: false,
         };
         if self.templates.len() == TEMPLATES {
-            self.templates.remove(0);
+            self.wasted += u32::from(!self.templates.remove(0).used);
         }
         self.templates.push(template);
     }
@@ -61,9 +66,10 @@ impl AnswerScan {
                 && data.ends_with(&template.after)
                 && data.starts_with(&template.before)
         };
-        let Some(template) = self.templates.iter().rev().find(|template| fits(template)) else {
+        let Some(template) = self.templates.iter_mut().rev().find(|template| fits(template)) else {
             return Ok(false);
         };
+        template.used = true;
         let inner = &data[template.before.len()..data.len() - template.after.len()];
         let (Some(escaped), Ok(raw)) = (contents(inner), std::str::from_utf8(inner)) else {
             return Ok(false);

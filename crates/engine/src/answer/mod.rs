@@ -62,6 +62,8 @@ pub struct AnswerScan {
     vendor_blocked: bool,
     pass: stream::Pass,
     templates: Vec<fast::Template>,
+    /// Templates that were never used.
+    wasted: u32,
     /// A rule of granularity `answer` is loaded.
     withholds: bool,
 }
@@ -92,6 +94,7 @@ impl AnswerScan {
             vendor_blocked: false,
             pass: stream::Pass::default(),
             templates: Vec::new(),
+            wasted: 0,
             withholds: withheld_any,
             spec,
         }

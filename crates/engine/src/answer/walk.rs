@@ -192,7 +192,7 @@ impl<'w> Walker<'w> {
                 (_, "index") => self.here().index = self.index()?,
                 (_, "finish_reason") => self.finish()?,
                 (Route::Chat, name) if name == body => self.message()?,
-                (Route::Completions, "text") => self.lane(key, LaneKind::Text, &mut path)?,
+                (Route::Completions, "text") => self.lane(key, LaneKind::Text, "")?,
                 (_, "logprobs" | "token_ids" | "prompt_token_ids" | "prompt_logprobs") => {
                     self.repeats_text(key)?;
                 }
@@ -270,7 +270,6 @@ impl<'w> Walker<'w> {
             self.cursor.literal().map_err(|_| Error::Syntax { at })?;
             return Ok(());
         }
-        let mut path = MESSAGE.to_owned();
         let mut members = self.cursor.enter(Kind::Object)?;
         while let Some(key) = self.cursor.key(&mut members)? {
             let name = self.key_text(key);
@@ -282,7 +281,7 @@ impl<'w> Walker<'w> {
                 _ => None,
             };
             match (known, name.as_ref()) {
-                (Some(kind), _) => self.lane(key, kind, &mut path)?,
+                (Some(kind), _) => self.lane(key, kind, MESSAGE)?,
                 (None, "role") => {
                     self.here().speaks = true;
                     self.constant(key, Some("\"assistant\""))?;
@@ -290,20 +289,20 @@ impl<'w> Walker<'w> {
                 (None, "tool_calls") => self.tools()?,
                 (None, "function_call") => self.function_call()?,
                 (None, "audio") => self.audio()?,
-                (None, "annotations") => self.other(key, &mut path, true)?,
+                (None, "annotations") => self.other(key, &mut MESSAGE.to_owned(), true)?,
                 (None, "token_ids" | "tokens") => self.repeats_text(key)?,
-                _ => self.other(key, &mut path, false)?,
+                _ => self.other(key, &mut MESSAGE.to_owned(), false)?,
             }
         }
         Ok(())
     }
 
     /// A string that is a lane; what stands there instead of a string is walked by its path.
-    fn lane(&mut self, key: Str, kind: LaneKind, path: &mut String) -> Result<(), Error> {
+    fn lane(&mut self, key: Str, kind: LaneKind, base: &str) -> Result<(), Error> {
         match self.cursor.kind()? {
             Kind::String => self.text(Place::Known(kind)),
             Kind::Null => self.cursor.literal().map(|_| ()),
-            _ => self.other(key, path, false),
+            _ => self.other(key, &mut base.to_owned(), false),
         }
     }
 
