@@ -14,6 +14,8 @@ use hold_sets::oracle::{Fault, Found, Result, Token, run, symbols};
 use hold_sets::{Rule, compile, redact};
 
 const CASES: usize = 50_000;
+/// Silent code points that a view tolerates between two symbols.
+const GAP_MAX: usize = 8;
 const FIXED_SEEDS: [u64; 2] = [0x00D1_2A60_4A11, 20_261_125];
 /// Every n-th case has one position checked for minimality by trying continuations.
 const MINIMALITY_EVERY: usize = 200;
@@ -61,13 +63,15 @@ fn render(tokens: &[Token], case: &Case) -> String {
 struct Seen {
     outputs: HashMap<usize, String>,
     findings: Vec<Finding>,
+    /// Most code points held at a chunk end.
+    held: usize,
 }
 
 /// The engine over one chunking; the end of the text is the key N + 1.
 fn stream(set: &Arc<RuleSet>, text: &[char], cuts: &[usize]) -> Seen {
     let mut lane = Lane::new(Arc::clone(set), Direction::Out, Locale::En);
     let (mut out, mut findings, mut outputs) = (String::new(), Vec::new(), HashMap::new());
-    let mut from = 0;
+    let (mut from, mut held) = (0, 0);
     let notice = |stop: Option<Stop>, out: &mut String| {
         if matches!(stop, Some(Stop::Refused { .. })) {
             out.push('⊗');
@@ -78,12 +82,13 @@ fn stream(set: &Arc<RuleSet>, text: &[char], cuts: &[usize]) -> Seen {
         let stop = lane.push(&chunk, &mut out, &mut findings);
         notice(stop, &mut out);
         outputs.insert(to, out.clone());
+        held = held.max(lane.held());
         from = to;
     }
     let stop = lane.finish(&mut out, &mut findings);
     notice(stop, &mut out);
     outputs.insert(text.len() + 1, out);
-    Seen { outputs, findings }
+    Seen { outputs, findings, held }
 }
 
 fn found(findings: &[Finding]) -> Vec<Found> {
@@ -130,12 +135,17 @@ fn check(case: &Case, draw: &mut Draw, figures: &mut Figures) {
     if leaks(&truth) {
         fail("a forbidden character passed".to_owned(), figures);
     }
+    let words = case.rules.iter().flat_map(|rule| &rule.words);
+    let bound = words.map(|word| symbols(word).len()).max().unwrap_or(0) * (1 + GAP_MAX);
     for cuts in chunkings(draw, case.text.len()) {
         let seen = stream(&set, &case.text, &cuts);
         figures.runs += 1;
         figures.positions += cuts.len() + 1;
         if let Some(problem) = breach(&seen.outputs, &outputs) {
             fail(format!("cuts {cuts:?}: {problem}"), figures);
+        }
+        if seen.held > bound {
+            fail(format!("cuts {cuts:?}: {} code points held, over {bound}", seen.held), figures);
         }
         let findings = found(&seen.findings);
         let expected = sorted(truth.findings.clone());
