@@ -19,6 +19,7 @@ from typing import Any
 import openai
 import pytest
 
+from dragoman.decide.packs import baseline_document
 from dragoman.testing.provider import Asked, Behaviour, FakeProvider
 
 LABEL = {"en": "AI-generated", "zh": "AI 生成"}
@@ -109,7 +110,9 @@ rules = ["rules.toml"]
 packs_dir = "packs"
 [deployment]
 seat = "SG"
+roles = {roles}
 contact = "appeals@operator.example"
+{evidence}
 [zone]
 country = "SG"
 data = "d"
@@ -160,8 +163,16 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         FakeProvider(script("first", Behaviour(text="first answer"))) as first,
         FakeProvider(script("second", Behaviour(text="second answer"))) as second,
     ):
+        operator = baseline_document()["operator"]
         config = CONFIG.format(
-            listen=free_port(), admin=free_port(), first=first.base_url, second=second.base_url
+            roles=json.dumps(operator["roles"]),
+            evidence="\n".join(
+                f'[deployment.evidence."{name}"]\nnumber = "1"' for name in operator["evidence"]
+            ),
+            listen=free_port(),
+            admin=free_port(),
+            first=first.base_url,
+            second=second.base_url,
         )
         one = start(folder, config)
         one.how = how
@@ -274,6 +285,27 @@ def test_a_redaction_is_disclosed_and_read_by_its_owner(served: Served) -> None:
     assert "appeals@operator.example" in statement["text"]["en"]
     other = served.cli("keys", "create", "--tenant", "acme")["text"]
     assert served.get(f"/v1/interventions/{name}", authorization=f"Bearer {other}")[0] == 404
+
+
+def test_a_law_of_the_place_is_carried_out(served: Served) -> None:
+    """A declared person in another place: that place's notice, and its machine label in the head."""
+    made = served.cli("keys", "create", "--tenant", "acme", "--end-users", "declared")
+    token = served.cli("keys", "token", made["key"], "--sub", "u-1", "--residence", "DE", "--age", "30")[
+        "token"
+    ]
+    raw = served.client(made["text"]).chat.completions.with_raw_response.create(
+        model="other",
+        messages=[{"role": "user", "content": "hi"}],
+        extra_headers={"dragoman-user-token": token},
+    )
+    assert raw.headers["ai-disclosure"] == "mode=ai-originated"
+    disclosed = json.loads(raw.text)["dragoman"]
+    assert [notice["rule_id"] for notice in disclosed["notices"]] == ["eu.aiact.notice"]
+    assert "eu.aiact.marking" in [label["rule_id"] for label in disclosed["labels"]]
+    elsewhere = served.client().chat.completions.with_raw_response.create(
+        model="other", messages=[{"role": "user", "content": "hi"}]
+    )
+    assert "ai-disclosure" not in elsewhere.headers, "the control: staff at the operator's seat"
 
 
 def test_a_vendors_block_becomes_an_intervention(served: Served) -> None:

@@ -168,6 +168,18 @@ def test_duties_of_a_turn() -> None:
     assert found.must == ["label.machine", "label.visible", "notice"]
 
 
+def test_a_machine_label_that_text_cannot_carry_stays_in_must() -> None:
+    http = Obligation("label.machine", "x.http", {"format": "http"}, "in_force")
+    found = duties(allowed(http), load(None))
+    assert found.labels == [
+        {"kind": "label.machine", "rule_id": "x.http", "format": "http", "fields": {"mode": "ai-originated"}}
+    ]
+    c2pa = Obligation("label.machine", "x.c2pa", {"format": "c2pa"}, "in_force")
+    assert duties(allowed(c2pa), load(None)).must == ["label.machine.c2pa"]
+    image = Obligation("label.machine", "x.c2pa", {"format": "c2pa", "modality": "image"}, "in_force")
+    assert duties(allowed(image), load(None)).must == []
+
+
 def test_a_duty_nothing_carries_out_stays_in_must() -> None:
     crisis = Obligation("crisis", "x.crisis", {}, "in_force")
     assert "crisis" in duties(allowed(crisis), load(None)).must

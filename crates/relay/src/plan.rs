@@ -17,8 +17,10 @@ use std::time::Duration;
 
 /// What a plan may demand. Anything else in `must` refuses the turn.
 const CARRIED_OUT: &[&str] = &["label.visible", "label.machine", "notice"];
+/// The machine label that is also a response header.
+pub const HTTP_FORMAT: &str = "http";
 /// Machine label formats that the engine writes.
-const FORMATS: &[&str] = &["aigc_cn"];
+const FORMATS: &[&str] = &["aigc_cn", HTTP_FORMAT];
 /// Scope that a turn needs.
 const SCOPE: &str = "turns";
 

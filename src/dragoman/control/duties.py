@@ -22,8 +22,11 @@ CARRIED_AFTER = frozenset(
 )  # fmt: skip
 """Duties met around the turn (by the record, the store, the pages, the operator), not inside its answer."""
 
-MACHINE_FORMATS = frozenset({"aigc_cn"})
-"""Formats of machine labels that a text answer can carry; the others are for files."""
+MACHINE_FORMATS = frozenset({"aigc_cn", "http"})
+"""Formats of machine labels that a text answer can carry. `http` is the response header `AI-Disclosure`
+(draft-abaris-aicdh-01) beside the label in the answer's metadata; the others are for files."""
+
+_FIELDS: dict[str, dict[str, str]] = {"aigc_cn": {"Label": "1"}, "http": {"mode": "ai-originated"}}
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,17 @@ def _labels(one: Obligation, settings: Settings) -> list[dict[str, Any]]:
         text = _text(one.parameters.get("locale_text"), settings.label.text.model_dump())
         return [{"kind": "label.visible", "rule_id": one.rule_id, "text": text}]
     if one.kind == "label.machine" and one.parameters.get("format") in MACHINE_FORMATS and _for_text(one):
-        fields = {"Label": "1", "ContentProducer": settings.deployment.name}
-        return [
-            {
-                "kind": "label.machine",
-                "rule_id": one.rule_id,
-                "format": one.parameters["format"],
-                "fields": fields,
-            }
-        ]
+        kind = one.parameters["format"]
+        fields = _FIELDS[kind] | ({"ContentProducer": settings.deployment.name} if kind == "aigc_cn" else {})
+        return [{"kind": "label.machine", "rule_id": one.rule_id, "format": kind, "fields": fields}]
     return []
+
+
+def _unwritten(one: Obligation) -> str | None:
+    """A machine label that is due on text and that nothing here can write."""
+    kind = one.parameters.get("format")
+    unwritten = one.kind == "label.machine" and kind not in MACHINE_FORMATS and _for_text(one)
+    return f"label.machine.{kind}" if unwritten else None
 
 
 def _for_text(one: Obligation) -> bool:
@@ -86,13 +90,14 @@ def _notice(one: Obligation) -> dict[str, Any]:
 
 
 def _unmet(due: Sequence[Obligation]) -> set[str]:
-    """Content duties that ask to stop something nothing here recognises yet."""
+    """Duties nothing here carries out: content nothing recognises yet, machine labels nothing writes."""
     blocking = [
         one
         for one in due
         if one.kind == "content" and one.parameters.get("action") in {"block", "route_human"}
     ]
-    return {"content"} if blocking else set()
+    unwritten = {kind for one in due if (kind := _unwritten(one)) is not None}
+    return unwritten | ({"content"} if blocking else set())
 
 
 def _text(given: Any, otherwise: dict[str, str]) -> dict[str, str]:

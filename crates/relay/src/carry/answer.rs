@@ -9,6 +9,7 @@ use crate::config::Provider;
 use crate::errors::{self, ApiError, Code};
 use crate::limits;
 use crate::metrics::count;
+use crate::plan::HTTP_FORMAT;
 use crate::provider::conn::{Call, CallError};
 use crate::provider::{self, Failed, Outgoing};
 use crate::proxy::{self, Asker};
@@ -303,6 +304,10 @@ pub fn response(open: &Open, index: Option<u64>, source: Source) -> Response<Sou
     let receipt = index.map(|index| turn.salt.receipt(&turn.id, turn.worker.relay.log.id(), index));
     if let Some(Ok(receipt)) = receipt.map(HeaderValue::try_from) {
         headers.insert("dragoman-receipt", receipt);
+    }
+    let labels = &turn.plan.plan.labels;
+    if open.intent.is_some() && labels.iter().any(|label| label.format.as_deref() == Some(HTTP_FORMAT)) {
+        headers.insert("ai-disclosure", HeaderValue::from_static("mode=ai-originated"));
     }
     if !open.disclosed.is_empty()
         && let Ok(ids) = HeaderValue::try_from(open.disclosed.join(","))
