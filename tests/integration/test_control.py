@@ -363,6 +363,41 @@ def test_reload_swaps_or_keeps_and_says_why(run: Path, folder: Path) -> None:
     assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 200
 
 
+def test_a_tenant_named_in_the_file_exists_after_a_reload(run: Path, folder: Path) -> None:
+    (folder / "dragoman.toml").write_text(CONFIG + '[tenants.later]\ntitle = "Later"\n', encoding="utf-8")
+    status, answer = call(run, "admin.sock", "POST", "/admin/v1/reload")
+    assert status == 200, answer
+    assert "later" in [
+        tenant["slug"] for tenant in call(run, "admin.sock", "GET", "/admin/v1/tenants")[1]["tenants"]
+    ]
+    (folder / "dragoman.toml").write_text(
+        CONFIG.replace('seat = "SG"', 'seat = "SG"\nstage = "locl"'), encoding="utf-8"
+    )
+    assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 409
+    (folder / "dragoman.toml").write_text(
+        CONFIG.replace('data = "d"', 'data = "d"\nid = "other"'), encoding="utf-8"
+    )
+    status, answer = call(run, "admin.sock", "POST", "/admin/v1/reload")
+    assert "restart" in answer["error"]["message"]["en"]
+    (folder / "dragoman.toml").write_text(CONFIG, encoding="utf-8")
+    assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 200
+
+
+def test_a_file_that_appears_later_is_read_without_another_edit(run: Path, folder: Path) -> None:
+    before = call(run, "admin.sock", "GET", "/admin/v1/status")[1]["rulesets"]
+    (folder / "dragoman.toml").write_text(
+        CONFIG.replace('"rules.toml"', '"rules.toml", "more.toml"'), encoding="utf-8"
+    )
+    assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 409
+    (folder / "more.toml").write_text(RULES.replace("op.demo", "op.more"), encoding="utf-8")
+    deadline = time.monotonic() + 8
+    while call(run, "admin.sock", "GET", "/admin/v1/status")[1]["rulesets"] == before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    (folder / "dragoman.toml").write_text(CONFIG, encoding="utf-8")
+    assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 200
+
+
 def _tags(run: Path, after: int) -> set[str]:
     return {
         tag

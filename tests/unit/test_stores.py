@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from dragoman.accounts.pepper import Pepper
 from dragoman.accounts.registry import Registry
 from dragoman.core.accounts import Change
 from dragoman.errors import ConfigError, UnavailableError
+from dragoman.stores import migrate as migrations
 from dragoman.stores import schema
 from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
@@ -112,6 +114,28 @@ def test_a_file_without_its_version_is_refused_whole(file: Path, database: Datab
     with pytest.raises(sa.exc.OperationalError):
         migrate(file)  # the first step meets its own tables: refused, nothing half done
     assert database.read(lambda c: rows_of(c, "ten_a").one(schema.zone_meta)) is not None
+
+
+def test_a_backup_is_made_before_an_older_file_is_migrated(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sqlite3.connect(file) as raw:
+        raw.execute("INSERT INTO zone_meta VALUES ('ten_a', 'kept', '1')")
+    steps = tmp_path / "migrations"
+    shutil.copytree(migrations.MIGRATIONS, steps)
+    (steps / "versions" / "0002_next.py").write_text(
+        'import sqlalchemy as sa\nfrom alembic import op\nrevision = "0002"\ndown_revision = "0001"\n'
+        'def upgrade():\n    op.add_column("zone_meta", sa.Column("more", sa.Text()))\n',
+        encoding="utf-8",
+    )
+    monkeypatch.setattr(migrations, "MIGRATIONS", steps)
+    backup = migrate(file)
+    assert backup is not None
+    with sqlite3.connect(backup) as old, sqlite3.connect(file) as new:
+        assert old.execute("SELECT * FROM zone_meta").fetchall() == [("ten_a", "kept", "1")]
+        assert new.execute("SELECT name, more FROM zone_meta").fetchall() == [("kept", None)]
+        assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+    assert Path(backup).stat().st_mode & 0o077 == 0
 
 
 def test_one_process_holds_the_folder(tmp_path: Path) -> None:

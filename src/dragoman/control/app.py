@@ -48,7 +48,9 @@ class Control:
         self.live = LiveQuestions(core.planner.plan)
         self.feed = ChangeFeed(core.changes_after, core.newest_seq())
         core.database.on_publish = self.feed.committed
-        self.reloader = Reloader(core.holder, lambda: read_all(file, compile_rules), core.publish, self.live)
+        self.reloader = Reloader(
+            core.holder, lambda: read_all(file, compile_rules), core.publish, self.live, core.ensure_tenants
+        )
         knowledge = Knowledge(self.settings.zone.data / KNOWLEDGE)
         run = run_folder(self.settings)
         plan = PlanSocket(

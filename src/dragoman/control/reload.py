@@ -6,7 +6,9 @@ Running turns that the new reading would no longer allow are stopped; everything
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +21,8 @@ from dragoman.events import ConfigKept, ConfigReloaded, EdgeFailed, emit, fault_
 
 POLL_SECONDS = 0.4
 """How often modification times are looked at; an edit works well within a second."""
+RETRY_SECONDS = 2.0
+"""How long after files that do not load they are tried again."""
 
 FIXED = ("id", "country", "data", "listen", "admin_listen")
 """Parts of [zone] that running processes cannot change."""
@@ -28,14 +32,19 @@ Publish = Callable[[list[Change]], None]
 
 
 class Reloader:
-    """Watches the files of a reading and replaces it."""
+    """Watches the files of a reading and replaces it. `swapped` runs after each swap, before relays hear."""
 
-    def __init__(self, holder: Holder, read: Read, publish: Publish, live: LiveQuestions) -> None:
+    def __init__(
+        self, holder: Holder, read: Read, publish: Publish, live: LiveQuestions, swapped: Callable[[], None]
+    ) -> None:
         self._holder = holder
         self._read = read
+        self._swapped = swapped
         self._publish = publish
         self._live = live
         self._seen = watched(holder.loaded)
+        self._again = math.inf
+        self._reason = ""
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="reload", daemon=True)
@@ -57,18 +66,26 @@ class Reloader:
                 new = self._read()
                 _check_fixed(old, new)
             except ConfigError as fault:
-                emit(ConfigKept(fault.problems[0]))
+                self._kept(fault.problems[0])
                 raise
             finally:
                 self._seen = watched(old)
             return self._swap(old, new)
+
+    def _kept(self, reason: str) -> None:
+        """Say once why the old reading stays, and look again: what was missing may appear elsewhere."""
+        self._again = time.monotonic() + RETRY_SECONDS
+        if reason != self._reason:
+            self._reason = reason
+            emit(ConfigKept(reason))
 
     def _swap(self, old: Loaded, new: Loaded) -> dict[str, Any]:
         changed = _changed(old, new)
         if new.config_digest != old.config_digest:
             write_relay_config(new.relay, run_folder(new.settings))
         self._holder.swap(new)
-        self._seen = watched(new)
+        self._seen, self._again, self._reason = watched(new), math.inf, ""
+        self._swapped()
         if changed:
             self._publish([Change(tuple(changed), "drop"), *self._live.no_longer_allowed()])
             emit(ConfigReloaded(new.config_digest, ",".join(changed)))
@@ -77,7 +94,7 @@ class Reloader:
     def _watch(self) -> None:
         while not self._stop.wait(POLL_SECONDS):
             try:
-                if watched(self._holder.loaded) != self._seen:
+                if watched(self._holder.loaded) != self._seen or time.monotonic() >= self._again:
                     self.reload()
             except ConfigError:
                 continue  # told by the event; the old reading stays
