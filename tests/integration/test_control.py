@@ -51,6 +51,11 @@ data = "d"
 address = "https://eu.example.org"
 [tenants.acme]
 title = "Acme"
+[providers.far]
+base_url = "https://api.openai.com/v1"
+[models.far]
+provider = "far"
+model = "far-1"
 """
 
 
@@ -316,6 +321,23 @@ def test_an_act_in_the_log_but_not_marked_is_not_written_twice(tmp_path: Path) -
     written = [json.loads(raw) for _, raw in _native.ledger_read(shard, 0, 100)]
     assert len([entry for entry in written if entry["kind"] == "action"]) == 1
     database.close()
+
+
+def test_a_refusing_decision_has_a_statement_for_its_tenant_alone(run: Path) -> None:
+    made = new_key(run, end_users="declared")
+    body = {"key": made["key"], "sub": "u-9", "residence": "KP", "age": 30, "ttl_s": 600}
+    token = call(run, "admin.sock", "POST", "/admin/v1/keys/token", body)[1]["token"]
+    who = principal(run, made["text"], token)[1]
+    plan = call(run, "plan.sock", "POST", "/plan", question_of(who, model="far"))[1]
+    assert plan["attempts"] == []
+    path = f"/v1/interventions/{plan['decision']['id']}"
+    head = {"dragoman_tenant": who["tenant"], "dragoman_principal": who["principal"]}
+    status, statement = call(run, "pages.sock", "GET", path, **head)
+    assert status == 200
+    assert "was not sent" in statement["text"]["en"]
+    assert statement["reasons"][0]["rule_id"] in statement["text"]["zh"]
+    assert call(run, "pages.sock", "GET", path, **{**head, "dragoman_tenant": "ten_other"})[0] == 404
+    assert call(run, "pages.sock", "GET", path)[0] == 404
 
 
 def test_the_journal_is_taken_once(run: Path) -> None:

@@ -22,6 +22,7 @@ from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.loaded import Holder
 from dragoman.control.relay_config import SESSION_COOKIE
 from dragoman.ids import kind_of, now_ms
+from dragoman.policy.statements import of_decision
 from dragoman.stores.interventions import Interventions
 
 PAGE_CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -67,17 +68,31 @@ class OwnRoutes:
         return JSONResponse(_model(name))
 
     async def intervention(self, request: Request) -> Response:
-        """The statement of reasons of an intervention, for the one it concerned; everyone else gets 404."""
+        """The statement of reasons of an intervention, for the one it concerned; everyone else gets 404.
+
+        A decision that refused (`dec_...`, as its notice names it) is read by the callers of its tenant: it
+        names no person.
+        """
         owner = self._owner(request)
         name = request.path_params["intervention"]
         statement = None
         if owner is not None and kind_of(name) == "int":
             statement = await run_in_threadpool(self._interventions.statement, *owner, name)
+        elif owner is not None and name.startswith("dec_"):
+            statement = await run_in_threadpool(self._of_decision, owner[0], name)
         if statement is None:
             return _error(request, 404, "not_found", _NOT_FOUND)
         if "text/html" in request.headers.get("accept", ""):
             return _statement_page(statement, _locale(request))
         return JSONResponse(statement, headers={"cache-control": "no-store"})
+
+    def _of_decision(self, tenant: str, name: str) -> dict[str, Any] | None:
+        decision = self._interventions.decision(tenant, name)
+        return (
+            None
+            if decision is None
+            else of_decision(decision, self._holder.loaded.settings.deployment.contact)
+        )
 
     def _owner(self, request: Request) -> tuple[str, str] | None:
         tenant, principal = (request.headers.get(f"dragoman-{name}") for name in ("tenant", "principal"))

@@ -87,6 +87,21 @@ def compose(
     }
 
 
+def of_decision(decision: Mapping[str, Any], contact: str | None) -> dict[str, Any]:
+    """The statement for a decision that refused turns: DENY, NOT_READY, STEP_UP, HANDOFF, ROUTE."""
+    refused = {
+        "id": decision["id"],
+        "turn": None,
+        "at": decision["as_of"],
+        "decision": decision["id"],
+        "origin": "plan",
+        "action": "deny",
+        "automated": True,
+    }
+    binding = [reason for reason in decision["reasons"] if reason["effect"] not in {"oblige", "warn"}]
+    return compose(refused, None, {**decision, "reasons": binding}, contact)
+
+
 def _placed(what: str, where: str, language: str) -> str:
     return f"{what[:-1]} ({where})." if language == "en" else f"{what[:-1]}（{where}）。"
 
