@@ -227,7 +227,8 @@ async fn burst(open: &mut Open, live: &mut Live, out: &Out) -> Result<(), Broken
     let patience = if live.progress.closing { LAST_WORDS_MS } else { live.provider.deadlines.idle };
     running.until(worker.now.get() + patience, "idle");
     let scan = open.scan.as_mut().ok_or(Broken::Call(CallError::Garbage("no scan")))?;
-    let before = out.with(|out| out.len());
+    // Where this burst starts in `out`: known only when it is written, for the client reads `out` while we wait.
+    let mut before = usize::MAX;
     let read = poll_fn(|cx| {
         if let Poll::Ready(why) = running.poll_ended(cx) {
             return Poll::Ready(Err(Broken::Ended(why)));
@@ -236,7 +237,10 @@ async fn burst(open: &mut Open, live: &mut Live, out: &Out) -> Result<(), Broken
         let step = match ready!(call.poll_body(cx, &mut scratch)) {
             Err(e) => Err(Broken::Call(e)),
             Ok(0) => Ok(None),
-            Ok(n) => out.with(|out| scan.bytes(&scratch[..n], out)).map(Some).map_err(Broken::Answer),
+            Ok(n) => out.with(|out| {
+                before = out.len();
+                scan.bytes(&scratch[..n], out).map(Some).map_err(Broken::Answer)
+            }),
         };
         Poll::Ready(step)
     })
