@@ -1,4 +1,5 @@
 //! The journal, and reading, verifying and proving logs, for Python. Reports cross as JSON.
+#![expect(clippy::needless_pass_by_value, reason = "pyo3 hands converted arguments over by value")]
 use std::path::PathBuf;
 
 use dragoman_engine::ledger::merkle::Hash;

@@ -172,10 +172,10 @@ fn check_checkpoint(report: &mut LogReport, walk: &Walk<'_>, note: Option<&[u8]>
             report.witnesses = split(note).map_or(0, |(_, lines)| lines.len().saturating_sub(1));
         }
         Some(_) => {
-            report.find("the journal's entries do not have the checkpoint's root: an entry was changed")
+            report.find("the journal's entries do not have the checkpoint's root: an entry was changed");
         }
         None => {
-            report.find(format!("the checkpoint covers {} entries, the journal has fewer", checkpoint.size))
+            report.find(format!("the checkpoint covers {} entries, the journal has fewer", checkpoint.size));
         }
     }
 }
@@ -194,7 +194,7 @@ fn walk_segments(
                 let known = segments.entry(first).or_insert(generation);
                 *known = generation.max(*known);
             }
-            None if name == "spare" || name.ends_with(".tmp") => {}
+            None if name == "spare" || Path::new(&name).extension().is_some_and(|e| e == "tmp") => {}
             None => report.find(format!("segments/{name}: not a file of a journal")),
         }
     }

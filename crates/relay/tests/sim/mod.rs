@@ -11,7 +11,7 @@ use dragoman_relay::journal::disk::{Disk, DiskFile, Lock, Open};
 
 const SECTOR: usize = 512;
 
-/// SplitMix64: small, seeded, good enough to pick cases.
+/// `SplitMix64`: small, seeded, good enough to pick cases.
 #[derive(Debug, Clone)]
 pub struct Rng(pub u64);
 
@@ -215,7 +215,7 @@ impl SimDisk {
         file.seen = bytes;
     }
 
-    fn name_op(&self, state: &mut State, op: NameOp, cut: bool) -> io::Result<()> {
+    fn name_op(state: &mut State, op: NameOp, cut: bool) -> io::Result<()> {
         apply(&mut state.names, &op);
         state.pending_names.push(op);
         if cut { Err(io::Error::other("power lost")) } else { Ok(()) }
@@ -236,7 +236,7 @@ impl Disk for SimDisk {
             let inode = state.next_inode;
             state.next_inode += 1;
             state.inodes.insert(inode, Inode::default());
-            self.name_op(state, NameOp::Link(path.to_owned(), inode), cut)?;
+            Self::name_op(state, NameOp::Link(path.to_owned(), inode), cut)?;
             inode
         } else {
             *state.names.get(path).ok_or_else(|| missing(path))?
@@ -264,7 +264,7 @@ impl Disk for SimDisk {
         if !state.names.contains_key(from) {
             return Err(missing(from));
         }
-        self.name_op(&mut state, NameOp::Rename(from.to_owned(), to.to_owned()), cut)
+        Self::name_op(&mut state, NameOp::Rename(from.to_owned(), to.to_owned()), cut)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
@@ -273,7 +273,7 @@ impl Disk for SimDisk {
         if !state.names.contains_key(path) {
             return Err(missing(path));
         }
-        self.name_op(&mut state, NameOp::Remove(path.to_owned()), cut)
+        Self::name_op(&mut state, NameOp::Remove(path.to_owned()), cut)
     }
 
     fn remove_dir(&self, _: &Path) -> io::Result<()> {
