@@ -112,6 +112,8 @@ pub struct Provider {
     /// Path before the route: `/v1` for `https://host/v1`.
     pub base_path: String,
     pub credential: Option<(HeaderName, HeaderValue)>,
+    /// Its credential cannot be read: it is not called.
+    pub closed: bool,
     /// Names of the caller's headers that the provider's pack lets through.
     pub pass_headers: Vec<HeaderName>,
     pub fields: Vec<String>,
@@ -237,7 +239,15 @@ fn provider(name: String, raw: RawProvider, run: &Path) -> Result<Provider, Conf
         (_, Some(url)) => http_target(&name, url)?,
         (_, None) => return Err(wrong(format_args!("providers.{name}: `base_url` is missing"))),
     };
-    let credential = raw.credential.map(|c| resolve(&name, &c)).transpose()?;
+    // A missing secret closes this provider, not the relay: its attempts fail and say so.
+    let (credential, closed) = match raw.credential.map(|c| resolve(&name, &c)) {
+        None => (None, false),
+        Some(Ok(credential)) => (Some(credential), false),
+        Some(Err(e)) => {
+            tracing::error!(error = %e, "a provider without its credential is not called");
+            (None, true)
+        }
+    };
     let pass_headers = raw
         .headers
         .iter()
@@ -252,6 +262,7 @@ fn provider(name: String, raw: RawProvider, run: &Path) -> Result<Provider, Conf
         authority,
         base_path,
         credential,
+        closed,
         pass_headers,
         fields: raw.fields,
         unknown_fields: raw.unknown_fields,

@@ -1,7 +1,7 @@
 //! The thread that keeps contact with control: the long poll on changes, announced rule sets, and the
 //! feed of the journal. No turn is carried here, so no turn can delay the lease.
 use crate::clock::boot_ms;
-use crate::control::{Ask, AskError, Control};
+use crate::control::{Ask, Control};
 use crate::feed;
 use crate::limits;
 use crate::state::Relay;
@@ -22,6 +22,7 @@ pub async fn run(relay: Arc<Relay>) {
 
 async fn poll(relay: &Arc<Relay>, control: &Rc<Control>) {
     let mut after = 0;
+    let mut lost = false;
     let mut announced: Option<Vec<String>> = None;
     while !relay.is_closing() {
         let path = format!("/changes?after={after}");
@@ -29,6 +30,9 @@ async fn poll(relay: &Arc<Relay>, control: &Rc<Control>) {
         let ask = Ask { ms: limits::CHANGES_MS, ..Ask::get(&path) };
         match control.ask_json::<Changes>(&ask).await {
             Ok(news) => {
+                if std::mem::take(&mut lost) {
+                    tracing::info!("contact with control again");
+                }
                 let config = relay.config.load();
                 let other = news.config != config.digest;
                 after = news.seq;
@@ -45,11 +49,9 @@ async fn poll(relay: &Arc<Relay>, control: &Rc<Control>) {
                 }
             }
             Err(e) => {
-                match e {
-                    AskError::Said(said) => {
-                        tracing::error!(code = %said.code, "control refuses the long poll");
-                    }
-                    AskError::Lost(why) => tracing::warn!(why, "no contact with control"),
+                // Told once per loss: the poll itself is tried again twenty times a second.
+                if !std::mem::replace(&mut lost, true) {
+                    tracing::warn!(error = %e, "no contact with control");
                 }
                 tokio::time::sleep(Duration::from_millis(limits::CHANGES_RETRY_MS)).await;
             }

@@ -17,6 +17,7 @@ mod identify;
 pub mod journal;
 pub mod limits;
 mod log;
+mod mailbox;
 mod metrics;
 mod plan;
 mod provider;

@@ -2,6 +2,7 @@
 //! are its own; here its errors become the caller's.
 use crate::errors::{self, ApiError};
 use crate::journal::{Append, Journal, JournalConfig, JournalError, JournalStats};
+use crate::mailbox::gathered;
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +45,7 @@ impl Log {
     }
 
     async fn written(&self, append: Append) -> Result<u64, ApiError> {
-        match append.await {
+        match gathered(append).await {
             Ok(index) => {
                 if !self.is_healthy() {
                     self.healthy.store(true, Ordering::Relaxed);

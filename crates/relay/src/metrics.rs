@@ -52,12 +52,11 @@ macro_rules! metrics {
             turns: [[AtomicU64; STATUSES.len()]; ROUTES.len()],
             /// Time from the whole request to the first bytes of the answer.
             pub first_bytes: Times,
-            /// The same, less the time the provider took to its first bytes.
-            pub added: Times,
+            /// Time from the whole request to the call of the provider: what we add before it.
+            pub before_call: Times,
             /// Waiting for the journal, intents and results.
             pub journal_wait: Times,
             pub open_turns: AtomicI64,
-            pub held_code_points: AtomicI64,
             $(pub $field: AtomicU64,)*
         }
 
@@ -124,22 +123,19 @@ impl Metrics {
                 "From the whole request to the first bytes of its answer.",
                 &self.first_bytes,
             ),
-            ("dragoman_added_latency_seconds", "The same, less the provider's own time.", &self.added),
+            (
+                "dragoman_before_call_seconds",
+                "From the whole request to the call of the provider.",
+                &self.before_call,
+            ),
             ("dragoman_journal_wait_seconds", "Waiting for an entry to be durable.", &self.journal_wait),
         ] {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
             times.write(&mut out, name);
         }
-        for (name, help, gauge) in [
-            ("dragoman_open_turns", "Turns open now.", &self.open_turns),
-            ("dragoman_held_code_points", "Code points held back now.", &self.held_code_points),
-        ] {
-            let _ = writeln!(
-                out,
-                "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {}",
-                gauge.load(Ordering::Relaxed)
-            );
-        }
+        let open = self.open_turns.load(Ordering::Relaxed);
+        let name = "dragoman_open_turns";
+        let _ = writeln!(out, "# HELP {name} Turns open now.\n# TYPE {name} gauge\n{name} {open}");
         self.counters(&mut out);
         for (name, kind, value) in more {
             let _ = writeln!(out, "# TYPE {name} {kind}\n{name} {value}");

@@ -7,6 +7,7 @@ use crate::changes;
 use crate::clock::boot_ms;
 use crate::control::Control;
 use crate::limits;
+use crate::mailbox::Mailbox;
 use crate::provider::pool::Pool;
 use crate::proxy::Pages;
 use crate::state::{Relay, Told};
@@ -61,6 +62,7 @@ impl Worker {
 
     /// Serves what the thread is told until it is asked to stop and nothing is open.
     pub async fn run(self: Rc<Self>, mut told: UnboundedReceiver<Told>) {
+        tokio::task::spawn_local(Mailbox::open());
         let mut tick = tokio::time::interval(Duration::from_millis(limits::TICK_MS));
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

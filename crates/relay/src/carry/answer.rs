@@ -92,7 +92,7 @@ pub async fn answer(mut open: Open, asked: &Asked, caller: &HeaderMap) -> Result
 fn measure(turn: &Turn, called: Instant) {
     let metrics = &turn.worker.relay.metrics;
     metrics.first_bytes.add_us(turn.started.elapsed().as_micros() as u64);
-    metrics.added.add_us((called - turn.started).as_micros() as u64);
+    metrics.before_call.add_us((called - turn.started).as_micros() as u64);
 }
 
 fn log_attempt(open: &Open, number: usize, broken: &Broken) {
@@ -122,6 +122,9 @@ async fn begin(
     };
     let provider = open.turn.plan.config.providers.get(&name).cloned();
     let provider = provider.ok_or(Broken::Call(CallError::Garbage("not a registered provider")))?;
+    if provider.closed {
+        return Err(Broken::Call(CallError::Broken("its credential cannot be read")));
+    }
     let body = asked.upstream(&model);
     open.scan = Some(asked.scan_out(&open.turn, &provider));
     open.attempt = Some((number as u64, name, model));

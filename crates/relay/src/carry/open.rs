@@ -220,12 +220,14 @@ impl Open {
             .collect();
         let body = json!({ "interventions": list }).to_string();
         let until = Instant::now() + Duration::from_millis(limits::SETTLE_MS);
+        let mut pause = limits::TICK_MS;
         loop {
             match turn.worker.control.ask(&Ask::post("/interventions", body.as_bytes())).await {
                 Ok(_) => break,
                 Err(e) if Instant::now() < until => {
                     tracing::warn!(error = %e, turn = %turn.id, "an intervention is stored again");
-                    tokio::time::sleep(Duration::from_millis(limits::TICK_MS)).await;
+                    tokio::time::sleep(Duration::from_millis(pause)).await;
+                    pause *= 2;
                 }
                 Err(e) => {
                     tracing::error!(error = %e, turn = %turn.id, "an intervention could not be stored");
