@@ -40,9 +40,9 @@ def server(tmp_path, provider):
 class Reader(threading.Thread):
     """Reads one endless stream and notes when its last text and its end came."""
 
-    def __init__(self, server, key):
+    def __init__(self, server, key, headers=None):
         super().__init__(daemon=True)
-        self.server, self.key = server, key
+        self.server, self.key, self.headers = server, key, headers
         self.last_text = self.ended = 0.0
         self.text = ""
         self.first = threading.Event()
@@ -50,7 +50,9 @@ class Reader(threading.Thread):
     def run(self):
         body = {"model": "fake", "stream": True, "messages": [{"role": "user", "content": "endless"}]}
         try:
-            with self.server.http(self.key).stream("POST", "/v1/chat/completions", json=body) as answer:
+            with self.server.http(self.key).stream(
+                "POST", "/v1/chat/completions", json=body, headers=self.headers
+            ) as answer:
                 for line in answer.iter_lines():
                     self.text += line
                     if '"content"' in line and "w" in line:
@@ -187,3 +189,101 @@ def test_cut_off_relay_stops_at_the_lease(server):
         os.kill(server.pids["control"], signal.SIGCONT)
     time.sleep(1.5)
     assert time.monotonic() - reader.last_text < 1, "it resumes on contact"
+
+
+PACK = """
+[pack]
+id = "zm"
+version = "{version}"
+schema_version = "1"
+status = "unreviewed"
+title = {{ en = "A place", zh = "某地" }}
+iso = ["ZM"]
+timezones = ["Africa/Lusaka"]
+
+[[sources]]
+id = "act"
+title = "A test's own rule"
+article = "1"
+lang = "en"
+official = false
+
+[[rules]]
+rule_id = "zm.closed"
+kind = "availability"
+applies_when = {{ event = ["{event}"] }}
+effective_from = 2020-01-01
+enforcement = "in_force"
+on_missing = "deny"
+source_refs = ["act"]
+certainty = "V"
+reason_code = "ZM_CLOSED"
+title = {{ en = "Not offered here", zh = "此地不提供" }}
+
+[rules.availability]
+mode = "prohibited"
+"""
+
+CASES = """
+[[cases]]
+rule_id = "zm.closed"
+as_of = 2026-11-22
+given = {{ residence = "ZM", address_country = "ZM", event = "{event}" }}
+[cases.expect]
+outcome = "DENY"
+reason_codes = ["ZM_CLOSED"]
+
+[[cases]]
+rule_id = "zm.closed"
+as_of = 2026-11-22
+given = {{ residence = "ZM", address_country = "ZM", event = "{other}" }}
+[cases.expect]
+absent_codes = ["ZM_CLOSED"]
+"""
+
+
+def write_pack(folder, version, event, other):
+    for kind, text in (("cases", CASES), ("jurisdictions", PACK)):
+        (folder / "packs" / kind).mkdir(parents=True, exist_ok=True)
+        (folder / "packs" / kind / "zm.toml").write_text(
+            text.format(version=version, event=event, other=other)
+        )
+
+
+@pytest.fixture
+def placed(tmp_path, provider):
+    write_pack(tmp_path, "0.1.0", "export", "turn")
+    made = start(
+        tmp_path,
+        f'packs_dir = "packs"\n[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
+    )
+    provider.scripts["endless"] = Script(
+        [chunk({"content": f"w{i} "}) for i in range(600)] + [chunk({}, finish="stop"), DONE], gap=0.02
+    )
+    provider.scripts["quick"] = Script([chunk({"content": "ok"}), chunk({}, finish="stop"), DONE])
+    yield made
+    made.stop()
+
+
+def test_edited_pack_decides_within_a_second(placed):
+    made = placed.dragoman("keys", "create", "--end-users", "declared")
+    token = placed.dragoman("keys", "token", made["key"], "--sub", "u1", "--residence", "ZM", "--age", "30")[
+        "token"
+    ]
+    with Load(placed):
+        reader = Reader(placed, made["text"], {"dragoman-user-token": token})
+        reader.start()
+        assert reader.first.wait(5)
+        write_pack(placed.folder, "0.2.0", "turn", "export")
+        since = act(placed, {}, "/admin/v1/reload", {})
+        with placed.http(made["text"]) as client:
+            client.headers["dragoman-user-token"] = token
+            while True:
+                body = {"model": "fake", "stream": True, "messages": [{"role": "user", "content": "quick"}]}
+                answer = client.post("/v1/chat/completions", json=body)
+                if "ZM_CLOSED" in answer.text:
+                    break
+                assert time.monotonic() - since < ACT_SECONDS + SLACK_SECONDS, answer.text[:300]
+        reader.join(10)
+        assert reader.ended - since <= ACT_SECONDS + SLACK_SECONDS
+        assert "content_filter" in reader.text

@@ -93,7 +93,7 @@ def delivered(client, name: str) -> tuple[dict, str]:
     raw = []
     body = {"model": "fake", "stream": True, "n": 2, "messages": [{"role": "user", "content": name}]}
     with client.stream("POST", "/v1/chat/completions", json=body) as answer:
-        assert 200 == answer.status_code, answer.read()
+        assert answer.status_code == 200, answer.read()
         for line in answer.iter_lines():
             raw.append(line)
             if line.startswith("data: {"):
@@ -202,7 +202,7 @@ def test_nothing_leaks_and_nothing_waits(server, provider):
             }
         )
     )
-    assert [] == failures[:5]
+    assert failures[:5] == []
     assert forbidden > done
 
 
