@@ -162,9 +162,7 @@ def main() -> None:
         totals["trials"] += trials
         totals["lost"] = 0
         given.results.write_text(json.dumps(totals) + "\n", encoding="utf-8")
-        print(
-            f"{totals['trials']} kills, {totals['acknowledged']} acknowledged turns, none lost (seed {seed})"
-        )
+        print(json.dumps({**totals, "seed": seed}), flush=True)
 
 
 if __name__ == "__main__":
