@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("kill_relay.json"))
     parser.add_argument("--seed", type=int, default=None)
     given = parser.parse_args()
+    given.results.parent.mkdir(parents=True, exist_ok=True)
     totals = (
         json.loads(given.results.read_text()) if given.results.exists() else {"trials": 0, "acknowledged": 0}
     )
