@@ -54,10 +54,10 @@ class Server:
             base_url=self.url, headers={"authorization": f"Bearer {key or self.key}"}, timeout=30, **more
         )
 
-    def dragoman(self, *args: str, check: bool = True) -> dict | list | str:
+    def dragoman(self, *args: str, check: bool = True, config: bool = True) -> dict | list | str:
         """A verb of the command line, with --json."""
         done = subprocess.run(
-            [COMMAND, *args, "--config", str(self.folder / "dragoman.toml"), "--json"],
+            [COMMAND, *args, *(["--config", str(self.folder / "dragoman.toml")] if config else []), "--json"],
             capture_output=True,
             text=True,
             env=environment(),
