@@ -62,8 +62,8 @@ pub const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 /// Milliseconds a client may leave a write unread before its connection is closed.
 pub const WRITE_STALL_MS: u64 = 60_000;
 
-/// Connections of a listener.
-pub const CONNECTIONS: usize = 10_000;
+/// Connections of all listeners together.
+pub const CONNECTIONS: usize = 12_000;
 /// Turns in flight per thread, waiting ones not counted. Idle streams are cheap; 10,000 in all is the goal.
 pub const TURNS_PER_THREAD: usize = 6_000;
 /// Turns waiting for a place per thread.

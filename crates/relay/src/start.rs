@@ -117,7 +117,23 @@ fn local_runtime() -> io::Result<LocalRuntime> {
     Builder::new_current_thread().enable_all().event_interval(61).build_local(LocalOptions::default())
 }
 
+/// Lets the process open as many files as it may: a stream takes two, one to each side.
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is a valid, writable rlimit.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return;
+    }
+    let (had, most) = (limit.rlim_cur, limit.rlim_max);
+    limit.rlim_cur = most;
+    // SAFETY: `limit` is a valid rlimit whose soft value is its hard one.
+    if had < most && unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+        tracing::warn!(files = had, "the limit of open files stays as it was");
+    }
+}
+
 fn start(path: PathBuf) -> Result<Started, Box<dyn std::error::Error>> {
+    raise_file_limit();
     let config = Config::read(&path)?;
     let log = Log::open(&config.journal, &config.zone)?;
     let tls = pool::tls_config()?;

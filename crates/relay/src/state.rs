@@ -42,7 +42,7 @@ pub struct Relay {
     pub plans: Plans,
     pub rules: Rules,
     pub log: Log,
-    pub metrics: Metrics,
+    pub metrics: Arc<Metrics>,
     pub tls: Arc<rustls::ClientConfig>,
     /// No new turn is taken.
     pub stopping: AtomicBool,
@@ -72,7 +72,7 @@ impl Relay {
             plans: Cache::new(limits::PLANS),
             rules: Rules::default(),
             log,
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
             tls,
             stopping: AtomicBool::new(false),
             closing: AtomicBool::new(false),

@@ -330,10 +330,10 @@ fn media(stream: bool) -> &'static str {
 }
 
 fn streamed(open: Open, live: Live, out: Rc<Out>) -> Response<Source> {
-    let relay = Arc::clone(&open.turn.worker.relay);
+    let metrics = Arc::clone(&open.turn.worker.relay.metrics);
     let lang = open.turn.lang;
     let mut answer = response(&open, open.intent, Source::Bytes(None));
-    let body = TurnBody::new(carry_on(open, live, Rc::clone(&out)), out, relay, lang);
+    let body = TurnBody::new(carry_on(open, live, Rc::clone(&out)), out, metrics, lang);
     *answer.body_mut() = Source::Turn(Box::new(body));
     answer
 }

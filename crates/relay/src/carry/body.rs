@@ -2,8 +2,7 @@
 //! one burst of the provider releases leaves in one frame; a reader that does not read stops the turn.
 use crate::errors;
 use crate::limits;
-use crate::metrics::count;
-use crate::state::Relay;
+use crate::metrics::{Metrics, count};
 use crate::wire::Lang;
 use bytes::Bytes;
 use std::cell::RefCell;
@@ -43,7 +42,7 @@ impl Out {
 pub struct TurnBody {
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
     out: Rc<Out>,
-    relay: Arc<Relay>,
+    metrics: Arc<Metrics>,
     lang: Lang,
 }
 
@@ -51,10 +50,10 @@ impl TurnBody {
     pub fn new(
         future: impl Future<Output = ()> + 'static,
         out: Rc<Out>,
-        relay: Arc<Relay>,
+        metrics: Arc<Metrics>,
         lang: Lang,
     ) -> Self {
-        Self { future: Some(Box::pin(future)), out, relay, lang }
+        Self { future: Some(Box::pin(future)), out, metrics, lang }
     }
 
     pub fn ended(&self) -> bool {
@@ -78,7 +77,7 @@ impl TurnBody {
 
     /// What was not yet sent is dropped with the turn, and the caller is told.
     fn panicked(&mut self) {
-        count(&self.relay.metrics.panics);
+        count(&self.metrics.panics);
         self.future = None;
         let body = errors::ApiError::from(&errors::INTERNAL).body(self.lang);
         self.out.with(|out| {
@@ -94,3 +93,6 @@ pub fn error_event(body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(body);
     out.extend_from_slice(b"\n\n");
 }
+
+#[cfg(test)]
+mod tests;
