@@ -6,7 +6,6 @@ Every starter returns a `System` that has answered one request, or raises `Canno
 from __future__ import annotations
 
 import http.client
-import importlib.metadata
 import json
 import re
 import socket
@@ -21,6 +20,8 @@ import cells
 import peers
 import processes
 import words
+
+from dragoman import _native
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 90.0
@@ -125,7 +126,7 @@ def _serve(folder: Path, lines: list[str], note: str, model: str) -> System:
     tree = processes.start("dragoman", [str(_program()), "serve", "--json"], folder=folder)
     facts = json.loads(_await(tree, FACTS).group(0))
     commit = _output(["git", "rev-parse", "--short", "HEAD"])
-    version = f"{importlib.metadata.version('dragoman')} at {commit}"
+    version = f"{_native.__version__} at {commit}"
     headers = [("authorization", f"Bearer {facts['key']}")]
     system = System("dragoman", tree, address, version, note, headers=headers, roles=facts["pids"])
     return _ready(system, model)
