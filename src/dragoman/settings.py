@@ -75,6 +75,18 @@ class Deployment(Table):
     audience: Literal["public", "internal"] | None = None
     modality: tuple[str, ...] = ("text",)
     model_use: Literal["own", "fine_tuned", "api"] | None = None
+    legal_basis: (
+        Literal[
+            "consent",
+            "contract",
+            "legal_obligation",
+            "vital_interests",
+            "public_task",
+            "legitimate_interests",
+        ]
+        | None
+    ) = None
+    """Why the operator may process personal data (GDPR Art. 6(1)). None: unknown, which means more duties."""
     placed_on_market: dt.date | None = None
     evidence: dict[str, Evidence] = Field(default_factory=dict)
     counters: dict[str, int] = Field(default_factory=dict)
@@ -175,9 +187,17 @@ class Model(Table):
 
 
 class Tenant(Table):
-    """A tenant that must exist; created at start, never removed by its absence."""
+    """A tenant that must exist; created at start, never removed by its absence.
 
-    title: str = Field(min_length=1, max_length=200)
+    `staff_...` is the operator's own word for the people behind the tenant's keys with `end_users = none`.
+    """
+
+    title: str | None = Field(default=None, min_length=1, max_length=200)
+    """None: the tenant's name."""
+    staff_residence: str | None = Field(default=None, pattern=_COUNTRY)
+    """All of them live there."""
+    staff_adults: bool = False
+    """All of them are at least 18 years old."""
 
 
 class Source(Table):

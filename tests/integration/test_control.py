@@ -385,6 +385,46 @@ def test_reload_swaps_or_keeps_and_says_why(run: Path, folder: Path) -> None:
     assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 200
 
 
+def test_the_models_listed_are_those_the_caller_may_be_offered(run: Path) -> None:
+    made = new_key(run)
+    who = principal(run, made["text"])[1]
+
+    def models(path: str, country: str | None) -> tuple[int, Any]:
+        address = {"country": country, "kind": "residential", "peer": "remote"}
+        return call(
+            run,
+            "pages.sock",
+            "GET",
+            f"/v1/models{path}",
+            dragoman_principal=who["principal"],
+            dragoman_tenant=who["tenant"],
+            dragoman_key=who["key"],
+            dragoman_scopes="turns,models",
+            dragoman_end_users="none",
+            dragoman_class=who["class"],
+            dragoman_address=json.dumps(address),
+        )
+
+    assert [one["id"] for one in models("", "SG")[1]["data"]] == ["dragoman", "far"]
+    assert [one["id"] for one in models("", "KP")[1]["data"]] == ["dragoman"], (
+        "its vendor does not serve there"
+    )
+    status, far = models("/far", "KP")
+    assert (status, far["id"], far["dragoman"]["outcome"]) == (200, "far", "DENY")
+    assert far["dragoman"]["reasons"][0]["citation"]["url"].startswith("https://")
+    decision = next(
+        word for word in far["dragoman"]["text"].replace(".", " ").split() if word.startswith("dec_")
+    )
+    headers = {"dragoman_principal": who["principal"], "dragoman_tenant": who["tenant"]}
+    assert call(run, "pages.sock", "GET", f"/v1/interventions/{decision}", **headers)[0] == 200, (
+        "it can be read"
+    )
+    status, far = models("/far", "SG")
+    assert (status, far["dragoman"]["reasons"], far["dragoman"]["text"]) == (200, [], None)
+    assert models("/nothing", "SG")[0] == 404
+    assert call(run, "pages.sock", "GET", "/v1/models")[0] == 401
+
+
 def test_a_tenant_named_in_the_file_exists_after_a_reload(run: Path, folder: Path) -> None:
     (folder / "dragoman.toml").write_text(CONFIG + '[tenants.later]\ntitle = "Later"\n', encoding="utf-8")
     status, answer = call(run, "admin.sock", "POST", "/admin/v1/reload")

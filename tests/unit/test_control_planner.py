@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from dragoman.control.loaded import Holder, Loaded, read_all
 from dragoman.control.planner import Planner, is_reusable
 from dragoman.core.decision import Decision
 from dragoman.core.facts import Facts
-from dragoman.errors import RefusedError
+from dragoman.errors import ConfigError, RefusedError
 from dragoman.testing.clock import FakeClock
 
 CONFIG = """
@@ -48,13 +49,15 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     return read_all(file, lambda _: None)
 
 
-def ask(loaded: Loaded, person: dict[str, Any], model: str, **address: Any) -> dict[str, Any]:
+def ask(
+    loaded: Loaded, person: dict[str, Any], model: str, slug: str = "default", **address: Any
+) -> dict[str, Any]:
     question = {
         "tenant": "ten_local_a", "app": None, "end_users": "none", "class": "c_x", "scopes": ["turns"],
         "route": "/v1/chat/completions", "model": model, "channel": "api",
         "address": {"country": None, "kind": "unknown", "peer": "loopback", **address},
     }  # fmt: skip
-    return Planner(Holder(loaded), lambda _: person).plan(question, FakeClock()())
+    return Planner(Holder(loaded), lambda _: person, lambda _: slug).plan(question, FakeClock()())
 
 
 def test_staff_of_a_supported_seat_may_use_a_vendor(loaded: Loaded) -> None:
@@ -150,3 +153,122 @@ def test_live_questions_that_turn_refused_are_stopped() -> None:
     assert live.no_longer_allowed() == [], "told once"
     attempts["plan"] = []
     assert [change.notice for change in live.no_longer_allowed()] == [{"en": "no", "zh": "不"}]
+
+
+def test_staff_of_the_operator_answer_to_its_own_word_and_nothing_less(tmp_path: Path) -> None:
+    def asked(seat: str, tenants: str, person: dict[str, Any] = STAFF, **address: Any) -> dict[str, Any]:
+        file = tmp_path / "dragoman.toml"
+        file.write_text(CONFIG.replace('seat = "SG"\n', seat) + tenants, encoding="utf-8")
+        return ask(read_all(file, lambda _: None), person, "far", slug="acme", **address)
+
+    def told(words: str, tenant: str = "acme") -> str:
+        return f"[tenants.{tenant}]\n{words}\n"
+
+    german, residence, adults = 'seat = "DE"\n', 'staff_residence = "SG"', "staff_adults = true"
+    assert asked("", "")["decision"]["step_up"] == ["residence"], "unknown means more duties, for staff too"
+    assert asked(german, "")["decision"]["step_up"] == ["age_reliable"]
+    placed, grown = asked("", told(residence)), asked(german, told(adults))
+    assert placed["attempts"] == grown["attempts"] == [{"provider": "far", "model": "far-1"}]
+    facts = grown["decision_entry"]["facts"]
+    assert facts["age_source"] == "operator", "the record shows whose word it was"
+    assert facts["identity.verified"] == ["residence", "age"]
+    assert placed["reusable"]
+    assert grown["reusable"]
+    assert asked("", told(adults))["decision"]["step_up"] == ["residence"], (
+        "one word says nothing of the other"
+    )
+    assert asked(german, told('staff_residence = "DE"'))["decision"]["step_up"] == ["age_reliable"]
+    assert asked(german, told(adults, "other"))["attempts"] == [], "another tenant's staff"
+    guest = {"end_users": "none", "guest": True, "account": "new"}
+    for person in (guest, {"end_users": "declared", "account": "established"}):
+        assert asked(german, told(adults), person)["attempts"] == [], "never for guests or declared users"
+
+
+def test_the_legal_basis_the_operator_states_is_read(tmp_path: Path) -> None:
+    def reasons(basis: str) -> list[str]:
+        file = tmp_path / "dragoman.toml"
+        file.write_text(CONFIG.replace('seat = "SG"\n', f'seat = "DE"\n{basis}\n'), encoding="utf-8")
+        plan = ask(read_all(file, lambda _: None), STAFF, "near", country="DE", kind="residential")
+        return [] if plan["refusal"] is None else [one["code"] for one in plan["refusal"]["reasons"]]
+
+    assert reasons("") == ["EU_GDPR_CHILD"]
+    assert reasons('legal_basis = "consent"') == ["EU_GDPR_CHILD"]
+    assert reasons('legal_basis = "contract"') == []
+    with pytest.raises(ConfigError, match="legal_basis"):
+        reasons('legal_basis = "contracts"')
+
+
+PACK = """
+[pack]
+id = "xx"
+version = "0.1.0"
+schema_version = "1"
+iso = ["SG"]
+status = "unreviewed"
+title = { en = "Test", zh = "测试" }
+[[sources]]
+id = "s"
+title = "A test law"
+article = "9"
+url = "https://law.example/9"
+lang = "en"
+retrieved_on = 2026-11-22
+official = true
+[[rules]]
+rule_id = "xx.duty"
+kind = "KIND"
+applies_when = { event = ["turn"] }
+effective_from = FROM
+enforcement = "in_force"
+on_missing = "oblige"
+source_refs = ["s"]
+certainty = "v"
+reason_code = "XX_DUTY"
+title = { en = "A duty of the test", zh = "测试义务" }
+[rules.KIND]
+"""
+CASES = """
+[[cases]]
+rule_id = "xx.duty"
+as_of = 2028-01-01
+given = { event = "turn", residence = "SG", address_country = "SG" }
+[cases.expect]
+reason_codes = ["XX_DUTY"]
+[[cases]]
+rule_id = "xx.duty"
+as_of = 2019-01-01
+given = { event = "turn", residence = "SG", address_country = "SG" }
+[cases.expect]
+absent_codes = ["XX_DUTY"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [("exit", "one_step = true"), ("minors", 'modes = ["minor"]'), ("crisis", "required = true")],
+)
+def test_a_duty_that_nothing_carries_out_is_not_ready_with_its_source(
+    tmp_path: Path, kind: str, payload: str
+) -> None:
+    def plan(day: str) -> dict[str, Any]:
+        text = PACK.replace("KIND", kind).replace("FROM", day) + payload + "\n"
+        for folder in ("jurisdictions", "cases"):
+            (tmp_path / "packs" / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "packs" / "cases" / "xx.toml").write_text(CASES, encoding="utf-8")
+        (tmp_path / "packs" / "jurisdictions" / "xx.toml").write_text(text, encoding="utf-8")
+        file = tmp_path / "dragoman.toml"
+        file.write_text('packs_dir = "packs"\n' + CONFIG, encoding="utf-8")
+        return ask(read_all(file, lambda _: None), STAFF, "near")
+
+    refused = plan("2026-01-01")
+    assert (refused["outcome"], refused["attempts"], refused["must"]) == ("NOT_READY", [], [])
+    reason = refused["refusal"]["reasons"][0]
+    assert (reason["code"], reason["rule_id"]) == ("DUTY_NOT_CARRIED", "xx.duty")
+    text = refused["refusal"]["text"]
+    assert "A duty of the test: this duty cannot be carried out on this route yet" in text["en"]
+    assert "A test law, 9, https://law.example/9" in text["en"]
+    assert "测试义务：本接口目前尚不能履行该义务" in text["zh"]
+    assert refused["decision_entry"]["outcome"] == "NOT_READY"
+    later = plan("2027-06-01")
+    assert later["attempts"], "the control: a duty that binds nobody yet refuses nobody"
+    assert later["decision"]["id"] != refused["decision"]["id"]

@@ -71,6 +71,10 @@ class Registry:
         """The tenant with this slug, created where it is missing."""
         return self._store.tenant(slug) or self.create_tenant(slug, title)
 
+    def tenant(self, reference: str) -> TenantRecord | None:
+        """A tenant by id or slug."""
+        return self._store.tenant(reference)
+
     def tenants(self) -> list[dict[str, Any]]:
         """Every tenant, oldest first."""
         return [asdict(record) for record in self._store.tenants()]

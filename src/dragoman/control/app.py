@@ -64,7 +64,7 @@ class Control:
             journal=JournalFeed(core.cursors),
         )
         self.log = OwnLog(registry_folder(self.settings), core.outbox, self.settings.zone.id)
-        own = OwnRoutes(core.holder, core.principals, core.interventions)
+        own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
         context = self._pages_context(knowledge)
         site = pages_app(own, pages(context), core.principals, context.mint_session, secure=context.secure)
         admin = AdminSocket(core.holder, core.registry, self.reloader.reload)

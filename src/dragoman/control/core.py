@@ -45,7 +45,7 @@ class Core:
         self.classes = Classes(store, pepper)
         self.principals = Principals(store, pepper, self.classes, zone.id, addresses)
         self.registry = Registry(store, pepper, zone.id)
-        self.planner = Planner(self.holder, self.classes.facts)
+        self.planner = Planner(self.holder, self.classes.facts, self._slug)
         self.interventions = Interventions(self.database)
         self.cursors = JournalCursors(self.database, zone.id)
         self.outbox = Outbox(self.database)
@@ -55,7 +55,12 @@ class Core:
         """Create the tenants the file names, and the default one."""
         self.registry.ensure_tenant(DEFAULT_TENANT, "Default")
         for slug, tenant in self.holder.loaded.settings.tenants.items():
-            self.registry.ensure_tenant(slug, tenant.title)
+            self.registry.ensure_tenant(slug, tenant.title or slug)
+
+    def _slug(self, tenant: str) -> str | None:
+        """The name by which the file knows a tenant."""
+        found = self.registry.tenant(tenant)
+        return found.slug if found else None
 
     def guest_tenant(self) -> TenantRecord:
         """The tenant guests of the pages belong to."""

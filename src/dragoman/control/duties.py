@@ -1,15 +1,16 @@
 """Obligations of a decision that fall due in a turn, as the labels and notices the relay carries out.
 
-What is due in the turn and nothing here carries out stays in `must`, so that the relay refuses the turn.
+A duty that is due and that nothing carries out makes the turn NOT_READY, with its rule and source. It would
+stay in `must` besides, so that a relay refuses what slipped through.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dragoman.core.decision import Decision, Obligation
+from dragoman.core.decision import Decision, Obligation, Reason
 from dragoman.settings import Label, Settings
 
 OPERATOR_LABEL = "operator.label_always"
@@ -40,16 +41,66 @@ class Duties:
 
 def duties(decision: Decision, settings: Settings) -> Duties:
     """Labels, notices and `must` of an allowed turn."""
-    due = [one for one in decision.obligations if not one.standing and one.enforcement in BINDING]
+    due = _due(decision)
     labels = [label for one in due for label in _labels(one, settings)]
     notices = [_notice(one) for one in due if one.kind in {"notice", "reminder"}]
-    left = (
-        {one.kind for one in due}
-        - CARRIED_AFTER
-        - {"label.visible", "label.machine", "notice", "reminder", "content"}
-    )
-    must = {label["kind"] for label in labels} | ({"notice"} if notices else set()) | left | _unmet(due)
+    left = {_name(one) for one in uncarried(decision)}
+    must = {label["kind"] for label in labels} | ({"notice"} if notices else set()) | left
     return Duties(labels, notices, sorted(must))
+
+
+def uncarried(decision: Decision) -> tuple[Obligation, ...]:
+    """Duties due in the turn that nothing here carries out yet."""
+    return tuple(one for one in _due(decision) if _is_uncarried(one))
+
+
+def not_carried(decision: Decision, left: Sequence[Obligation]) -> Decision:
+    """The decision as NOT_READY: each duty that cannot be carried out, with title and source of its rule."""
+    obliging = {reason.rule_id: reason for reason in decision.reasons if reason.effect == "oblige"}
+    reasons = tuple(
+        Reason(
+            code="DUTY_NOT_CARRIED",
+            rule_id=one.rule_id,
+            title=reason.title if reason else _untitled(one),
+            citation=reason.citation if reason else None,
+            effect="not_ready",
+            certainty=reason.certainty if reason else None,
+            text=_not_yet(reason.title if reason else _untitled(one), _name(one)),
+        )
+        for one in left
+        for reason in [obliging.get(one.rule_id)]
+    )
+    return replace(decision, outcome="NOT_READY", scope="session", reasons=(*reasons, *decision.reasons))
+
+
+def _due(decision: Decision) -> list[Obligation]:
+    return [one for one in decision.obligations if not one.standing and one.enforcement in BINDING]
+
+
+def _is_uncarried(one: Obligation) -> bool:
+    if one.kind == "content":
+        return one.parameters.get("action") in {"block", "route_human"}
+    if one.kind == "label.machine":
+        return _for_text(one) and one.parameters.get("format") not in MACHINE_FORMATS
+    return one.kind not in CARRIED_AFTER | {"label.visible", "notice", "reminder"}
+
+
+def _name(one: Obligation) -> str:
+    """The duty as `must` names it; a machine label with its format, because relays know the plain kind."""
+    return f"{one.kind}.{one.parameters.get('format')}" if one.kind == "label.machine" else one.kind
+
+
+def _untitled(one: Obligation) -> dict[str, str]:
+    return {"en": one.rule_id, "zh": one.rule_id}
+
+
+def _not_yet(title: Mapping[str, str], name: str) -> dict[str, str]:
+    english = title["en"].rstrip(".")
+    chinese = title.get("zh", title["en"]).rstrip("。")
+    return {
+        "en": f"{english}: this duty cannot be carried out on this route yet ({name}).",
+        "zh": f"{chinese}：本接口目前尚不能履行该义务（{name}）。",
+    }
 
 
 def with_operator_label(decision: Decision, label: Label) -> Decision:
@@ -71,13 +122,6 @@ def _labels(one: Obligation, settings: Settings) -> list[dict[str, Any]]:
     return []
 
 
-def _unwritten(one: Obligation) -> str | None:
-    """A machine label that is due on text and that nothing here can write."""
-    kind = one.parameters.get("format")
-    unwritten = one.kind == "label.machine" and kind not in MACHINE_FORMATS and _for_text(one)
-    return f"label.machine.{kind}" if unwritten else None
-
-
 def _for_text(one: Obligation) -> bool:
     """Whether the label concerns text answers: its modality names text, or names none."""
     modality = one.parameters.get("modality")
@@ -87,17 +131,6 @@ def _for_text(one: Obligation) -> bool:
 def _notice(one: Obligation) -> dict[str, Any]:
     text = _text(one.parameters.get("locale_text"), {"en": one.rule_id, "zh": one.rule_id})
     return {"id": str(one.parameters.get("id") or one.rule_id), "rule_id": one.rule_id, "text": text}
-
-
-def _unmet(due: Sequence[Obligation]) -> set[str]:
-    """Duties nothing here carries out: content nothing recognises yet, machine labels nothing writes."""
-    blocking = [
-        one
-        for one in due
-        if one.kind == "content" and one.parameters.get("action") in {"block", "route_human"}
-    ]
-    unwritten = {kind for one in due if (kind := _unwritten(one)) is not None}
-    return unwritten | ({"content"} if blocking else set())
 
 
 def _text(given: Any, otherwise: dict[str, str]) -> dict[str, str]:

@@ -140,6 +140,7 @@ def deployment_facts(deployment: Deployment) -> dict[str, Any]:
         "feature": deployment.feature,
         "audience": deployment.audience,
         "modality": list(deployment.modality),
+        "legal_basis": deployment.legal_basis,
         "offered_markets": list(deployment.markets),
         "operator": operator,
     }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from dragoman.control.duties import uncarried
 from dragoman.control.loaded import deployment_facts
 from dragoman.core.facts import Facts
 from dragoman.decide.engine import decide
@@ -25,7 +26,10 @@ ALLOWED, CONDITIONAL, DENIED = (
 
 @dataclass(frozen=True)
 class Offers:
-    """Territories by what a decision there says. `missing`: what NOT_READY asks for, by territory."""
+    """Territories by what a decision there says.
+
+    `not_ready`: what is missing, by territory: the operator's evidence, or a duty nothing here carries out.
+    """
 
     allowed: list[str]
     not_ready: dict[str, list[str]]
@@ -40,8 +44,11 @@ def where_offered(pack: str | None, packs: PackSet, deployment: Deployment, now:
     denied: dict[str, str] = {}
     for place in sorted(countries()):
         decision = decide(_person(place, now), packs, world)
-        if decision.allowed:
+        left = uncarried(decision)
+        if decision.allowed and not left:
             allowed.append(place)
+        elif decision.allowed:
+            not_ready[place] = sorted({f"duty {one.kind} ({one.rule_id})" for one in left})
         elif decision.outcome == "NOT_READY":
             not_ready[place] = list(decision.not_ready)
         else:

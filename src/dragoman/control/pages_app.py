@@ -6,6 +6,7 @@ Identity comes from the relay's headers alone; a session cookie is read here onl
 from __future__ import annotations
 
 import html
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dragoman.accounts.principals import Principals
 from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.loaded import Holder
+from dragoman.control.planner import Planner
 from dragoman.control.relay_config import SESSION_COOKIE
+from dragoman.errors import RefusedError
 from dragoman.ids import kind_of, now_ms
 from dragoman.policy.statements import of_decision
 from dragoman.stores.interventions import Interventions
@@ -38,8 +41,11 @@ Mint = Callable[[], str]
 class OwnRoutes:
     """Models and interventions, as their callers may see them."""
 
-    def __init__(self, holder: Holder, principals: Principals, interventions: Interventions) -> None:
+    def __init__(
+        self, holder: Holder, planner: Planner, principals: Principals, interventions: Interventions
+    ) -> None:
         self._holder = holder
+        self._planner = planner
         self._principals = principals
         self._interventions = interventions
 
@@ -52,20 +58,49 @@ class OwnRoutes:
         ]
 
     async def models(self, request: Request) -> Response:
-        """The model names a caller may use, in OpenAI's form."""
+        """The models the caller may be offered where it is now, in OpenAI's form."""
         if request.headers.get("dragoman-principal") is None:
             return _error(request, 401, "missing_credential", _CREDENTIAL)
         names = sorted(self._holder.loaded.attempts)
-        return JSONResponse({"object": "list", "data": [_model(name) for name in names]})
+        try:
+            offered = await run_in_threadpool(self._offered, request, names)
+        except RefusedError as refused:
+            return _error(request, refused.status, refused.code, refused.text)
+        data = [_model(name) for name in offered]
+        return JSONResponse({"object": "list", "data": data}, headers={"cache-control": "no-store"})
 
     async def model(self, request: Request) -> Response:
-        """One model name."""
+        """One model; `dragoman` holds what was decided about it for this caller: outcome, reasons, text."""
         if request.headers.get("dragoman-principal") is None:
             return _error(request, 401, "missing_credential", _CREDENTIAL)
         name = request.path_params["model"]
         if name not in self._holder.loaded.attempts:
             return _error(request, 404, "model_not_found", _NOT_FOUND)
-        return JSONResponse(_model(name))
+        try:
+            plan = await run_in_threadpool(self._decided, request, name)
+        except RefusedError as refused:
+            return _error(request, refused.status, refused.code, refused.text)
+        refusal = plan["refusal"]
+        told = {
+            "outcome": plan["outcome"],
+            "reasons": refusal["reasons"] if refusal else [],
+            "text": refusal["text"][_locale(request)] if refusal else None,
+        }
+        return JSONResponse({**_model(name), "dragoman": told}, headers={"cache-control": "no-store"})
+
+    def _offered(self, request: Request, names: list[str]) -> list[str]:
+        """The names a turn of this caller may use now, as the relay described the caller."""
+        now = now_ms()
+        asked = ((name, _turn_question(request, name)) for name in names)
+        return [name for name, question in asked if self._planner.outcome(question, now).attempts]
+
+    def _decided(self, request: Request, name: str) -> dict[str, Any]:
+        """The plan of a turn with this model; a refusal is kept, so that its id can be read and appealed."""
+        question = _turn_question(request, name)
+        plan = self._planner.plan(question, now_ms())
+        if plan["refusal"] is not None:
+            self._interventions.keep_decision(question["tenant"], plan["decision"]).result()
+        return plan
 
     async def intervention(self, request: Request) -> Response:
         """The statement of reasons of an intervention, for the one it concerned; everyone else gets 404.
@@ -154,6 +189,22 @@ def pages_app(
 
 def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "dragoman"}
+
+
+def _turn_question(request: Request, model: str) -> dict[str, Any]:
+    """The question the relay would ask for a turn with this model (docs/wire.md)."""
+    address = json.loads(request.headers.get("dragoman-address") or "{}")
+    return {
+        "tenant": request.headers.get("dragoman-tenant", ""),
+        "app": None,
+        "end_users": request.headers.get("dragoman-end-users", "none"),
+        "class": request.headers.get("dragoman-class", ""),
+        "scopes": request.headers.get("dragoman-scopes", "").split(","),
+        "route": "/v1/chat/completions",
+        "model": model,
+        "channel": "api" if "dragoman-key" in request.headers else "web",
+        "address": {"country": None, "kind": "unknown", "peer": "remote", **address},
+    }
 
 
 def _locale(request: Request) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dragoman.canonical import digest
-from dragoman.control.duties import Duties, duties, with_operator_label
+from dragoman.control.duties import Duties, duties, not_carried, uncarried, with_operator_label
 from dragoman.control.loaded import Attempt, Holder, Loaded
 from dragoman.control.refusal import refusal
 from dragoman.core.decision import Decision, Reason
@@ -21,6 +21,7 @@ from dragoman.decide.generalise import generalise
 from dragoman.errors import RefusedError
 from dragoman.events import PlanMade, emit
 from dragoman.ids import new_id
+from dragoman.settings import Deployment, Tenant
 
 CAP_MS = 60_000
 """LIMIT: no plan holds longer without being asked for again."""
@@ -39,6 +40,15 @@ QUESTION_FACTS = CLASS_FACTS | {
 other fact is not reusable: an equal question might get another answer."""
 
 FactsOfClass = Callable[[str], Mapping[str, Any] | None]
+SlugOf = Callable[[str], str | None]
+"""A tenant's name in the file by its id; it never changes."""
+
+
+ADULT = 18
+"""Years that `staff_adults` states at the least."""
+
+NOT_VOUCHED = Tenant()
+"""A tenant of whose staff the operator says nothing."""
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,12 @@ class Outcome:
 class Planner:
     """Makes plans from the reading in use."""
 
-    def __init__(self, holder: Holder, facts_of_class: FactsOfClass) -> None:
+    def __init__(
+        self, holder: Holder, facts_of_class: FactsOfClass, slug_of: SlugOf = lambda _tenant: None
+    ) -> None:
         self._holder = holder
         self._facts_of_class = facts_of_class
+        self._slug_of = slug_of
 
     def plan(self, question: Mapping[str, Any], now: int) -> dict[str, Any]:
         """The plan for a well-formed question at an instant (ms UTC). Raises RefusedError."""
@@ -106,7 +119,8 @@ class Planner:
                 "unknown_class",
                 {"en": "This class was never made here.", "zh": "此处从未产生过该类别。"},
             )
-        facts = gather(question, person, loaded, now)
+        vouched = loaded.settings.tenants.get(self._slug_of(question["tenant"]) or "", NOT_VOUCHED)
+        facts = gather(question, person, loaded, now, vouched)
         opened = () if question["route"] in STATELESS else ("turn.",)
         decision = decide(facts, loaded.packs, loaded.world, open=opened)
         permitted = decision.permitted.get(question["model"], ()) if decision.allowed else ()
@@ -116,6 +130,8 @@ class Planner:
             if not placed:
                 decision = _refused_unplaced(decision)
             attempts = placed
+        if attempts and (left := uncarried(decision)):
+            decision, attempts = not_carried(decision, left), ()
         if attempts and loaded.settings.label.always:
             decision = with_operator_label(decision, loaded.settings.label)
         decision = replace(decision, id=_named(decision, question["tenant"], facts, loaded))
@@ -123,8 +139,14 @@ class Planner:
         return Outcome(facts, decision, attempts, todo)
 
 
-def gather(question: Mapping[str, Any], person: Mapping[str, Any], loaded: Loaded, now: int) -> Facts:
-    """The facts of a question: the person's class, the address, the route, the operator's own."""
+def gather(
+    question: Mapping[str, Any],
+    person: Mapping[str, Any],
+    loaded: Loaded,
+    now: int,
+    vouched: Tenant = NOT_VOUCHED,
+) -> Facts:
+    """The facts of a question: the person's class, the address, the route, the operator's own word."""
     settings = loaded.settings
     document: dict[str, Any] = {name: person[name] for name in CLASS_FACTS if name in person}
     document.update(
@@ -141,26 +163,33 @@ def gather(question: Mapping[str, Any], person: Mapping[str, Any], loaded: Loade
     if country is not None:
         document["address_country"] = country
     if person.get("end_users") == "none" and not person.get("guest"):
-        document.update(
-            _staff(settings.deployment.seat, [owner.model_dump() for owner in settings.deployment.owners])
-        )
+        document.update(_staff(settings.deployment, vouched))
         if settings.deployment.audience is None:
             document["audience"] = "internal"
     return Facts.parse(document)
 
 
-def _staff(seat: str | None, owners: list[dict[str, Any]]) -> dict[str, Any]:
-    """Keys without end users speak for the operator's own people, for whom the operator vouches."""
+def _staff(deployment: Deployment, vouched: Tenant) -> dict[str, Any]:
+    """Keys without end users speak for the tenant's own people: what the operator stated of them."""
+    facts: dict[str, Any] = {}
     organisation: dict[str, Any] = {}
-    if owners:
-        organisation["owners"] = owners
-    if seat is None:
-        return {"organisation": organisation} if organisation else {}
-    return {
-        "residence": seat,
-        "identity": {"verified": ["residence"]},
-        "organisation": {"seat": seat, **organisation},
-    }
+    if deployment.owners:
+        organisation["owners"] = [owner.model_dump() for owner in deployment.owners]
+    if deployment.seat is not None:
+        organisation["seat"] = deployment.seat
+    if organisation:
+        facts["organisation"] = organisation
+    verified = []
+    residence = vouched.staff_residence or deployment.seat
+    if residence is not None:
+        facts["residence"] = residence
+        verified.append("residence")
+    if vouched.staff_adults:
+        facts.update(age=ADULT, age_source="operator")
+        verified.append("age")
+    if verified:
+        facts["identity"] = {"verified": verified}
+    return facts
 
 
 def tags(question: Mapping[str, Any], asked: str) -> list[str]:
