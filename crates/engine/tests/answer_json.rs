@@ -9,7 +9,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod answers;
+mod seeds;
 use answers::{Client, delta, finish, rule, run, set, spec, sse, texts, usual};
+use seeds::{configs, figures};
 
 const ARGUMENTS: &str = "/choices/0/message/tool_calls/0/function/arguments";
 
@@ -94,10 +96,6 @@ fn content_under_a_response_format_is_json_and_the_notice_stands_apart() {
     assert!(client.lane("/choices/0/message/refusal").contains("Stopped here."));
 }
 
-fn cases() -> u32 {
-    std::env::var("DRAGOMAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(600)
-}
-
 /// JSON text over few characters, some of them as escapes.
 fn json_text() -> impl Strategy<Value = String> {
     let piece = prop::sample::select(vec![
@@ -146,31 +144,28 @@ fn strings(text: &str) -> Vec<String> {
     out
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn no_word_passes_written_or_undone_in_any_cut(
-        text in json_text(),
-        words in prop::collection::vec(("[abcnu0\"\\\\]{1,4}", prop::bool::weighted(0.2)), 1..4),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4),
-    ) {
-        let rules = rules_of(&words);
-        let whole = arguments(&rules, &[&text]);
-        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
-        at.extend([0, text.len()]);
-        at.sort_unstable();
-        let parts: Vec<&str> = at.windows(2).map(|w| &text[w[0]..w[1]]).collect();
-        prop_assert_eq!(&arguments(&rules, &parts), &whole);
-        let (got, refused) = whole;
-        for (word, _) in &words {
-            prop_assert!(!got.split('▮').any(|part| part.contains(word.as_str())), "{} in {}", word, got);
-            for string in strings(&got) {
-                prop_assert!(!string.split('▮').any(|part| part.contains(word.as_str())), "{} in {}", word, got);
+#[test]
+fn no_word_passes_written_or_undone_in_any_cut() {
+    for config in configs(600) {
+        proptest!(config, |(text in json_text(), words in prop::collection::vec(("[abcnu0\"\\\\]{1,4}", prop::bool::weighted(0.2)), 1..4), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..4))| {
+            let rules = rules_of(&words);
+            let whole = arguments(&rules, &[&text]);
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
+            at.extend([0, text.len()]);
+            at.sort_unstable();
+            let parts: Vec<&str> = at.windows(2).map(|w| &text[w[0]..w[1]]).collect();
+            prop_assert_eq!(&arguments(&rules, &parts), &whole);
+            let (got, refused) = whole;
+            for (word, _) in &words {
+                prop_assert!(!got.split('▮').any(|part| part.contains(word.as_str())), "{} in {}", word, got);
+                for string in strings(&got) {
+                    prop_assert!(!string.split('▮').any(|part| part.contains(word.as_str())), "{} in {}", word, got);
+                }
             }
-        }
-        if !refused && serde_json::from_str::<Value>(&text).is_ok() {
-            prop_assert!(serde_json::from_str::<Value>(&got).is_ok(), "{} from {}", got, text);
-        }
+            if !refused && serde_json::from_str::<Value>(&text).is_ok() {
+                prop_assert!(serde_json::from_str::<Value>(&got).is_ok(), "{} from {}", got, text);
+            }
+        });
     }
+    figures("answers-json", 600);
 }

@@ -10,7 +10,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 mod answers;
+mod seeds;
 use answers::{Client, delta, finish, frame, rule, run, set, spec, sse, sse_escaped, usual};
+use seeds::{configs, figures};
 
 /// Everything the client got, also of an answer that broke off.
 fn all_bytes(spec: AnswerSpec, bytes: &[u8], size: usize) -> String {
@@ -163,10 +165,6 @@ fn a_comment_or_another_line_carries_nothing() {
     assert!(out.contains(":\n\n") && !says(&out, "secret"), "{out}");
 }
 
-fn cases() -> u32 {
-    std::env::var("DRAGOMAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(300)
-}
-
 /// How a text reaches the lane it is for.
 fn lane(kind: u8, part: &str) -> Value {
     match kind {
@@ -244,56 +242,58 @@ fn a_fixed_window_fails_where_the_lane_does_not() {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn every_lane_releases_its_offline_result(
-        words in prop::collection::vec(("[q乙禁词]{1,4}", prop::bool::weighted(0.15)), 1..4),
-        parts in prop::collection::vec((0u8..8, "[q乙禁词\"\\\\ ]{0,4}"), 0..24),
-        escaped in any::<bool>(),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
-    ) {
-        let rules = rules_of(&words);
-        let (frames, texts) = stream(&parts);
-        let bytes = if escaped { sse_escaped(&frames) } else { sse(&frames) };
-        let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
-        at.extend([0, bytes.len()]);
-        at.sort_unstable();
-        let chunks = at.windows(2).map(|w| &bytes[w[0]..w[1]]);
-        let got = run(spec(Route::Chat, true, 2, &rules), chunks).map_err(|e| e.0).expect("runs");
-        let client = Client::read(&[got.out, got.tail].concat());
-        let refused: Vec<bool> = texts.iter().map(|text| answers::offline(&rules, text).1).collect();
-        for (kind, text) in texts.iter().enumerate() {
-            let (released, _) = answers::offline(&rules, text);
-            let said = client.lane(POINTERS[kind]);
-            // The notice is ours, and stands in the content of the choice.
-            let said = said.split("Stopped here.").next().unwrap_or("").trim_end_matches("\n\n");
-            let ended = (0..8).any(|other| refused[other] && (other == 5) == (kind == 5));
-            if ended {
-                prop_assert!(released.starts_with(said), "{} is no start of {}", said, released);
-            } else {
-                prop_assert_eq!(said, released);
+#[test]
+fn every_lane_releases_its_offline_result() {
+    for config in configs(300) {
+        proptest!(config, |(words in prop::collection::vec(("[q乙禁词]{1,4}", prop::bool::weighted(0.15)), 1..4), parts in prop::collection::vec((0u8..8, "[q乙禁词\"\\\\ ]{0,4}"), 0..24), escaped in any::<bool>(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5))| {
+            let rules = rules_of(&words);
+            let (frames, texts) = stream(&parts);
+            let bytes = if escaped { sse_escaped(&frames) } else { sse(&frames) };
+            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            at.extend([0, bytes.len()]);
+            at.sort_unstable();
+            let chunks = at.windows(2).map(|w| &bytes[w[0]..w[1]]);
+            let got = run(spec(Route::Chat, true, 2, &rules), chunks).map_err(|e| e.0).expect("runs");
+            let client = Client::read(&[got.out, got.tail].concat());
+            let refused: Vec<bool> = texts.iter().map(|text| answers::offline(&rules, text).1).collect();
+            for (kind, text) in texts.iter().enumerate() {
+                let (released, _) = answers::offline(&rules, text);
+                let said = client.lane(POINTERS[kind]);
+                // The notice is ours, and stands in the content of the choice.
+                let said = said.split("Stopped here.").next().unwrap_or("").trim_end_matches("\n\n");
+                let ended = (0..8).any(|other| refused[other] && (other == 5) == (kind == 5));
+                if ended {
+                    prop_assert!(released.starts_with(said), "{} is no start of {}", said, released);
+                } else {
+                    prop_assert_eq!(said, released);
+                }
             }
-        }
+        });
     }
+    figures("answers", 300);
+}
 
-    #[test]
-    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), size in 1usize..40) {
-        all_bytes(spec(Route::Chat, true, 2, &usual()), &bytes, size);
-        let mut scan = AnswerScan::new(spec(Route::Completions, false, 1, &usual()));
-        prop_assert!(scan.body(&bytes).is_err());
+#[test]
+fn random_bytes_never_panic() {
+    for config in configs(300) {
+        proptest!(config, |(bytes in prop::collection::vec(any::<u8>(), 0..300), size in 1usize..40)| {
+            all_bytes(spec(Route::Chat, true, 2, &usual()), &bytes, size);
+            let mut scan = AnswerScan::new(spec(Route::Completions, false, 1, &usual()));
+            prop_assert!(scan.body(&bytes).is_err());
+        });
     }
+}
 
-    #[test]
-    fn broken_frames_never_panic(
-        number in 0usize..14, at in any::<prop::sample::Index>(), byte in any::<u8>(), size in 1usize..40,
-    ) {
-        let frames = [places("禁词")[number].clone(), finish(0, "stop")];
-        let mut bytes = sse(&frames);
-        let at = at.index(bytes.len());
-        bytes[at] = byte;
-        all_bytes(spec(Route::Chat, true, 1, &usual()), &bytes, size);
-        all_bytes(spec(Route::Chat, true, 1, &usual()), &bytes[..at], size);
+#[test]
+fn broken_frames_never_panic() {
+    for config in configs(300) {
+        proptest!(config, |(number in 0usize..14, at in any::<prop::sample::Index>(), byte in any::<u8>(), size in 1usize..40)| {
+            let frames = [places("禁词")[number].clone(), finish(0, "stop")];
+            let mut bytes = sse(&frames);
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            all_bytes(spec(Route::Chat, true, 1, &usual()), &bytes, size);
+            all_bytes(spec(Route::Chat, true, 1, &usual()), &bytes[..at], size);
+        });
     }
 }

@@ -135,6 +135,43 @@ fn wrong_values_name_the_field() {
 }
 
 #[test]
+fn half_of_a_surrogate_pair_is_refused_by_the_name_of_its_field() {
+    let body = |field: &str| {
+        let content =
+            if field.contains("messages") { "" } else { r#""messages":[{"role":"user","content":"hi"}],"# };
+        let model = if field.contains("model") { "" } else { r#""model":"m","# };
+        let body = format!("{{{model}{content}{field}}}");
+        let limits = BodyLimits::default();
+        let table = FieldTable { unknown: Unknown::Pass, ..FieldTable::default() };
+        Request::parse(Route::Chat, body.into_bytes(), &table, limits)
+    };
+    for (field, param) in [
+        (r#""messages":[{"role":"user","content":"\ud800"}]"#, "messages.0.content"),
+        (r#""messages":[{"role":"user","content":"\uDC00\ud83d\ude00"}]"#, "messages.0.content"),
+        (r#""messages":[{"role":"user","content":"\ud83d\u0041"}]"#, "messages.0.content"),
+        (r#""messages":[{"role":"user","content":"\ud83d x \ude00"}]"#, "messages.0.content"),
+        (
+            r#""messages":[{"role":"user","content":[{"type":"text","text":"\\\ud83d\ud83d\ude00"}]}]"#,
+            "messages.0.content.0.text",
+        ),
+        (r#""model":"m\ud800""#, "model"),
+        (r#""metadata":{"\udfff":"x"}"#, "metadata"),
+        (r#""metadata":{"x":"\udfff"}"#, "metadata"),
+        (r#""unheard":{"a":["\udfff"]}"#, "unheard"),
+        (r#""\udfff":1"#, ""),
+        (
+            r#""tools":[{"type":"function","function":{"name":"f","description":"\udbff"}}]"#,
+            "tools.0.function.description",
+        ),
+    ] {
+        refused(body(field), "invalid_unicode", param);
+    }
+    for good in [r"\ud83d\ude00", r"\\ud800", r"\u00e9\n\\", r"\uD83D\uDE00\ud83d\ude00"] {
+        body(&format!(r#""messages":[{{"role":"user","content":"{good}"}}]"#)).expect(good);
+    }
+}
+
+#[test]
 fn wrong_values_of_the_older_route_and_of_the_whole() {
     refused(legacy(&json!({"prompt": []})), "invalid_value", "prompt");
     refused(legacy(&json!({"prompt": ["a", 1]})), "invalid_value", "prompt");

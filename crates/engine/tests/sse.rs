@@ -3,6 +3,9 @@
 use dragoman_engine::stream::sse::{Event, FrameTooLong, Splitter};
 use proptest::prelude::*;
 
+mod seeds;
+use seeds::configs;
+
 /// Frames, the number of comments, and an unfinished frame.
 type Read = (Vec<Vec<u8>>, usize, Option<Vec<u8>>);
 
@@ -81,20 +84,16 @@ fn a_frame_beyond_the_limit_is_an_error_in_any_cut() {
     }
 }
 
-proptest! {
-    #[test]
-    fn random_streams_and_cuts(
-        pieces in prop::collection::vec(
-            prop::sample::select(vec!["data", ":", " ", "\n", "\r", "\r\n", "x", "data: y", "\n\n", "\u{feff}", "é"]),
-            0..30,
-        ),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-    ) {
-        let text = pieces.concat().into_bytes();
-        let mut at: Vec<usize> = cuts.iter().map(|c| c.index(text.len() + 1)).collect();
-        at.extend([0, text.len()]);
-        at.sort_unstable();
-        let chunks: Vec<&[u8]> = at.windows(2).map(|w| &text[w[0]..w[1]]).collect();
-        prop_assert_eq!(frames(&chunks, 1 << 20).unwrap().0, reference(&text));
+#[test]
+fn random_streams_and_cuts() {
+    for config in configs(256) {
+        proptest!(config, |(pieces in prop::collection::vec( prop::sample::select(vec!["data", ":", " ", "\n", "\r", "\r\n", "x", "data: y", "\n\n", "\u{feff}", "é"]), 0..30, ), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6))| {
+            let text = pieces.concat().into_bytes();
+            let mut at: Vec<usize> = cuts.iter().map(|c| c.index(text.len() + 1)).collect();
+            at.extend([0, text.len()]);
+            at.sort_unstable();
+            let chunks: Vec<&[u8]> = at.windows(2).map(|w| &text[w[0]..w[1]]).collect();
+            prop_assert_eq!(frames(&chunks, 1 << 20).unwrap().0, reference(&text));
+        });
     }
 }

@@ -113,6 +113,27 @@ codes! {
     PROVIDER_GARBAGE "provider_invalid_answer" 502 "server_error"
         "The model's provider sent something that is not a valid answer. Try again; the operator sees it in the record."
         "模型供应商返回了无效的回答。请重试；运营者可在记录中看到。";
+    HELD_TOO_LONG "held_too_long" 502 "server_error"
+        "The answer holds text that the content rules cannot decide within their limits, so it was ended. Ask again, or for a shorter answer."
+        "回答中的文本使内容规则无法在限度内作出判断，因此已结束。请重试，或要求更短的回答。";
+    ANSWER_TOO_LONG "provider_answer_too_long" 502 "server_error"
+        "The model's provider sent an answer larger than this server takes. Ask for a shorter answer, or stream it."
+        "模型供应商的回答超过本服务器可接受的大小。请要求更短的回答，或使用流式传输。";
+    ANSWER_ERROR "provider_error" 502 "server_error"
+        "The model's provider reported an error instead of an answer. Try again; the operator sees it in the log."
+        "模型供应商报告了错误而未给出回答。请重试；运营者可在日志中看到。";
+    FRAME_TOO_LONG "provider_frame_too_long" 502 "server_error"
+        "The model's provider sent one part of the stream that is too large. Try again, or ask for a shorter answer."
+        "模型供应商发送的单个流片段过大。请重试，或要求更短的回答。";
+    ANSWER_GARBAGE "provider_garbage" 502 "server_error"
+        "The model's provider sent something that cannot be read safely as an answer, so it was ended. Try again."
+        "模型供应商发送的内容无法安全地作为回答读取，因此已结束。请重试。";
+    TOO_MANY_TEXTS "provider_too_many_texts" 502 "server_error"
+        "The model's provider sent more separate texts than one answer may have. Try again with fewer tools."
+        "模型供应商在一个回答中发送的独立文本过多。请减少工具后重试。";
+    ANSWER_TRUNCATED "provider_truncated" 502 "server_error"
+        "The model's provider ended the answer before it was complete. Try again."
+        "模型供应商在回答完成之前中断。请重试。";
     STOPPED "stopped" 403 "permission_error"
         "The permission for this turn ended while it ran. Ask the operator if you think this is wrong."
         "本轮的许可在进行中被终止。如有异议请联系运营者。";

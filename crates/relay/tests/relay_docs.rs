@@ -20,6 +20,13 @@ fn every_error_code_is_documented_as_it_is() {
 }
 
 #[test]
+fn every_code_of_an_answer_is_in_the_table() {
+    for code in dragoman_engine::answer::ANSWER_CODES {
+        assert!(dragoman_relay::errors::ALL.iter().any(|row| row.code == code), "{code} is not in the table");
+    }
+}
+
+#[test]
 fn codes_are_unique_and_say_what_to_do_in_two_languages() {
     let mut codes: Vec<&str> = dragoman_relay::errors::ALL.iter().map(|row| row.code).collect();
     for row in dragoman_relay::errors::ALL {

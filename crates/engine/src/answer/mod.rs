@@ -30,8 +30,8 @@ use guard::Guard;
 use lanes::{Choice, Rules, Work};
 pub use notice::{NoticeSpec, notice_answer};
 pub use spec::{
-    AnswerError, AnswerSpec, InterventionRecord, Label, NoticeText, Origin, Progress, Summary, Tally,
-    VendorBlock,
+    ANSWER_CODES, AnswerError, AnswerSpec, InterventionRecord, Label, NoticeText, Origin, Progress, Summary,
+    Tally, VendorBlock,
 };
 pub use usage::Usage;
 

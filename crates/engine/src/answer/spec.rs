@@ -73,8 +73,20 @@ pub struct AnswerError {
     pub detail: Option<String>,
 }
 
+/// Every code of an `AnswerError`.
+pub const ANSWER_CODES: [&str; 7] = [
+    "held_too_long",
+    "provider_answer_too_long",
+    "provider_error",
+    "provider_frame_too_long",
+    "provider_garbage",
+    "provider_too_many_texts",
+    "provider_truncated",
+];
+
 impl AnswerError {
     pub(super) fn new(code: &'static str) -> Self {
+        debug_assert!(ANSWER_CODES.contains(&code), "{code} is not in ANSWER_CODES");
         Self { code, detail: None }
     }
 

@@ -359,5 +359,5 @@ pub(super) fn provider_error(value: &str) -> AnswerError {
     while !value.is_char_boundary(end) {
         end -= 1;
     }
-    AnswerError { code: "provider_error", detail: Some(value[..end].to_owned()) }
+    AnswerError { detail: Some(value[..end].to_owned()), ..AnswerError::new("provider_error") }
 }

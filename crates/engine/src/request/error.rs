@@ -6,7 +6,7 @@ use crate::stream::json::Error;
 /// A body that is refused; the relay answers 400 with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldError {
-    /// `invalid_json`, `invalid_type`, `invalid_value`, `missing_field`, `unknown_field`, `duplicate_field`,
+    /// `invalid_json`, `invalid_unicode`, `invalid_type`, `invalid_value`, `missing_field`, `unknown_field`, `duplicate_field`,
     /// `needs_grant`, `body_too_large`, `body_too_deep`, `body_too_complex`, `unscannable_prompt`,
     /// `held_too_long`.
     pub code: &'static str,
@@ -83,6 +83,20 @@ pub(super) fn not_utf8() -> FieldError {
         "",
         "The request body is not valid UTF-8: encode it as UTF-8.".to_owned(),
         "请求正文不是有效的 UTF-8，请用 UTF-8 编码。".to_owned(),
+    )
+}
+
+pub(super) fn not_unicode(param: &str) -> FieldError {
+    let (en, zh) = if param.is_empty() {
+        ("A key of the request".to_owned(), "请求的某个键".to_owned())
+    } else {
+        (format!("'{param}'"), format!("“{param}”"))
+    };
+    FieldError::new(
+        "invalid_unicode",
+        param,
+        format!("{en} has half of a surrogate pair, which is no character: send both halves or neither."),
+        format!("{zh}含有不成对的代理项（surrogate），不是有效字符，请成对发送或删除。"),
     )
 }
 

@@ -6,7 +6,7 @@ use super::error::{self, FieldError};
 use super::fields::{self, Check, FieldTable};
 use super::{BodyLimits, Found, Piece, Route};
 use crate::limits::PROMPTS;
-use crate::stream::json::{Cursor, Kind, Scratch, Span, Str, decode};
+use crate::stream::json::{Cursor, Kind, Scratch, Span, Str, decode, has_lone_surrogate};
 
 pub(super) fn read(
     text: &str,
@@ -72,6 +72,14 @@ impl<'r> Reader<'r> {
         decode(self.cursor.slice(string))
     }
 
+    /// What is no text cannot be scanned, and each reader makes something else of it.
+    fn unicode(&self, string: Str) -> Outcome {
+        if string.escaped && has_lone_surrogate(self.cursor.slice(string)) {
+            return Err(error::not_unicode(&self.param));
+        }
+        Ok(())
+    }
+
     pub fn wrong_type<T>(&self, en: &str, zh: &str) -> Outcome<T> {
         Err(error::wrong_type(&self.param, en, zh))
     }
@@ -102,6 +110,7 @@ impl<'r> Reader<'r> {
         loop {
             let key = self.cursor.key(&mut members);
             let Some(key) = self.json(key)? else { return Ok(()) };
+            self.unicode(key)?;
             let name = self.text_of(key);
             self.within(&name, |reader| member(reader, &name))?;
         }
@@ -212,6 +221,7 @@ impl<'r> Reader<'r> {
         }
         let read = self.cursor.string();
         let value = self.json(read)?;
+        self.unicode(value)?;
         self.found.model = self.text_of(value).into_owned();
         if self.found.model.is_empty() || self.found.model.len() > 256 {
             return self
@@ -270,6 +280,7 @@ impl<'r> Reader<'r> {
     }
 
     pub fn piece(&mut self, value: Str) -> Outcome<Piece> {
+        self.unicode(value)?;
         if self.found.pieces.len() >= self.limits.strings {
             return Err(error::too_many_strings(self.limits.strings));
         }

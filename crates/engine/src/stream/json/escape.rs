@@ -84,6 +84,26 @@ pub fn decode(raw: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// Whether an escape of the contents `raw` is half a surrogate pair: no text, and read differently by each reader.
+pub fn has_lone_surrogate(raw: &str) -> bool {
+    let bytes = raw.as_bytes();
+    let unit = |at: usize| {
+        let escape = bytes.get(at..at + 6).filter(|escape| escape.starts_with(b"\\u"));
+        escape.map(|escape| hex(&escape[2..]))
+    };
+    let mut at = 0;
+    while let Some(length) = bytes.get(at..).and_then(|rest| memchr::memchr(b'\\', rest)) {
+        at += length;
+        at += match unit(at) {
+            None => 2,
+            Some(0xD800..=0xDBFF) if matches!(unit(at + 6), Some(0xDC00..=0xDFFF)) => 12,
+            Some(0xD800..=0xDFFF) => return true,
+            Some(_) => 6,
+        };
+    }
+    false
+}
+
 /// Appends `text` as the contents of a JSON string, without its quotes.
 pub fn encode(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";

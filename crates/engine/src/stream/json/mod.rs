@@ -5,7 +5,7 @@ mod cursor;
 mod escape;
 
 pub use cursor::{Cursor, Error, Kind, Limits, Members, Scratch, Span, Str, contents};
-pub use escape::{Surrogate, decode, encode, unescape};
+pub use escape::{Surrogate, decode, encode, has_lone_surrogate, unescape};
 
 #[cfg(test)]
 mod tests;
