@@ -1,5 +1,25 @@
 from os import PathLike
-from typing import Self, TypedDict, final
+from typing import Self, final
+
+from dragoman.core.projection import Projection
+
+__all__ = [
+    "Journal",
+    "JournalError",
+    "Lane",
+    "RuleSet",
+    "__version__",
+    "analyse",
+    "check_rules",
+    "ledger_check_proof",
+    "ledger_head",
+    "ledger_prove",
+    "ledger_read",
+    "ledger_verify",
+    "normalise",
+    "project",
+    "relay",
+]
 
 __version__: str
 
@@ -11,28 +31,15 @@ def relay(argv: list[str]) -> int: ...
 class JournalError(Exception): ...
 
 # One writer's log in a folder of its own; methods block without the interpreter lock and raise JournalError.
+@final
 class Journal:
     log_id: str
     def __new__(cls, folder: str | PathLike[str], zone: str, *, segment_bytes: int | None = None) -> Self: ...
     def append(self, entry: bytes) -> int: ...
     def append_many(self, entries: list[bytes]) -> int: ...
-    def read(
-        self, start: int, max_entries: int = 1000, max_bytes: int = 1048576
-    ) -> list[tuple[int, bytes]]: ...
+    def read(self, start: int, max_entries: int = 1000, max_bytes: int = ...) -> list[tuple[int, bytes]]: ...
     def durable(self) -> int: ...
     def close(self) -> None: ...
-
-# Sums of a batch. Usage rows are ((tenant, key, asked, provider, model, day, status), (turns, input, output,
-# turns of unknown usage)), day counted from 1970-01-01 UTC, simulated turns left out; interventions are (id,
-# turn, index of the result); opened logs are (log, key, origin, at in ms).
-class Projection(TypedDict):
-    entries: int
-    kinds: dict[str, int]
-    usage: list[tuple[tuple[str, str, str, str, str, int, str], tuple[int, int, int, int]]]
-    simulated: int
-    interventions: list[tuple[str, str, int]]
-    interrupted: list[str]
-    opened: list[tuple[str, str, str, int]]
 
 # Entries one a line, the first at index `first`. Raises ValueError naming the line.
 def project(batch: bytes, first: int = 0) -> Projection: ...

@@ -266,7 +266,13 @@ def test_the_commands_and_their_exit_codes(copied: Path, tmp_path: Path) -> None
     assert len(lines) == 7 + 2
 
     (_shard(copied) / "checkpoint").unlink()
+    file = tmp_path / "given.toml"
+    file.write_text(f'[zone]\ndata = "{data[1]}"\n', encoding="utf-8")
+    for verb in (["show"], ["export"], ["show", "trn_1"]):
+        by_config, by_folder = (RUN.invoke(app, [*verb, *how]) for how in (["-c", str(file)], data))
+        assert (by_config.exit_code, by_config.output) == (0, by_folder.output)
     assert RUN.invoke(app, ["verify", *data]).exit_code == 1
+    assert RUN.invoke(app, ["verify", "-c", str(file)]).exit_code == 1
     assert RUN.invoke(app, ["verify", "--data", str(tmp_path / "nothing")]).exit_code == 2
 
 

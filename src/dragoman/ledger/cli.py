@@ -26,14 +26,17 @@ app = typer.Typer(name="ledger", help="Verify, prove, show and export the record
 Data = Annotated[
     Path | None, typer.Option("--data", help="The zone's data folder. Default: the configuration's.")
 ]
+Config = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration that names the data folder.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-def _folder(data: Path | None) -> Path:
+def _folder(data: Path | None, config: Path | None) -> Path:
     if data is not None:
         return data
     try:
-        return load(find_file(None)).zone.data
+        return load(find_file(config)).zone.data
     except ConfigError as error:
         raise LedgerError(f"{error.message}; or give the zone's data folder with --data") from error
 
@@ -46,6 +49,7 @@ def _stop(error: LedgerError, status: int = UNCHECKED) -> typer.Exit:
 @app.command("verify")
 def verify_command(
     data: Data = None,
+    config: Config = None,
     key: Annotated[
         str | None, typer.Option(help="Verifier key you hold: of the registry, or of a proof's log.")
     ] = None,
@@ -61,7 +65,7 @@ def verify_command(
         if proof is not None:
             _verify_proof(proof, key, receipt, value, as_json)
             return
-        verdict = verify_zone(_folder(data), key)
+        verdict = verify_zone(_folder(data, config), key)
     except (LedgerError, OSError) as error:
         raise _stop(LedgerError(str(error))) from error
     if as_json:
@@ -135,13 +139,14 @@ def _verify_proof(
 def prove_command(
     turn: Annotated[str | None, typer.Argument(help="A turn: trn_...")] = None,
     data: Data = None,
+    config: Config = None,
     log: Annotated[str | None, typer.Option(help="A log: log_...")] = None,
     index: Annotated[int | None, typer.Option(help="An entry of that log.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the proof files; else printed.")] = None,
 ) -> None:
     """Write proofs (c2sp.org/tlog-proof@v1) that entries are in the signed log."""
     try:
-        proofs = prove(_folder(data), turn=turn, log=log, index=index)
+        proofs = prove(_folder(data, config), turn=turn, log=log, index=index)
     except LedgerError as error:
         raise _stop(error) from error
     for number, text in enumerate(proofs):
@@ -158,6 +163,7 @@ def prove_command(
 def show_command(
     turn: Annotated[str | None, typer.Argument(help="A turn; without it, the newest entries.")] = None,
     data: Data = None,
+    config: Config = None,
     log: Annotated[str | None, typer.Option(help="Only this log.")] = None,
     last: Annotated[int, typer.Option(help="How many of the newest entries of each log.")] = 20,
     as_json: AsJson = False,
@@ -165,9 +171,9 @@ def show_command(
     """Show the entries of a turn, or the newest of each log."""
     try:
         if turn is not None:
-            found = [entry for _, entry in find_turn(_folder(data), turn)]
+            found = [entry for _, entry in find_turn(_folder(data, config), turn)]
         else:
-            shards = _shards(data, log)
+            shards = _shards(data, config, log)
             found = [entry for shard in shards for entry in list(entries(shard))[-last:]]
     except LedgerError as error:
         raise _stop(error) from error
@@ -175,8 +181,8 @@ def show_command(
         typer.echo(_line(entry) if as_json else f"{entry.log} #{entry.index}\n{_pretty(entry)}")
 
 
-def _shards(data: Path | None, log: str | None) -> list[Path]:
-    return all_shards(_folder(data)) if log is None else [find_log(_folder(data), log)]
+def _shards(data: Path | None, config: Path | None, log: str | None) -> list[Path]:
+    return all_shards(_folder(data, config)) if log is None else [find_log(_folder(data, config), log)]
 
 
 def _line(entry: Entry) -> str:
@@ -190,11 +196,12 @@ def _pretty(entry: Entry) -> str:
 @app.command("export")
 def export_command(
     data: Data = None,
+    config: Config = None,
     log: Annotated[str | None, typer.Option(help="Only this log.")] = None,
 ) -> None:
     """Write every entry as one JSON object a line: log, index, entry."""
     try:
-        for shard in _shards(data, log):
+        for shard in _shards(data, config, log):
             for entry in entries(shard):
                 sys.stdout.write(_line(entry) + "\n")
     except LedgerError as error:

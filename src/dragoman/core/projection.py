@@ -1,0 +1,22 @@
+"""What a batch of journal entries sums up to, as `_native.project` returns it. A type only."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class Projection(TypedDict):
+    """Sums of a batch.
+
+    A usage row is ((tenant, key, asked, provider, model, day, status), (turns, input, output, turns of
+    unknown usage)), the day counted from 1970-01-01 UTC, simulated turns left out. An intervention is (id,
+    turn, index of the result), an opened log (log, key, origin, at in ms UTC).
+    """
+
+    entries: int
+    kinds: dict[str, int]
+    usage: list[tuple[tuple[str, str, str, str, str, int, str], tuple[int, int, int, int]]]
+    simulated: int
+    interventions: list[tuple[str, str, int]]
+    interrupted: list[str]
+    opened: list[tuple[str, str, str, int]]
