@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+
 import openai
 import pytest
 from conftest import start
 from raw_provider import DONE, JSON, RESET, RawProvider, Script, chunk
 
 GOOD = [chunk({"role": "assistant", "content": "from the second"}), chunk({}, finish="stop"), DONE]
+MESSAGE = {"role": "assistant", "content": "from the second"}
+WHOLE = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}],
+    }
+).encode()
 
 
 @pytest.fixture(scope="module")
@@ -39,17 +51,23 @@ FAULTS = {
     "times out": Script([], hang=True),
     "answers 500": Script([b'{"error":{"message":"no"}}'], status=500, content_type=JSON),
     "answers 503": Script([b"busy"], status=503, content_type="text/plain"),
+    "answers a page": Script([b"<html>sign in</html>"], content_type="text/html"),
 }
 
 
+@pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_second_provider_takes_over_before_any_byte(pair, fault):
+def test_second_provider_takes_over_before_any_byte(pair, fault, stream):
     server, first, second = pair
-    first.scripts[fault], second.scripts[fault] = FAULTS[fault], Script(GOOD)
-    stream = server.client().chat.completions.create(
-        model="pair", messages=[{"role": "user", "content": fault}], stream=True
+    first.scripts[fault] = FAULTS[fault]
+    second.scripts[fault] = Script(GOOD) if stream else Script([WHOLE], content_type=JSON)
+    answer = server.client().chat.completions.create(
+        model="pair", messages=[{"role": "user", "content": fault}], stream=stream
     )
-    assert "from the second" in "".join(c.choices[0].delta.content or "" for c in stream if c.choices)
+    if stream:
+        assert "from the second" in "".join(c.choices[0].delta.content or "" for c in answer if c.choices)
+    else:
+        assert "from the second" in answer.choices[0].message.content
 
 
 def test_no_takeover_after_the_first_byte(pair):
