@@ -292,6 +292,50 @@ fn every_string_for_the_provider_is_scanned_and_redacted_in_place() {
 }
 
 #[test]
+fn the_parts_of_a_message_are_read_as_one_text_too() {
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let image = json!({"type": "image_url", "image_url": {"url": "data:,"}});
+    let scan = |messages: Value| {
+        let mut request = chat(&json!({"messages": messages})).unwrap();
+        let scan = request.scan_in(&usual(), Locale::En).unwrap();
+        (scan, String::from_utf8(request.upstream_body("up", false)).unwrap())
+    };
+    let user = |parts: Vec<Value>| json!({"role": "user", "content": parts});
+    for (parts, lane, offset) in [
+        (vec![text("a sec"), text("ret b")], "/messages/0/content/0/text", 2),
+        (
+            vec![text("x"), text("a s"), text("ec"), text(""), image, text("ret")],
+            "/messages/0/content/1/text",
+            2,
+        ),
+        (vec![text("secret 绝"), text("密")], "/messages/0/content/0/text", 7),
+    ] {
+        let (scan, _) = scan(json!([user(parts)]));
+        let last = scan.findings.last().expect("a finding");
+        assert_eq!((last.lane.as_str(), last.offset, last.action), (lane, offset, Action::Refuse));
+        assert_eq!(scan.refused, Some(last.rule));
+    }
+    // Within a part the placeholder stands as ever, and messages stay apart.
+    let (within, up) = scan(json!([user(vec![text("a secret"), text("secret b")])]));
+    assert_eq!((within.refused, within.findings.len()), (None, 2));
+    assert!(up.contains("a ▮") && up.contains("▮ b"), "{up}");
+    let (apart, up) = scan(json!([user(vec![text("x"), text("sec")]), user(vec![text("ret"), text("y")])]));
+    assert_eq!((apart.refused, apart.findings.len()), (None, 0));
+    assert!(up.contains("\"sec\"") && up.contains("\"ret\""), "{up}");
+}
+
+#[test]
+fn a_name_that_no_table_lists_is_scanned_where_it_passes() {
+    let body = json!({"model": "m", "secret": 1,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "x", "a secret": {}}], "\u{7981}\u{8bcd}": 2}]});
+    let table = FieldTable { unknown: Unknown::Pass, ..FieldTable::default() };
+    let mut request = parse_as(Route::Chat, &body, &table).unwrap();
+    assert_eq!(request.scan_in(&usual(), Locale::En).unwrap().findings.len(), 3);
+    let up = String::from_utf8(request.upstream_body("up", false)).unwrap();
+    assert!(!up.contains("secret") && !up.contains("\u{7981}\u{8bcd}"), "{up}");
+}
+
+#[test]
 fn a_refused_word_refuses_the_request() {
     let mut request =
         chat(&json!({"messages": [{"role": "user", "content": "say \u{7edd}\u{5bc6} now"}]})).unwrap();

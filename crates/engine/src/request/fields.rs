@@ -23,8 +23,12 @@ pub struct FieldTable {
 }
 
 impl FieldTable {
+    pub(super) fn lists(&self, name: &str) -> bool {
+        self.extra.iter().any(|extra| extra == name)
+    }
+
     pub(super) fn takes(&self, name: &str) -> bool {
-        self.unknown == Unknown::Pass || self.extra.iter().any(|extra| extra == name)
+        self.unknown == Unknown::Pass || self.lists(name)
     }
 
     pub(super) fn grants(&self, name: &str) -> bool {

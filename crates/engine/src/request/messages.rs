@@ -1,8 +1,8 @@
 //! The messages of a chat request: roles, contents, parts.
 
-use super::error;
 use super::fields;
 use super::read::{Outcome, Reader};
+use super::{Piece, error};
 use crate::stream::json::Kind;
 
 const ROLES: &[&str] = &["system", "developer", "user", "assistant", "tool", "function"];
@@ -31,6 +31,8 @@ struct Message {
     has_call_id: bool,
     /// Range of the pieces of its content.
     content: (usize, usize),
+    /// The texts of its parts.
+    texts: Vec<Piece>,
 }
 
 impl Reader<'_> {
@@ -49,6 +51,9 @@ impl Reader<'_> {
     fn message(&mut self) -> Outcome {
         let mut message = Message::default();
         self.object(|reader, name| reader.member(name, &mut message))?;
+        if message.texts.len() > 1 {
+            self.found.joined.push(std::mem::take(&mut message.texts));
+        }
         let Some(role) = message.role else {
             return self.within("role", |reader| Err(error::missing(&reader.param)));
         };
@@ -82,7 +87,7 @@ impl Reader<'_> {
         match name {
             "content" => {
                 let from = self.found.pieces.len();
-                self.content()?;
+                self.content(&mut message.texts)?;
                 message.content = (from, self.found.pieces.len());
                 message.has_content = true;
                 Ok(())
@@ -104,15 +109,15 @@ impl Reader<'_> {
                 self.string().map(|_| ())
             }
             "name" | "reasoning_content" => self.string().map(|_| ()),
-            _ => self.any(),
+            name => self.extra(name),
         }
     }
 
-    fn content(&mut self) -> Outcome {
+    fn content(&mut self, texts: &mut Vec<Piece>) -> Outcome {
         match self.kind()? {
             Kind::String => self.string().map(|_| ()),
             Kind::Array => {
-                let count = self.array(|reader, _| reader.part())?;
+                let count = self.array(|reader, _| reader.part(texts))?;
                 if count == 0 {
                     return self.wrong_value("must not be empty", "不能为空");
                 }
@@ -122,17 +127,20 @@ impl Reader<'_> {
         }
     }
 
-    fn part(&mut self) -> Outcome {
+    fn part(&mut self, texts: &mut Vec<Piece>) -> Outcome {
         let mut kind = None;
         self.object(|reader, name| match name {
             "type" => {
                 kind = Some(reader.one_of(PARTS)?);
                 Ok(())
             }
-            "text" | "refusal" => reader.string().map(|_| ()),
+            "text" | "refusal" => {
+                texts.push(reader.string()?);
+                Ok(())
+            }
             "image_url" | "input_audio" => reader.any(),
             "file" => reader.file(),
-            name if reader.table.takes(name) => reader.any(),
+            name if reader.table.takes(name) => reader.extra(name),
             name => {
                 let known = PARTS.iter().copied().chain(["type"]);
                 Err(error::unknown(&reader.param, fields::nearest(name, known)))
@@ -149,7 +157,7 @@ impl Reader<'_> {
         self.object(|reader, name| match name {
             "file_id" if !reader.table.grants("file_id") => Err(error::needs_grant(&reader.param)),
             "file_id" | "file_data" | "filename" => reader.string().map(|_| ()),
-            name if reader.table.takes(name) => reader.any(),
+            name if reader.table.takes(name) => reader.extra(name),
             name => {
                 let known = ["file_id", "file_data", "filename"].into_iter();
                 Err(error::unknown(&reader.param, fields::nearest(name, known)))

@@ -66,6 +66,8 @@ pub struct Request {
 #[derive(Debug, Default)]
 struct Found {
     pieces: Vec<Piece>,
+    /// The text parts of each message that has several: a model reads them as one text.
+    joined: Vec<Vec<Piece>>,
     model: String,
     /// Value of `model`, quotes included.
     model_span: Span,

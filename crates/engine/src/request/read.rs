@@ -16,7 +16,15 @@ pub(super) fn read(
     scratch: &mut Scratch,
 ) -> Result<Found, FieldError> {
     let cursor = Cursor::new(text, scratch, limits.json);
-    let mut reader = Reader { cursor, route, table, limits, found: Found::default(), param: String::new() };
+    let mut reader = Reader {
+        cursor,
+        route,
+        table,
+        limits,
+        found: Found::default(),
+        param: String::new(),
+        key: Str::default(),
+    };
     reader.found.n = 1;
     let seen = reader.root()?;
     reader.cursor.end().map_err(|e| error::json(e, text))?;
@@ -45,6 +53,8 @@ pub(super) struct Reader<'r> {
     pub found: Found,
     /// Dotted path of the field being read.
     pub param: String,
+    /// The key read last.
+    pub key: Str,
 }
 
 pub(super) type Outcome<T = ()> = Result<T, FieldError>;
@@ -112,7 +122,10 @@ impl<'r> Reader<'r> {
             let Some(key) = self.json(key)? else { return Ok(()) };
             self.unicode(key)?;
             let name = self.text_of(key);
-            self.within(&name, |reader| member(reader, &name))?;
+            self.within(&name, |reader| {
+                reader.key = key;
+                member(reader, &name)
+            })?;
         }
     }
 
@@ -149,7 +162,8 @@ impl<'r> Reader<'r> {
             seen |= matches!(check, Some(Check::Messages | Check::Prompt));
             match check {
                 Some(check) => reader.field(check),
-                None if reader.table.grants(name) || reader.table.takes(name) => reader.any(),
+                None if reader.table.grants(name) => reader.any(),
+                None if reader.table.takes(name) => reader.extra(name),
                 None => {
                     let known = fields::table(reader.route).iter().map(|(known, _)| *known);
                     Err(error::unknown(name, fields::nearest(name, known)))
@@ -339,7 +353,7 @@ impl<'r> Reader<'r> {
                 Ok(())
             }
             "include_obfuscation" => reader.boolean().map(|_| ()),
-            name if reader.table.takes(name) => reader.any(),
+            name if reader.table.takes(name) => reader.extra(name),
             name => {
                 let known = ["include_usage", "include_obfuscation"].into_iter();
                 Err(error::unknown(&reader.param, fields::nearest(name, known)))
@@ -401,6 +415,16 @@ impl<'r> Reader<'r> {
                 self.json(read).map(|_| ())
             }
         }
+    }
+
+    /// A member that no table lists: where all are passed on, its name is the caller's own word, scanned too.
+    pub fn extra(&mut self, name: &str) -> Outcome {
+        if self.table.lists(name) {
+            return self.any();
+        }
+        let key = self.key;
+        self.piece(key)?;
+        self.any()
     }
 
     fn list(&mut self) -> Outcome {

@@ -1,12 +1,13 @@
-//! Scans every string of a request that goes to the provider, each as one complete text. Placeholders take the place
-//! of what is redacted; a refusal ends the turn before anything goes out.
+//! Scans every string of a request that goes to the provider, each as one complete text, and the text parts of one
+//! message together. Placeholders take the place of what is redacted; a refusal ends the turn before anything goes out.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::error::{self, FieldError};
 use super::{Piece, Request};
 use crate::rules::{Action, Direction, Locale, RuleSet};
-use crate::stream::hold::{Lane, Stop};
+use crate::stream::hold::{Finding, Lane, Stop};
 use crate::stream::json::{Cursor, Error, Kind, Limits, Scratch, decode};
 
 /// A rule's hit in a request. Never contains the matched text.
@@ -43,24 +44,18 @@ impl Request {
         if self.found.tokens {
             return Err(error::tokens());
         }
-        let mut out = String::new();
-        let mut findings = Vec::new();
+        let mut reader = Reading { rules, locale, out: String::new(), findings: Vec::new() };
         for piece in &self.found.pieces {
-            let Piece { span, escaped } = *piece;
-            let raw = &self.text[span.start..span.end];
-            if raw.is_empty() {
+            if piece.span.start == piece.span.end {
                 continue;
             }
-            let text = if escaped { decode(raw) } else { raw.into() };
-            let mut lane = Lane::new(Arc::clone(rules), Direction::In, locale);
-            out.clear();
-            let stop =
-                lane.push(&text, &mut out, &mut findings).or_else(|| lane.finish(&mut out, &mut findings));
-            if stop.is_none() && findings.is_empty() {
+            let text = self.decoded(*piece);
+            let stop = reader.read(&text);
+            if stop.is_none() && reader.findings.is_empty() {
                 continue;
             }
-            let pointer = self.pointer(span.start);
-            scan.findings.extend(findings.drain(..).map(|found| InFinding {
+            let pointer = self.pointer(piece.span.start);
+            scan.findings.extend(reader.findings.drain(..).map(|found| InFinding {
                 rule: found.rule,
                 action: found.action,
                 lane: pointer.clone(),
@@ -73,11 +68,62 @@ impl Request {
                     return Ok(scan);
                 }
                 Some(Stop::Overflow) => return Err(error::held(&pointer)),
-                None if out != text => self.redacted.push((span, out.clone())),
+                None if reader.out != text => self.redacted.push((piece.span, reader.out.clone())),
                 None => {}
             }
         }
+        self.scan_joined(&mut reader, &mut scan)?;
         Ok(scan)
+    }
+
+    /// The parts of a message read as one text: what was found within one part is known already. A match over several
+    /// parts refuses the request also where its rule redacts, for no one part holds what the placeholder stands for.
+    fn scan_joined(&self, reader: &mut Reading<'_>, scan: &mut InScan) -> Result<(), FieldError> {
+        for parts in &self.found.joined {
+            let mut text = String::new();
+            let mut ends = Vec::with_capacity(parts.len());
+            let mut total = 0;
+            for part in parts {
+                let decoded = self.decoded(*part);
+                total += decoded.chars().count() as u64;
+                ends.push(total);
+                text.push_str(&decoded);
+            }
+            let stop = reader.read(&text);
+            for found in reader.findings.drain(..) {
+                let part = ends.partition_point(|end| *end <= found.start);
+                if ends.get(part).is_none_or(|end| found.end <= *end) {
+                    continue;
+                }
+                let before = if part == 0 { 0 } else { ends[part - 1] };
+                let flag = found.action == Action::Flag;
+                scan.findings.push(InFinding {
+                    rule: found.rule,
+                    action: if flag { Action::Flag } else { Action::Refuse },
+                    lane: self.pointer(parts[part].span.start),
+                    offset: found.start - before,
+                    length: found.end - found.start,
+                });
+                if !flag {
+                    scan.refused = Some(found.rule);
+                    return Ok(());
+                }
+            }
+            match stop {
+                Some(Stop::Overflow) => return Err(error::held(&self.pointer(parts[0].span.start))),
+                Some(Stop::Refused { rule, .. }) => {
+                    scan.refused = Some(rule);
+                    return Ok(());
+                }
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn decoded(&self, piece: Piece) -> Cow<'_, str> {
+        let raw = &self.text[piece.span.start..piece.span.end];
+        if piece.escaped { decode(raw) } else { raw.into() }
     }
 
     /// The pointer of the string or key whose contents start at byte `at`.
@@ -89,6 +135,23 @@ impl Request {
             Ok(true) => path,
             Ok(false) | Err(_) => String::new(), // cannot be: the body has been read before
         }
+    }
+}
+
+/// One complete text after the other, each by a lane of its own.
+struct Reading<'r> {
+    rules: &'r Arc<RuleSet>,
+    locale: Locale,
+    out: String,
+    findings: Vec<Finding>,
+}
+
+impl Reading<'_> {
+    fn read(&mut self, text: &str) -> Option<Stop> {
+        self.out.clear();
+        let mut lane = Lane::new(Arc::clone(self.rules), Direction::In, self.locale);
+        let stop = lane.push(text, &mut self.out, &mut self.findings);
+        stop.or_else(|| lane.finish(&mut self.out, &mut self.findings))
     }
 }
 

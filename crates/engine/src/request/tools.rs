@@ -25,7 +25,7 @@ impl Reader<'_> {
             }
             "function" => reader.function(),
             "custom" => reader.any(),
-            name if reader.table.takes(name) => reader.any(),
+            name if reader.table.takes(name) => reader.extra(name),
             // A member of a vendor's own tool; its type decides.
             _ if !reader.table.grants.is_empty() => reader.any(),
             name => {
@@ -79,7 +79,7 @@ impl Reader<'_> {
                 Kind::Object | Kind::Null => reader.any(),
                 _ => reader.wrong_type("an object (a JSON Schema)", "对象（JSON Schema）"),
             },
-            name if reader.table.takes(name) => reader.any(),
+            name if reader.table.takes(name) => reader.extra(name),
             name => {
                 let known = ["name", "description", "strict", "parameters"].into_iter();
                 Err(error::unknown(&reader.param, fields::nearest(name, known)))
@@ -124,7 +124,7 @@ impl Reader<'_> {
             "id" => reader.string().map(|_| ()),
             "index" => reader.integer(0, 1_000_000).map(|_| ()),
             "function" | "custom" => reader.any(),
-            name if reader.table.takes(name) => reader.any(),
+            name if reader.table.takes(name) => reader.extra(name),
             name => {
                 let known = ["type", "id", "index", "function", "custom"].into_iter();
                 Err(error::unknown(&reader.param, fields::nearest(name, known)))
@@ -144,7 +144,7 @@ impl Reader<'_> {
                 has_schema = true;
                 reader.json_schema()
             }
-            name if reader.table.takes(name) => reader.any(),
+            name if reader.table.takes(name) => reader.extra(name),
             name => {
                 let known = ["type", "json_schema"].into_iter();
                 Err(error::unknown(&reader.param, fields::nearest(name, known)))
@@ -178,7 +178,7 @@ impl Reader<'_> {
                 }
                 reader.boolean().map(|_| ())
             }
-            name if reader.table.takes(name) => reader.any(),
+            name if reader.table.takes(name) => reader.extra(name),
             name => {
                 let known = ["name", "description", "schema", "strict"].into_iter();
                 Err(error::unknown(&reader.param, fields::nearest(name, known)))

@@ -44,7 +44,7 @@ pub struct Span {
 }
 
 /// The contents of a string, without its quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Str {
     pub start: usize,
     pub end: usize,
