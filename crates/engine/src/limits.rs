@@ -1,4 +1,5 @@
-//! Named limits of bodies, frames and answers. One place, with units; what exceeds one is refused, never cut.
+//! Named limits of bodies, frames and answers. One place, with units; what exceeds one is refused, never
+//! cut. docs/limits.md lists each.
 
 /// A request body, bytes.
 pub const BODY_BYTES: usize = 10 << 20;
@@ -22,7 +23,5 @@ pub const PROMPTS: usize = 256;
 pub const INTERVENTIONS: usize = 200;
 /// An id, code points of `[A-Za-z0-9_-]` (`.` and `:` too in a system fingerprint).
 pub const ID_CHARS: usize = 128;
-/// A raw code point sequence that a JSON lane may hold, code points, beyond what its rules need.
-pub const JSON_LANE_HELD: usize = 64 << 10;
 /// Strings of one request body that are scanned one by one.
 pub const BODY_STRINGS: usize = 100_000;

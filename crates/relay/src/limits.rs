@@ -1,5 +1,5 @@
-//! Every limit of the relay, in one place, with its unit. A limit is part of what is promised, so
-//! each one is published in docs/errors.md or docs/wire.md and has a test.
+//! Every limit of the relay, in one place, with its unit. A limit is part of what is promised: docs/limits.md
+//! lists each. What bounds a body's or an answer's form is in the engine's `limits`, the journal's in `journal`.
 
 /// Bytes of a request head, request line and fields together.
 pub const HEAD_BYTES: usize = 32 * 1024;
@@ -14,10 +14,6 @@ pub const KEEP_ALIVE_MS: u64 = 75_000;
 
 /// Bytes of a JSON request body.
 pub const BODY_BYTES: usize = 10 * 1024 * 1024;
-/// Depth of nested arrays and objects in a JSON request body.
-pub const BODY_DEPTH: usize = 64;
-/// Keys of all objects of a JSON request body together.
-pub const BODY_KEYS: usize = 10_000;
 /// Milliseconds a body may take before the least rate applies.
 pub const BODY_GRACE_MS: u64 = 10_000;
 /// Bytes per second a body has to reach after the grace.
@@ -34,8 +30,6 @@ pub const TRAILER_BYTES: usize = 4 * 1024;
 pub const PROVIDER_HEAD_BYTES: usize = 32 * 1024;
 /// Bytes of a whole answer that is not streamed.
 pub const PROVIDER_BODY_BYTES: usize = 10 * 1024 * 1024;
-/// Bytes of one event of a provider's stream.
-pub const PROVIDER_EVENT_BYTES: usize = 1024 * 1024;
 /// Bytes of all events of one streamed answer.
 pub const PROVIDER_STREAM_BYTES: u64 = 256 * 1024 * 1024;
 /// Bytes of a provider's error body that are read, to see whether it is a block.
@@ -112,7 +106,5 @@ pub const FEED_BYTES: usize = 4 * 1024 * 1024;
 pub const FEED_MS: u64 = 500;
 /// Milliseconds control may take to project one push.
 pub const FEED_POST_MS: u64 = 30_000;
-/// Milliseconds after which a group of the journal counts as failed.
-pub const JOURNAL_MS: u64 = 1_000;
 /// Bytes of a field in a log line.
 pub const LOG_FIELD_BYTES: usize = 2_048;

@@ -22,7 +22,7 @@ Reload = Callable[[], dict[str, Any]]
 
 
 class AdminSocket:
-    """The handlers of admin.sock. `reload` is None where nothing runs that could swap."""
+    """The endpoints of admin.sock. `reload` is None where nothing runs that could swap."""
 
     def __init__(self, holder: Holder, registry: Registry, reload: Reload | None) -> None:
         self._holder = holder

@@ -21,7 +21,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Answer = tuple[int, Any]
-Handler = Callable[["Request"], Awaitable[Answer]]
+Endpoint = Callable[["Request"], Awaitable[Answer]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _JSON = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
@@ -87,16 +87,16 @@ class Routes:
     def __init__(self, edge: str, *, wire_checked: bool = True) -> None:
         self._edge = edge
         self._wire_checked = wire_checked
-        self._exact: dict[tuple[str, str], Handler] = {}
-        self._prefix: list[tuple[str, str, Handler]] = []
+        self._exact: dict[tuple[str, str], Endpoint] = {}
+        self._prefix: list[tuple[str, str, Endpoint]] = []
         self._mounts: list[tuple[str, App]] = []
 
-    def on(self, method: str, path: str, handler: Handler) -> None:
+    def on(self, method: str, path: str, endpoint: Endpoint) -> None:
         """Serve a path; one ending in `/` serves all below it, with the remainder in `request.rest`."""
         if path.endswith("/"):
-            self._prefix.append((method, path, handler))
+            self._prefix.append((method, path, endpoint))
         else:
-            self._exact[(method, path)] = handler
+            self._exact[(method, path)] = endpoint
 
     def mount(self, prefix: str, app: App) -> None:
         """Serve everything below a prefix by another application."""
@@ -121,28 +121,28 @@ class Routes:
             if path.startswith(prefix):
                 await app(scope, receive, send)
                 return
-        handler, rest = self._find(scope["method"], path)
-        if handler is None:
+        endpoint, rest = self._find(scope["method"], path)
+        if endpoint is None:
             await respond(
                 send, 404, _error("not_found", "There is no such internal route.", "没有这个内部路由。")
             )
             return
-        status, document = await self._run(handler, Request(scope, receive, rest))
+        status, document = await self._run(endpoint, Request(scope, receive, rest))
         await respond(send, status, document)
 
-    def _find(self, method: str, path: str) -> tuple[Handler | None, str]:
-        handler = self._exact.get((method, path))
-        if handler is not None:
-            return handler, ""
+    def _find(self, method: str, path: str) -> tuple[Endpoint | None, str]:
+        endpoint = self._exact.get((method, path))
+        if endpoint is not None:
+            return endpoint, ""
         for wanted, prefix, candidate in self._prefix:
             if wanted == method and path.startswith(prefix):
                 return candidate, path[len(prefix) :]
         return None, ""
 
-    async def _run(self, handler: Handler, request: Request) -> Answer:
+    async def _run(self, endpoint: Endpoint, request: Request) -> Answer:
         """The edge of a socket: an unexpected fault is one failed request, told apart only in the log."""
         try:
-            return await handler(request)
+            return await endpoint(request)
         except RefusedError as refused:
             return refused.status, refused.document()
         except UnavailableError as fault:

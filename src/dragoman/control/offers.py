@@ -17,11 +17,6 @@ from dragoman.decide.world import Offer, World
 from dragoman.settings import Deployment
 
 _ADULT = 30
-ALLOWED, CONDITIONAL, DENIED = (
-    "may be offered",
-    "may be offered once you supply what is missing",
-    "may not be offered",
-)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from dragoman.stores.interventions import Interventions
 
 
 class PlanSocket:
-    """The handlers of plan.sock, over what the composition root gives them."""
+    """The endpoints of plan.sock, over what the composition root gives them."""
 
     def __init__(  # noqa: PLR0913 - what the composition root hands over, by name
         self,

@@ -337,5 +337,3 @@ _LEAVES: dict[str, Callable[[Any], Condition]] = {
     "turn_index": _range("turn.index"),
     "continuous_minutes": _range("turn.continuous_minutes"),
 }
-
-LEAF_NAMES = tuple(_LEAVES)

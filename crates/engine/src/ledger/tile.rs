@@ -5,8 +5,6 @@ use super::merkle::{Frontier, Hash, node_hash};
 pub const TILE_WIDTH: u64 = 256;
 /// Tree levels that one tile spans.
 pub const TILE_HEIGHT: u32 = 8;
-/// Levels of tiles that a tree of 2^64 leaves can have.
-pub const TILE_LEVELS: u32 = 8;
 
 /// `tile/<level>/<n>` with `.p/<width>` where `width` < 256.
 pub fn tile_path(level: u32, n: u64, width: u64) -> String {

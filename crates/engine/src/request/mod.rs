@@ -136,11 +136,6 @@ impl Request {
         self.found.json
     }
 
-    /// The prompt is token ids, which cannot be scanned.
-    pub fn has_token_prompt(&self) -> bool {
-        self.found.tokens
-    }
-
     /// The language of the last text of a user, where its script says it.
     pub fn locale(&self) -> Option<Locale> {
         let piece = self.found.last_user?;
