@@ -234,7 +234,7 @@ Ask with the openai SDK:
   from openai import OpenAI
   client = OpenAI(base_url="{url}/v1", api_key="{key}")
   answer = client.chat.completions.create(
-      model="{LOCAL_MODEL}", messages=[{{"role": "user", "content": "How do I return an order?"}}]
+      model="{LOCAL_MODEL}", messages=[{{"role": "user", "content": "How do I return an item?"}}]
   )
   print(answer.choices[0].message.content)
 
