@@ -57,7 +57,7 @@ fn a_whole_answer_is_scanned_labelled_and_described() {
     assert_eq!(message["content"], "[AI-generated] \nA notice.\n\na ▮ ▮");
     assert_eq!(message["reasoning_content"], "▮");
     assert_eq!(message["tool_calls"][0]["function"], json!({"name": "▮", "arguments": "{\"q\":\"▮\"}"}));
-    assert_eq!(message["annotations"][0]["url_citation"], json!({"title": "▮", "start_index": 1}));
+    assert_eq!(message["annotations"][0]["url_citation"], json!({"title": "▮", "start_index": 28}));
     assert_eq!(
         (&got["choices"][0]["logprobs"], &got["choices"][0]["finish_reason"]),
         (&json!(null), &json!("stop"))

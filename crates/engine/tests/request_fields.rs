@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dragoman_engine::request::{BodyLimits, FieldError, FieldTable, Request, Route, Unknown};
-use dragoman_engine::rules::{Action, Locale, RuleSet};
+use dragoman_engine::rules::{Action, Granularity, Locale, RuleSet};
 use serde_json::{Value, json};
 
 mod answers;
@@ -295,9 +295,13 @@ fn every_string_for_the_provider_is_scanned_and_redacted_in_place() {
 fn the_parts_of_a_message_are_read_as_one_text_too() {
     let text = |text: &str| json!({"type": "text", "text": text});
     let image = json!({"type": "image_url", "image_url": {"url": "data:,"}});
+    let spaced = answers::set(vec![
+        answers::rule(Action::Redact, Granularity::Span, &["secret", "a heron"]),
+        answers::rule(Action::Refuse, Granularity::Span, &["绝密"]),
+    ]);
     let scan = |messages: Value| {
         let mut request = chat(&json!({"messages": messages})).unwrap();
-        let scan = request.scan_in(&usual(), Locale::En).unwrap();
+        let scan = request.scan_in(&spaced, Locale::En).unwrap();
         (scan, String::from_utf8(request.upstream_body("up", false)).unwrap())
     };
     let user = |parts: Vec<Value>| json!({"role": "user", "content": parts});
@@ -308,6 +312,7 @@ fn the_parts_of_a_message_are_read_as_one_text_too() {
             "/messages/0/content/1/text",
             2,
         ),
+        (vec![text("x a"), text("heron")], "/messages/0/content/0/text", 2),
         (vec![text("secret 绝"), text("密")], "/messages/0/content/0/text", 7),
     ] {
         let (scan, _) = scan(json!([user(parts)]));

@@ -13,10 +13,10 @@ use crate::stream::json::{decode, encode};
 const FILTERED: &str = "content_filter";
 
 /// A change of the written frame: what to take out at a place, and what to put there.
-struct Edit {
-    at: usize,
-    length: usize,
-    put: Vec<u8>,
+pub(super) struct Edit {
+    pub at: usize,
+    pub length: usize,
+    pub put: Vec<u8>,
 }
 
 impl AnswerScan {
@@ -43,7 +43,7 @@ impl AnswerScan {
     ) -> Result<(), AnswerError> {
         let mut vendor = Vec::new();
         let mut edits = Vec::new();
-        if pass.all.is_none() && !pass.finishes.is_empty() {
+        if pass.all.is_none() {
             for at in 0..pass.finishes.len() {
                 let (element, place, length) = pass.finishes[at];
                 let finished = self.finish_lanes(element, pass, &mut edits, out)?;
@@ -59,6 +59,7 @@ impl AnswerScan {
                     vendor.extend(word.filter(|_| finished).map(|word| (choice, word.to_owned())));
                 }
             }
+            self.place_notes(pass, &mut edits)?;
             self.apply(edits);
         }
         if let Some(refused) = pass.all.take() {
@@ -104,6 +105,9 @@ impl AnswerScan {
             let lane = &mut self.choices[at].lanes[number];
             let stop = lane.finish(&mut self.work);
             let (kind, ours, sent) = (lane.kind, lane.ours, lane.sent);
+            if !self.spec.stream && kind == spoken(self.spec.route) {
+                pass.said.push_str(&self.work.released);
+            }
             if !self.work.released.is_empty() {
                 let slots = pass.slots.iter().rev();
                 let mut slots = slots.filter(|slot| slot.element == element && slot.lane == number);
@@ -118,7 +122,20 @@ impl AnswerScan {
             self.note(at, kind, ours);
             self.note_stop(stop, at, kind, sent, pass)?;
         }
-        Ok(!pass.is_refused(at))
+        if pass.is_refused(at) {
+            return Ok(false);
+        }
+        self.late_notes(at, out);
+        Ok(true)
+    }
+
+    /// Ends the texts of a choice of a whole answer, of which all but those in parts have ended.
+    pub(super) fn finish_whole(&mut self, element: u32, pass: &mut Pass) -> Result<(), AnswerError> {
+        let (mut edits, mut none) = (Vec::new(), Vec::new());
+        self.finish_lanes(element, pass, &mut edits, &mut none)?;
+        self.place_notes(pass, &mut edits)?;
+        self.apply(edits);
+        Ok(())
     }
 
     fn apply(&mut self, mut edits: Vec<Edit>) {

@@ -33,7 +33,13 @@ impl AnswerScan {
         let Some((choice, lane, from, to)) = single else { return };
         let known = |what: What| match what {
             What::Text { .. } | What::Drop | What::Put(_) | What::Model | What::Id => true,
-            What::Finish | What::ToolId(_) | What::Usage => false,
+            What::Finish
+            | What::ToolId(_)
+            | What::Usage
+            | What::Note
+            | What::NoteEnd
+            | What::NotesEnd
+            | What::Offset { .. } => false,
         };
         if !pass.finishes.is_empty() || frame.usage.is_some() || !frame.items.iter().all(|i| known(i.what)) {
             return;

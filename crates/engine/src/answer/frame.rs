@@ -27,6 +27,8 @@ pub(super) enum Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     Known(Kind),
+    /// A text of content that comes in parts.
+    Part,
     ToolName(u32),
     ToolArguments(u32),
     ToolInput(u32),
@@ -41,7 +43,10 @@ pub(super) enum Place {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     /// A string of a lane; the span is its contents.
-    Text { place: Place, escaped: bool },
+    Text {
+        place: Place,
+        escaped: bool,
+    },
     /// A member with its key, to be left out.
     Drop,
     /// The span's place is taken by a constant.
@@ -56,6 +61,15 @@ pub(super) enum What {
     ToolId(u32),
     /// The member `usage`, key included.
     Usage,
+    /// What stands before an annotation; the annotation's end; what stands behind the last.
+    Note,
+    NoteEnd,
+    NotesEnd,
+    /// An offset of a citation, in code points of the text.
+    Offset {
+        value: u64,
+        is_end: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -124,6 +138,7 @@ impl Frame {
         };
         match place {
             Place::Known(kind) => kind,
+            Place::Part => Kind::Content,
             Place::ToolName(ordinal) => Kind::ToolName(tool(ordinal)),
             Place::ToolArguments(ordinal) => Kind::ToolArguments(tool(ordinal)),
             Place::ToolInput(ordinal) => Kind::ToolInput(tool(ordinal)),

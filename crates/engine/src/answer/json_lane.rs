@@ -141,6 +141,8 @@ pub(super) struct JsonLane {
     /// Code points of the raw text that were used up, and those sent.
     used: u64,
     sent: u64,
+    /// Of each placeholder since they were last taken: source and written code points before it, its length.
+    shown: Vec<(u64, u64, u64)>,
     ended: bool,
 }
 
@@ -159,6 +161,7 @@ impl JsonLane {
             open: None,
             used: 0,
             sent: 0,
+            shown: Vec::new(),
             ended: false,
         }
     }
@@ -190,6 +193,16 @@ impl JsonLane {
         let stop = self.release(out, findings).or(stop);
         self.halt(stop, findings);
         stop
+    }
+
+    /// The placeholders since the last call, in order.
+    pub fn placeholders(&mut self) -> Vec<(u64, u64, u64)> {
+        std::mem::take(&mut self.shown)
+    }
+
+    /// Code points of the text as written that were sent or replaced.
+    pub fn passed(&self) -> u64 {
+        self.used
     }
 
     /// Drops what is held and reports what was shown.
@@ -345,7 +358,9 @@ impl JsonLane {
         out.push_str(&text);
         let (offset, start) = (self.sent, self.used);
         self.open = Some(Open { rule, string, offset, start, written: false, as_read: false });
-        self.sent += text.chars().count() as u64;
+        let length = text.chars().count() as u64;
+        self.shown.push((start, offset, length));
+        self.sent += length;
     }
 
     fn close(&mut self, findings: &mut Vec<Finding>) {
@@ -355,7 +370,7 @@ impl JsonLane {
     }
 }
 
-fn placeholder(rules: &RuleSet, rule: u32, locale: Locale) -> &str {
+pub(super) fn placeholder(rules: &RuleSet, rule: u32, locale: Locale) -> &str {
     rules.rule(rule).placeholder.as_ref().map_or("", |text| text.get(locale))
 }
 

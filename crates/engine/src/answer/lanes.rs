@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
+use super::cite::{Course, Note, Shown};
 use super::frame::Kind;
-use super::json_lane::JsonLane;
+use super::json_lane::{JsonLane, placeholder};
 use super::walk::MESSAGE;
 use crate::limits::LANES_PER_CHOICE;
 use crate::request::Route;
@@ -39,6 +40,7 @@ pub(super) struct LaneState {
     pub ours: u64,
     pub sent: u64,
     ended: bool,
+    shown: Vec<Shown>,
 }
 
 /// What scans the lanes of an answer.
@@ -63,7 +65,8 @@ impl Rules {
         if json {
             Voice::Json(Box::new(JsonLane::new(&self.set, self.locale)))
         } else {
-            Voice::Plain(Box::new(self.lane()))
+            let lane = self.lane();
+            Voice::Plain(Box::new(if kind == Kind::Content { lane.traced() } else { lane }))
         }
     }
 
@@ -82,6 +85,7 @@ impl LaneState {
             ours: 0,
             sent: 0,
             ended: false,
+            shown: Vec::new(),
         }
     }
 
@@ -154,6 +158,28 @@ impl LaneState {
         self.account(text);
     }
 
+    /// How far the model's text has come, for what cites it.
+    pub fn course(&mut self, rules: &Rules) -> Course<'_> {
+        let written = self.sent - self.ours;
+        let passed = match &mut self.voice {
+            Voice::Free => written,
+            Voice::Plain(lane) => {
+                for one in lane.placeholders() {
+                    let text = placeholder(&rules.set, one.rule, rules.locale);
+                    show(&mut self.shown, one.start, one.at, text.chars().count() as u64);
+                }
+                lane.passed()
+            }
+            Voice::Json(lane) => {
+                for (start, at, length) in lane.placeholders() {
+                    show(&mut self.shown, start, at, length);
+                }
+                lane.passed()
+            }
+        };
+        Course { ours: self.ours, shown: &self.shown, passed, written, ended: self.ended }
+    }
+
     fn account(&mut self, text: &str) {
         self.sent += text.chars().count() as u64;
         self.hash.update(text.as_bytes());
@@ -164,10 +190,19 @@ impl LaneState {
     }
 }
 
+fn show(shown: &mut Vec<Shown>, start: u64, at: u64, length: u64) {
+    let before = shown.last().map_or(0, |last| last.before + last.length);
+    shown.push(Shown { start, at, length, before });
+}
+
 pub(super) struct Choice {
     pub index: u32,
     pub lanes: Vec<LaneState>,
     paths: Vec<String>,
+    /// Its content comes in parts.
+    pub parts: bool,
+    /// Annotations that wait for the text they cite.
+    pub notes: Vec<Note>,
     /// The visible label and the notices have gone out.
     pub labelled: bool,
     /// The finish reason the client got, or will get with the end marker.
@@ -186,6 +221,8 @@ impl Choice {
             index,
             lanes: Vec::new(),
             paths: Vec::new(),
+            parts: false,
+            notes: Vec::new(),
             labelled: false,
             closed: None,
             tool_ids: Vec::new(),

@@ -3,6 +3,7 @@
 //! It never ends an answer by itself and never lets a text out that its lane has not released.
 
 mod blocks;
+mod cite;
 mod close;
 mod disclose;
 mod fast;

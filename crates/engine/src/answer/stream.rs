@@ -1,6 +1,7 @@
 //! One event of a streamed answer: read whole, then written with its lanes scanned. Bytes that need no change are
 //! copied.
 
+use super::cite::{Note, Notes};
 use super::frame::{Frame, Item, Kind, OUTSIDE, Place, What};
 use super::lanes::{LaneState, spoken};
 use super::walk::walk;
@@ -39,6 +40,11 @@ pub(super) struct Pass {
     /// Choice, lane and place in the written frame of its text, where it has exactly one and nothing of ours.
     pub only_text: Option<(usize, usize, usize, usize)>,
     pub texts: u32,
+    /// Annotations: those written so far, the list being written, the one being written and where it began.
+    pub notes: Vec<Notes>,
+    pub note_list: Vec<Note>,
+    pub note: Note,
+    pub note_at: usize,
     /// Text of the spoken lane of the element being written, for a whole answer only.
     pub said: String,
 }
@@ -52,6 +58,8 @@ impl Pass {
         self.all = None;
         self.only_text = None;
         self.texts = 0;
+        self.notes.clear();
+        self.note_list.clear();
         self.said.clear();
     }
 
@@ -181,6 +189,14 @@ impl AnswerScan {
             What::Model => self.buffer.extend_from_slice(self.head.model.as_bytes()),
             What::Id => self.buffer.extend_from_slice(self.head.id.as_bytes()),
             What::Finish => self.finish_reason(raw, item.element, pass),
+            What::Note => pass.open_note(self.buffer.len()),
+            What::Offset { value, is_end } => pass.offset(value, is_end, &self.buffer),
+            What::NoteEnd => pass.close_note(&mut self.buffer),
+            What::NotesEnd => {
+                let choice = pass.choice_of[item.element as usize];
+                let goes_on = self.choices[choice].closed.is_none();
+                pass.close_notes(item.element, self.buffer.len(), goes_on);
+            }
             What::ToolId(ordinal) => self.tool_id(raw, ordinal, item.element, frame, pass),
         }
         Ok(item.span.end)
@@ -257,8 +273,10 @@ impl AnswerScan {
         if self.choices[at].closed.is_some() || pass.is_refused(at) {
             return Ok(());
         }
-        let whole = !self.spec.stream || matches!(place, Place::Path { whole: true, .. });
+        let part = place == Place::Part;
+        let whole = (!self.spec.stream && !part) || matches!(place, Place::Path { whole: true, .. });
         let choice = &mut self.choices[at];
+        choice.parts |= part;
         let kind = frame.kind(place, |path| choice.path(path));
         let single = matches!(place, Place::Path { whole: true, .. });
         let mut alone = single.then(|| LaneState::new(kind, &self.rules));
@@ -292,7 +310,7 @@ impl AnswerScan {
             if spoken {
                 pass.said.push_str(&self.work.released);
             }
-        } else if frame.elements[element as usize].finish.is_some() {
+        } else if !self.spec.stream || frame.elements[element as usize].finish.is_some() {
             pass.slots.push(Slot { element, lane: number, at: self.buffer.len() });
         }
         let (ours, sent) = (lane.ours, lane.sent);
@@ -348,7 +366,7 @@ impl AnswerScan {
     }
 }
 
-fn too_many() -> AnswerError {
+pub(super) fn too_many() -> AnswerError {
     AnswerError::new("provider_too_many_texts")
 }
 

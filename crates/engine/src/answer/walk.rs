@@ -2,6 +2,7 @@
 //! out broken has changed nothing. Which string is which lane is decided here and nowhere else.
 
 mod calls;
+mod notes;
 
 use std::borrow::Cow;
 
@@ -289,7 +290,7 @@ impl<'w> Walker<'w> {
                 (None, "tool_calls") => self.tools()?,
                 (None, "function_call") => self.function_call()?,
                 (None, "audio") => self.audio()?,
-                (None, "annotations") => self.other(key, &mut MESSAGE.to_owned(), true)?,
+                (None, "annotations") => self.annotations(key)?,
                 (None, "token_ids" | "tokens") => self.repeats_text(key)?,
                 _ => self.other(key, &mut MESSAGE.to_owned(), false)?,
             }
@@ -302,6 +303,7 @@ impl<'w> Walker<'w> {
         match self.cursor.kind()? {
             Kind::String => self.text(Place::Known(kind)),
             Kind::Null => self.cursor.literal().map(|_| ()),
+            Kind::Array if kind == LaneKind::Content => self.parts(key),
             _ => self.other(key, &mut base.to_owned(), false),
         }
     }

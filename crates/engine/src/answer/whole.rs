@@ -75,6 +75,7 @@ impl AnswerScan {
                 copied = self.item(text, frame, item, copied, pass)?;
                 next += 1;
             }
+            self.finish_whole(number, pass)?;
             if let Some(refused) = pass.all.take() {
                 return Ok(Some(refused));
             }

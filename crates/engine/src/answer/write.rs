@@ -110,6 +110,18 @@ pub(super) fn delta(head: &Head, choice: &Choice, kind: Kind, text: &str, role: 
     out.extend_from_slice(b",\"finish_reason\":null}]}\n\n");
 }
 
+/// A frame with annotations, as JSON values and commas.
+pub(super) fn notes(head: &Head, index: u32, list: &[u8], out: &mut Vec<u8>) {
+    let mut frame = Vec::with_capacity(list.len() + 256);
+    head.envelope(&mut frame);
+    frame.extend_from_slice(
+        format!(",\"choices\":[{{\"index\":{index},\"delta\":{{\"annotations\":[").as_bytes(),
+    );
+    frame.extend_from_slice(list);
+    frame.extend_from_slice(b"]},\"logprobs\":null,\"finish_reason\":null}]}");
+    event(&frame, out);
+}
+
 /// `"name":value` of the lane's text within its delta, or within its choice.
 fn member(choice: &Choice, kind: Kind, text: &str, out: &mut Vec<u8>) -> bool {
     let tool = |tool: u32, part: &str, name: &str, out: &mut Vec<u8>| {
@@ -124,6 +136,10 @@ fn member(choice: &Choice, kind: Kind, text: &str, out: &mut Vec<u8>) -> bool {
         string(text, out);
     };
     match kind {
+        Kind::Content if choice.parts => {
+            simple("\"content\":[{\"type\":\"text\",\"text\":", out);
+            out.extend_from_slice(b"}]");
+        }
         Kind::Content => simple("\"content\":", out),
         Kind::Refusal => simple("\"refusal\":", out),
         Kind::ReasoningContent => simple("\"reasoning_content\":", out),

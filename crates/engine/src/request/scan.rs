@@ -80,45 +80,69 @@ impl Request {
     /// parts refuses the request also where its rule redacts, for no one part holds what the placeholder stands for.
     fn scan_joined(&self, reader: &mut Reading<'_>, scan: &mut InScan) -> Result<(), FieldError> {
         for parts in &self.found.joined {
-            let mut text = String::new();
-            let mut ends = Vec::with_capacity(parts.len());
-            let mut total = 0;
-            for part in parts {
-                let decoded = self.decoded(*part);
-                total += decoded.chars().count() as u64;
-                ends.push(total);
-                text.push_str(&decoded);
-            }
-            let stop = reader.read(&text);
-            for found in reader.findings.drain(..) {
-                let part = ends.partition_point(|end| *end <= found.start);
-                if ends.get(part).is_none_or(|end| found.end <= *end) {
-                    continue;
-                }
-                let before = if part == 0 { 0 } else { ends[part - 1] };
-                let flag = found.action == Action::Flag;
-                scan.findings.push(InFinding {
-                    rule: found.rule,
-                    action: if flag { Action::Flag } else { Action::Refuse },
-                    lane: self.pointer(parts[part].span.start),
-                    offset: found.start - before,
-                    length: found.end - found.start,
-                });
-                if !flag {
-                    scan.refused = Some(found.rule);
+            // One right after the other, or apart: a model reads both.
+            for joint in ["", " "] {
+                self.scan_parts(parts, joint, reader, scan)?;
+                if scan.refused.is_some() {
                     return Ok(());
                 }
-            }
-            match stop {
-                Some(Stop::Overflow) => return Err(error::held(&self.pointer(parts[0].span.start))),
-                Some(Stop::Refused { rule, .. }) => {
-                    scan.refused = Some(rule);
-                    return Ok(());
-                }
-                None => {}
             }
         }
         Ok(())
+    }
+
+    fn scan_parts(
+        &self,
+        parts: &[Piece],
+        joint: &str,
+        reader: &mut Reading<'_>,
+        scan: &mut InScan,
+    ) -> Result<(), FieldError> {
+        let mut text = String::new();
+        let mut ends = Vec::with_capacity(parts.len());
+        let mut total = 0;
+        for part in parts {
+            let decoded = self.decoded(*part);
+            text.push_str(&decoded);
+            text.push_str(joint);
+            total += (decoded.chars().count() + joint.len()) as u64;
+            ends.push(total);
+        }
+        let stop = reader.read(&text);
+        for found in reader.findings.drain(..) {
+            let part = ends.partition_point(|end| *end <= found.start);
+            if ends.get(part).is_none_or(|end| found.end <= *end) {
+                continue;
+            }
+            let before = if part == 0 { 0 } else { ends[part - 1] };
+            let flag = found.action == Action::Flag;
+            let crossing = InFinding {
+                rule: found.rule,
+                action: if flag { Action::Flag } else { Action::Refuse },
+                lane: self.pointer(parts[part].span.start),
+                offset: found.start - before,
+                length: found.end - found.start,
+            };
+            if !flag {
+                scan.findings.push(crossing);
+                scan.refused = Some(found.rule);
+                return Ok(());
+            }
+            // Both ways of joining find the same.
+            if !scan.findings.iter().any(|known| {
+                (known.rule, &known.lane, known.offset) == (crossing.rule, &crossing.lane, crossing.offset)
+            }) {
+                scan.findings.push(crossing);
+            }
+        }
+        match stop {
+            Some(Stop::Overflow) => Err(error::held(&self.pointer(parts[0].span.start))),
+            Some(Stop::Refused { rule, .. }) => {
+                scan.refused = Some(rule);
+                Ok(())
+            }
+            None => Ok(()),
+        }
     }
 
     fn decoded(&self, piece: Piece) -> Cow<'_, str> {
