@@ -25,9 +25,10 @@ LOAD_THREADS = 4
 
 @pytest.fixture
 def server(tmp_path, provider):
+    write_pack(tmp_path, "0.1.0", "export", "turn")
     made = start(
         tmp_path,
-        f'[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
+        f'packs_dir = "packs"\n[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
     )
     provider.scripts["endless"] = Script(
         [chunk({"content": f"w{i} "}) for i in range(600)] + [chunk({}, finish="stop"), DONE], gap=0.02
@@ -35,6 +36,15 @@ def server(tmp_path, provider):
     provider.scripts["quick"] = Script([chunk({"content": "ok"}), chunk({}, finish="stop"), DONE])
     yield made
     made.stop()
+
+
+def asked(question):
+    return {"model": "fake", "stream": True, "messages": [{"role": "user", "content": question}]}
+
+
+def quick(client):
+    """The answer to a question that is answered at once."""
+    return client.post("/v1/chat/completions", json=asked("quick"))
 
 
 class Reader(threading.Thread):
@@ -48,10 +58,9 @@ class Reader(threading.Thread):
         self.first = threading.Event()
 
     def run(self):
-        body = {"model": "fake", "stream": True, "messages": [{"role": "user", "content": "endless"}]}
         try:
             with self.server.http(self.key).stream(
-                "POST", "/v1/chat/completions", json=body, headers=self.headers
+                "POST", "/v1/chat/completions", json=asked("endless"), headers=self.headers
             ) as answer:
                 for line in answer.iter_lines():
                     self.text += line
@@ -74,14 +83,7 @@ class Load:
     def _run(self):
         with self.server.http() as client:
             while not self.stop.is_set():
-                client.post(
-                    "/v1/chat/completions",
-                    json={
-                        "model": "fake",
-                        "stream": True,
-                        "messages": [{"role": "user", "content": "quick"}],
-                    },
-                )
+                quick(client)
                 self.done += 1
 
     def __enter__(self):
@@ -99,10 +101,7 @@ def refused_after(server, key, since):
     """Seconds after `since` at which the key is first refused."""
     with server.http(key) as client:
         while time.monotonic() - since < 5:
-            if client.post(
-                "/v1/chat/completions",
-                json={"model": "fake", "messages": [{"role": "user", "content": "quick"}], "stream": True},
-            ).status_code in {401, 403}:
+            if quick(client).status_code in {401, 403}:
                 return time.monotonic() - since
             time.sleep(0.01)
     return float("inf")
@@ -150,17 +149,7 @@ def test_suspended_tenant_stops_and_resumes(server):
     deadline = time.monotonic() + 2
     with server.http(made["text"]) as client:
         while time.monotonic() < deadline:
-            if (
-                client.post(
-                    "/v1/chat/completions",
-                    json={
-                        "model": "fake",
-                        "stream": True,
-                        "messages": [{"role": "user", "content": "quick"}],
-                    },
-                ).status_code
-                == 200
-            ):
+            if quick(client).status_code == 200:
                 return
             time.sleep(0.05)
     pytest.fail("a resumed tenant is served again within two seconds")
@@ -179,11 +168,7 @@ def test_cut_off_relay_stops_at_the_lease(server):
         assert reader.last_text - since > 0.2, "it goes on while the lease holds"
         with server.http() as client:
             begun = time.monotonic()
-            answer = client.post(
-                "/v1/chat/completions",
-                json={"model": "fake", "messages": [{"role": "user", "content": "quick"}], "stream": True},
-            )
-            assert answer.status_code == 503
+            assert quick(client).status_code == 503
             assert time.monotonic() - begun < 2
     finally:
         os.kill(server.pids["control"], signal.SIGCONT)
@@ -250,37 +235,21 @@ def write_pack(folder, version, event, other):
         )
 
 
-@pytest.fixture
-def placed(tmp_path, provider):
-    write_pack(tmp_path, "0.1.0", "export", "turn")
-    made = start(
-        tmp_path,
-        f'packs_dir = "packs"\n[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
-    )
-    provider.scripts["endless"] = Script(
-        [chunk({"content": f"w{i} "}) for i in range(600)] + [chunk({}, finish="stop"), DONE], gap=0.02
-    )
-    provider.scripts["quick"] = Script([chunk({"content": "ok"}), chunk({}, finish="stop"), DONE])
-    yield made
-    made.stop()
-
-
-def test_edited_pack_decides_within_a_second(placed):
-    made = placed.dragoman("keys", "create", "--end-users", "declared")
-    token = placed.dragoman("keys", "token", made["key"], "--sub", "u1", "--residence", "ZM", "--age", "30")[
+def test_edited_pack_decides_within_a_second(server):
+    made = server.dragoman("keys", "create", "--end-users", "declared")
+    token = server.dragoman("keys", "token", made["key"], "--sub", "u1", "--residence", "ZM", "--age", "30")[
         "token"
     ]
-    with Load(placed):
-        reader = Reader(placed, made["text"], {"dragoman-user-token": token})
+    with Load(server):
+        reader = Reader(server, made["text"], {"dragoman-user-token": token})
         reader.start()
         assert reader.first.wait(5)
-        write_pack(placed.folder, "0.2.0", "turn", "export")
-        since = act(placed, {}, "/admin/v1/reload", {})
-        with placed.http(made["text"]) as client:
+        write_pack(server.folder, "0.2.0", "turn", "export")
+        since = act(server, {}, "/admin/v1/reload", {})
+        with server.http(made["text"]) as client:
             client.headers["dragoman-user-token"] = token
             while True:
-                body = {"model": "fake", "stream": True, "messages": [{"role": "user", "content": "quick"}]}
-                answer = client.post("/v1/chat/completions", json=body)
+                answer = quick(client)
                 if "ZM_CLOSED" in answer.text:
                     break
                 assert time.monotonic() - since < ACT_SECONDS + SLACK_SECONDS, answer.text[:300]
