@@ -13,11 +13,9 @@ from typing import Annotated
 import typer
 
 from dragoman.control import cli_accounts, cli_config, cli_knowledge, cli_models
-from dragoman.control.cli_common import JsonOption, settings_of, told_plainly
+from dragoman.control.cli_common import JsonOption
 from dragoman.decide import cli as decide_cli
 from dragoman.ledger import cli as ledger_cli
-from dragoman.serve import Pair
-from dragoman.serve import serve as supervise
 
 app = typer.Typer(
     name="dragoman",
@@ -50,11 +48,8 @@ def serve(
 
     Example: dragoman serve
     """
-    files: list[Path | None] = list(config) if config else [None]
-    with told_plainly(as_json=as_json):
-        pairs = [Pair(*settings_of(file)) for file in files]
-        status = supervise(pairs, as_json=as_json)
-    raise typer.Exit(status)
+    given = [word for file in config or () for word in ("--config", str(file))]
+    _become("dragoman.serve", [*given, *(["--json"] if as_json else [])])
 
 
 @app.command("relay", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -76,5 +71,9 @@ def _become(module: str, arguments: list[str]) -> None:
 
 
 def main() -> None:
-    """The entry point."""
+    """The entry point of every verb but `serve`, which begins in `verb`."""
     app()
+
+
+if __name__ == "__main__":
+    main()

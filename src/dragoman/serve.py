@@ -1,86 +1,86 @@
 """`dragoman serve`: supervises one control and one relay per zone, and says how to try them when both answer.
 
 It restarts what ends by itself with growing waits, and stops in the order in which open turns can finish:
-relay first, control after. It carries no turn and opens no database.
+relay first, control after. It reads no configuration (control tells what it needs), carries no turn, opens no
+database, and sleeps until a process ends or a signal comes.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import errno
-import http.client
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import Any
 
-from dragoman.accounts import keys
-from dragoman.control.admin_client import AdminClient
-from dragoman.control.relay_config import FILE_NAME, run_folder
 from dragoman.errors import ConfigError, DragomanError, UnavailableError
 from dragoman.events import ProcessEnded, ProcessStarted, emit
 from dragoman.relay_flag import SUPERVISED
-from dragoman.settings import LOCAL_MODEL, Settings
 
 READY_SECONDS = 30.0
 """How long a pair may take to answer at the start."""
 STOP_SECONDS = 40.0
 """How long a process may take to finish open turns before it is killed."""
 FIRST_WAIT_S, LONGEST_WAIT_S, HEALTHY_S = 0.2, 5.0, 30.0
-TICK_S = 0.05
+PROBE_S = 0.01
+"""Between two questions whether a starting relay is ready; nothing is asked once it is."""
+PROBE_TIMEOUT_S = 2.0
+
+Event = tuple["Child | None", "dict[str, Any] | None"]
+"""Who ended (a document: it said this instead); nobody for a signal."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Child:
-    """A supervised process and how it has been doing."""
+    """A supervised process and how it has been doing. What becomes of it is put into `events`."""
 
     role: str
     command: list[str]
+    events: queue.SimpleQueue[Event]
     first_line: str | None = None
+    """Given on standard input at each start; such a process also says things on standard output."""
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     wait: float = FIRST_WAIT_S
-    due: float = field(default=0.0)
+    due: float | None = field(default=None)
+    """When to start it again (monotonic seconds)."""
 
     def start(self) -> None:
         """Start, in a session of its own so that Ctrl-C reaches the supervisor alone."""
         piped = subprocess.PIPE if self.first_line is not None else subprocess.DEVNULL
-        self.process = subprocess.Popen(
+        self.process = process = subprocess.Popen(
             self.command,
             stdin=piped,
-            stdout=subprocess.DEVNULL,
+            stdout=piped,
             start_new_session=True,
             env={**os.environ, SUPERVISED: "1"},
         )
-        self.started, self.due = time.monotonic(), 0.0
-        if self.first_line is not None and self.process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it ended already; the tick sees that
-                self.process.stdin.write(self.first_line.encode() + b"\n")
-                self.process.stdin.flush()
-        emit(ProcessStarted(self.role, self.process.pid))
+        self.started, self.due = time.monotonic(), None
+        emit(ProcessStarted(self.role, process.pid))
+        if process.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):  # it ended already, and its thread tells
+                process.stdin.write(f"{self.first_line}\n".encode())
+                process.stdin.flush()
+        if process.stdout is not None:
+            threading.Thread(target=self._listen, args=(process,), daemon=True).start()
+        threading.Thread(target=self._await, args=(process,), daemon=True).start()
 
-    def tick(self, now: float) -> None:
-        """Start again when the wait after an end is over."""
-        if self.process is None:
-            if now >= self.due:
-                self.start()
-            return
-        status = self.process.poll()
-        if status is not None:
-            self.wait = FIRST_WAIT_S if now - self.started > HEALTHY_S else min(self.wait * 2, LONGEST_WAIT_S)
-            self.due, self.process = now + self.wait, None
-            emit(ProcessEnded(self.role, status, int(self.wait * 1000)))
-
-    def ended(self) -> int | None:
-        """The exit status where the process is over."""
-        return None if self.process is None else self.process.poll()
+    def ended(self, now: float) -> int:
+        """Note an end by itself; it is due again after the wait. The exit status."""
+        status = self.process.returncode if self.process else 0
+        self.wait = FIRST_WAIT_S if now - self.started > HEALTHY_S else min(self.wait * 2, LONGEST_WAIT_S)
+        self.due, self.process = now + self.wait, None
+        emit(ProcessEnded(self.role, status, int(self.wait * 1000)))
+        return status
 
     def stop(self) -> None:
         """Ask it to finish, wait, and kill it if it does not."""
@@ -93,80 +93,138 @@ class Child:
             self.process.kill()
             self.process.wait()
 
+    def _listen(self, process: subprocess.Popen[bytes]) -> None:
+        for line in process.stdout or ():
+            self.events.put((self, json.loads(line)))
+
+    def _await(self, process: subprocess.Popen[bytes]) -> None:
+        process.wait()
+        self.events.put((self, None))
+
 
 class Pair:
-    """The two processes of one zone."""
+    """The two processes of one zone. `told` is what control said of the zone once it had read its files."""
 
-    def __init__(self, settings: Settings, file: Path | None) -> None:
-        self.settings = settings
-        self.key = str(keys.mint(settings.zone.id)) if settings.deployment.stage == "local" else None
+    def __init__(self, file: str | None, events: queue.SimpleQueue[Event]) -> None:
         python = [sys.executable, "-P", "-m"]
-        given = ["--config", str(file)] if file else []
-        self.control = Child(
-            "control", [*python, "dragoman.control.run", "--supervised", *given], self.key or ""
-        )
-        relay_file = run_folder(settings) / FILE_NAME
-        self.relay = Child("relay", [*python, "dragoman.relay", "--config", str(relay_file)])
-        self._admin = AdminClient(settings, file)
+        given = ["--config", file] if file else []
+        command = [*python, "dragoman.control.run", "--supervised", *given]
+        self.control = Child("control", command, events, "")
+        self.relay = Child("relay", [*python, "dragoman.relay", "--config"], events)
+        self.told: dict[str, Any] = {}
+        self.control_ready = False
 
-    def start(self, deadline: float) -> None:
-        """Start both and wait until both answer. Raises UnavailableError or ConfigError with what to do."""
-        for name in ("listen", "admin_listen"):
-            check_free(getattr(self.settings.zone, name), f"zone.{name}")
-        self.control.start()
-        self._until(self.control, self._admin.running, deadline)
-        self.relay.start()
-        self._until(self.relay, self._relay_ready, deadline)
+    def hear(self, said: dict[str, Any]) -> None:
+        """Take what control said; with its first word the relay starts. ConfigError for a taken port."""
+        if "ready" in said:
+            self.control_ready = True
+        elif not self.told:
+            for name in ("listen", "admin_listen"):
+                check_free(said[name], f"zone.{name}")
+            self.told = said
+            self.control.first_line = said["key"] or ""  # the same key at each start of control
+            self.relay.command.append(said["relay"])
+            self.relay.start()
+
+    def is_ready(self) -> bool:
+        """Whether both answer."""
+        return self.control_ready and answers(self.told["listen"], self.told["host"])
 
     def stop(self) -> None:
         """Relay first: it still needs control to finish its turns."""
         self.relay.stop()
         self.control.stop()
 
-    def _until(self, child: Child, answers: Callable[[], bool], deadline: float) -> None:
-        while not answers():
-            status = child.ended()
-            if status is not None:
-                raise UnavailableError(f"{child.role} ended with status {status}; its message stands above")
-            if time.monotonic() > deadline:
-                raise UnavailableError(f"{child.role} did not answer within {READY_SECONDS:.0f} s")
-            time.sleep(TICK_S / 2)
 
-    def _relay_ready(self) -> bool:
-        host, _, port = self.settings.zone.listen.rpartition(":")
-        connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=2)
+class Supervisor:
+    """Runs pairs until a signal."""
+
+    def __init__(self, files: list[str | None]) -> None:
+        self.events: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self.pairs = [Pair(file, self.events) for file in files]
+        self._ending = False
+
+    def run(self, *, as_json: bool) -> int:
+        """0 after a clean stop, 1 where a pair could not start."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._end())
+        signal.signal(signal.SIGHUP, lambda *_: self._forward())
         try:
-            connection.request("GET", "/readyz", headers={"host": self.settings.hosts()[0]})
-            return connection.getresponse().status == http.HTTPStatus.OK
-        except OSError:
-            return False
-        finally:
-            connection.close()
+            self._start(time.monotonic() + READY_SECONDS)
+        except DragomanError as fault:
+            for problem in fault.problems if isinstance(fault, ConfigError) else [fault.message]:
+                print(f"dragoman serve: {problem}", file=sys.stderr)
+            self._stop()
+            return 1
+        if not self._ending:
+            for pair in self.pairs:
+                print(json.dumps(_facts(pair)) if as_json else _welcome(pair), flush=True)
+        while not self._ending:
+            self._next()
+        self._stop()
+        return 0
+
+    def _start(self, deadline: float) -> None:
+        """Start everything at once; raises UnavailableError or ConfigError with what to do."""
+        for pair in self.pairs:
+            pair.control.start()
+        waiting = list(self.pairs)
+        while waiting and not self._ending:
+            child, said = self._event(PROBE_S if any(pair.told for pair in waiting) else 1.0)
+            for pair in self.pairs:
+                if child is not None and child in {pair.control, pair.relay}:
+                    if said is None:
+                        status = child.ended(time.monotonic())
+                        raise UnavailableError(
+                            f"{child.role} ended with status {status}; its message stands above"
+                        )
+                    pair.hear(said)
+            waiting = [pair for pair in waiting if not pair.is_ready()]
+            if waiting and time.monotonic() > deadline:
+                late = "relay" if waiting[0].control_ready else "control"
+                raise UnavailableError(f"{late} did not answer within {READY_SECONDS:.0f} s")
+
+    def _next(self) -> None:
+        """Sleep until something ends or is due again, and act on it."""
+        children = [child for pair in self.pairs for child in (pair.control, pair.relay)]
+        dues = [child.due for child in children if child.due is not None]
+        child, said = self._event(max(0.0, min(dues) - time.monotonic()) if dues else None)
+        now = time.monotonic()
+        if child is not None and said is None:
+            child.ended(now)
+        for one in children:
+            if one.due is not None and one.due <= now:
+                one.start()
+
+    def _event(self, seconds: float | None) -> Event:
+        try:
+            return self.events.get(timeout=seconds)
+        except queue.Empty:
+            return None, None
+
+    def _end(self) -> None:
+        self._ending = True
+        self.events.put((None, None))
+
+    def _forward(self) -> None:
+        for pair in self.pairs:
+            if pair.control.process is not None:
+                pair.control.process.send_signal(signal.SIGHUP)
+
+    def _stop(self) -> None:
+        for pair in self.pairs:
+            pair.stop()
 
 
-def serve(pairs: list[Pair], *, as_json: bool) -> int:
-    """Run every pair until a signal; 0 after a clean stop, 1 where one could not start."""
-    ended = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ended.set())
-    signal.signal(signal.SIGHUP, lambda *_: _forward(pairs))
-    deadline = time.monotonic() + READY_SECONDS
+def answers(listen: str, host: str) -> bool:
+    """Whether the relay at host:port says that it is ready."""
+    address, _, port = listen.rpartition(":")
     try:
-        for pair in pairs:
-            pair.start(deadline)
-    except DragomanError as fault:
-        for problem in fault.problems if isinstance(fault, ConfigError) else [fault.message]:
-            print(f"dragoman serve: {problem}", file=sys.stderr)
-        _stop(pairs)
-        return 1
-    for pair in pairs:
-        print(json.dumps(_facts(pair)) if as_json else _welcome(pair), flush=True)
-    while not ended.wait(TICK_S):
-        for pair in pairs:
-            pair.control.tick(time.monotonic())
-            pair.relay.tick(time.monotonic())
-    _stop(pairs)
-    return 0
+        with socket.create_connection((address.strip("[]"), int(port)), PROBE_TIMEOUT_S) as probe:
+            probe.sendall(f"GET /readyz HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n".encode())
+            return probe.recv(12) == b"HTTP/1.1 200"
+    except OSError:
+        return False
 
 
 def check_free(address: str, name: str) -> None:
@@ -186,38 +244,29 @@ def check_free(address: str, name: str) -> None:
             raise ConfigError([f"{name}: cannot listen on {address}: {fault.strerror}"]) from fault
 
 
-def _forward(pairs: list[Pair]) -> None:
-    for pair in pairs:
-        if pair.control.process is not None:
-            pair.control.process.send_signal(signal.SIGHUP)
-
-
-def _stop(pairs: list[Pair]) -> None:
-    for pair in pairs:
-        pair.stop()
-
-
 def _facts(pair: Pair) -> dict[str, object]:
-    url = pair.settings.public_url()
+    told = pair.told
     return {
         "ready": True,
-        "zone": pair.settings.zone.id,
-        "page": f"{url}/",
-        "base_url": f"{url}/v1",
-        "key": pair.key,
-        "model": LOCAL_MODEL,
-        "data": str(pair.settings.zone.data),
+        "zone": told["zone"],
+        "page": f"{told['url']}/",
+        "base_url": f"{told['url']}/v1",
+        "key": told["key"],
+        "model": told["model"],
+        "data": told["data"],
         "pids": {child.role: child.process.pid for child in (pair.control, pair.relay) if child.process},
     }
 
 
 def _welcome(pair: Pair) -> str:
-    url = pair.settings.public_url()
-    key = pair.key or "YOUR_KEY"
+    told = pair.told
+    url, model, key = told["url"], told["model"], told["key"] or "YOUR_KEY"
     note = (
-        "works on this machine, until the next start" if pair.key else "make one with `dragoman keys create`"
+        "works on this machine, until the next start"
+        if told["key"]
+        else "make one with `dragoman keys create`"
     )
-    return f"""Dragoman is ready (zone {pair.settings.zone.id}).
+    return f"""Dragoman is ready (zone {told["zone"]}).
 
   page  {url}/
   key   {key}
@@ -227,16 +276,29 @@ Ask with curl:
 
   curl {url}/v1/chat/completions -H 'authorization: Bearer {key}' \\
     -H 'content-type: application/json' \\
-    -d '{{"model": "{LOCAL_MODEL}", "messages": [{{"role": "user", "content": "怎么退货？"}}]}}'
+    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "怎么退货？"}}]}}'
 
 Ask with the openai SDK:
 
   from openai import OpenAI
   client = OpenAI(base_url="{url}/v1", api_key="{key}")
   answer = client.chat.completions.create(
-      model="{LOCAL_MODEL}", messages=[{{"role": "user", "content": "How do I return an item?"}}]
+      model="{model}", messages=[{{"role": "user", "content": "How do I return an item?"}}]
   )
   print(answer.choices[0].message.content)
 
 Stop with Ctrl-C. A real model: dragoman models add --help
 """
+
+
+def main() -> int:
+    """Serve the zones of the configurations given, one pair each."""
+    parser = argparse.ArgumentParser(prog="dragoman serve", add_help=False)
+    parser.add_argument("--config", "-c", action="append")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    return Supervisor(options.config or [None]).run(as_json=options.json)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

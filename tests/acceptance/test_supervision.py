@@ -17,6 +17,9 @@ from conftest import COMMAND, environment, start
 BACK_SECONDS = 20.0
 """What a killed process may take to answer again: the supervisor's wait and a start."""
 
+REST_SECONDS = 4
+SUPERVISOR_BYTES = 30 << 20
+
 
 @pytest.fixture
 def server(tmp_path):
@@ -62,6 +65,42 @@ def test_a_killed_process_is_started_again_and_the_record_verifies(server):
     report = server.dragoman("ledger", "verify", "--data", str(server.folder / "data"), config=False)
     assert report["sound"]
     assert len(report["logs"]) >= 2, "the registry and the relay's"
+
+
+def wakeups(pid: int) -> int:
+    """How often the threads of a process have gone to sleep so far."""
+    found = 0
+    for status in Path(f"/proc/{pid}/task").glob("*/status"):
+        line = next(line for line in status.read_text().splitlines() if line.startswith("voluntary"))
+        found += int(line.split()[1])
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_the_pair_rests_while_nobody_asks(server):
+    assert answers(server)
+    time.sleep(2)
+    pids = {"serve": server.child.pid, "control": server.pids["control"]}
+    before = {name: wakeups(pid) for name, pid in pids.items()}
+    time.sleep(REST_SECONDS)
+    rate = {name: (wakeups(pid) - before[name]) / REST_SECONDS for name, pid in pids.items()}
+    assert rate["serve"] == 0, "the supervisor sleeps until something ends"
+    assert 4 <= rate["control"] <= 25, "it answers the relay's poll four times a second, and little else"
+    resident = Path(f"/proc/{server.child.pid}/statm").read_text().split()[1]
+    assert int(resident) * os.sysconf("SC_PAGE_SIZE") < SUPERVISOR_BYTES
+
+
+def test_a_process_that_ends_is_noticed_at_once(server):
+    killed = server.pids["relay"]
+    os.kill(killed, signal.SIGKILL)
+    began = time.monotonic()
+    while newest_pids(server)["relay"] == killed:
+        assert time.monotonic() < began + 5
+        time.sleep(0.01)
+    log = (server.folder / "serve.log").read_text().splitlines()
+    ended = next(json.loads(line) for line in log if '"process_ended"' in line)
+    started = [json.loads(line) for line in log if '"process_started"' in line][-1]
+    assert 0 <= started["at"] - ended["at"] - ended["wait_ms"] < 200
 
 
 def test_no_process_outlives_its_supervisor(server):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -39,10 +42,42 @@ def database(file: Path) -> Iterator[Database]:
     database.close()
 
 
-def test_migrations_make_the_tables_of_the_schema(file: Path) -> None:
-    engine = sa.create_engine(f"sqlite:///{file}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+def shape(file: Path) -> dict[str, list[Any]]:
+    """Columns, keys and indexes of every table, as SQLite itself has them."""
+    with sqlite3.connect(file) as raw:
+        tables = sorted(row[0] for row in raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'"))
+        return {
+            table: [
+                sorted(raw.execute(f"PRAGMA {what}('{table}')").fetchall(), key=str)
+                for what in ("table_info", "foreign_key_list")
+            ]
+            + [sorted((row[1], row[2]) for row in raw.execute(f"PRAGMA index_list('{table}')"))]
+            for table in tables
+        }
+
+
+def test_a_new_file_is_what_the_steps_make_and_both_are_the_schema(tmp_path: Path, file: Path) -> None:
+    stepped = tmp_path / "stepped.db"
+    migrations.upgrade(stepped)
+    assert shape(file) == shape(stepped)
+    assert len(shape(file)) > len(schema.metadata.tables), "the version's table too"
+    assert migrations.revision_of(file) == migrations.revision_of(stepped) == migrations.versions()[-1]
+    for made in (file, stepped):
+        with sa.create_engine(f"sqlite:///{made}").connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), schema.metadata) == []
+
+
+def test_a_start_without_steps_does_without_their_library(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "from dragoman.stores.migrate import migrate, upgrade\n"
+        "file = pathlib.Path(sys.argv[1])\n"
+        "migrate(file), migrate(file)\n"
+        "assert 'alembic' not in sys.modules\n"
+        "upgrade(file)\n"
+        "assert 'alembic' in sys.modules  # the control: it is there to be found\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code, str(tmp_path / "zone.db")], check=True, timeout=60)
 
 
 def test_tenant_leads_every_primary_and_foreign_key() -> None:

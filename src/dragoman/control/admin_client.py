@@ -49,13 +49,6 @@ class AdminClient:
         self._socket = run_folder(settings) / "admin.sock"
         self._file = file
 
-    def running(self) -> bool:
-        """Whether control answers."""
-        try:
-            return self._over_socket("GET", "/admin/v1/status", None)[0] == http.HTTPStatus.OK
-        except OSError:
-            return False
-
     def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         """The answer's document. Raises AdminError for a refusal, UnavailableError without an answer."""
         try:

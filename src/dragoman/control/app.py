@@ -5,6 +5,7 @@ Everything is wired here and nowhere else; nothing below knows how it was put to
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -28,7 +29,8 @@ from dragoman.events import ControlReady, emit
 from dragoman.ids import now_ms
 from dragoman.knowledge.engine import Knowledge
 from dragoman.knowledge.provider import local_provider
-from dragoman.settings import LOCAL_MODEL
+from dragoman.settings import LOCAL_MODEL, Settings
+from dragoman.stores.database import ZoneLock
 from dragoman.web.context import Guest, PagesContext
 from dragoman.web.pages import pages
 from dragoman.web.turn import TurnClient
@@ -40,11 +42,14 @@ KNOWLEDGE = "knowledge"
 class Control:
     """A running control of one zone."""
 
-    def __init__(self, file: Path | None) -> None:
+    def __init__(self, file: Path | None, told: Callable[[Settings], None] = lambda _: None) -> None:
+        """Open the zone. `told` runs once the relay's configuration is written, so that a relay can start."""
         loaded = read_all(file, compile_rules)
-        self.core = core = Core(loaded)
         self.settings = loaded.settings
+        lock = ZoneLock(self.settings.zone.data)
         write_relay_config(loaded.relay, run_folder(self.settings))
+        told(self.settings)
+        self.core = core = Core(loaded, lock)
         self.live = LiveQuestions(core.planner.plan)
         self.feed = ChangeFeed(core.changes_after, core.newest_seq())
         core.database.on_publish = self.feed.committed
@@ -64,6 +69,7 @@ class Control:
             journal=JournalFeed(core.cursors),
         )
         self.log = OwnLog(registry_folder(self.settings), core.outbox, self.settings.zone.id)
+        core.database.on_entry = self.log.entered
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
         context = self._pages_context(knowledge)
         site = pages_app(own, pages(context), core.principals, context.mint_session, secure=context.secure)

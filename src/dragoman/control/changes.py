@@ -6,7 +6,6 @@ The rows are written by the acts (stores.acts); this holds the newest in memory 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +29,7 @@ class ChangeFeed:
         self._kept: deque[tuple[int, Change]] = deque(fetch(max(0, newest - KEPT)), maxlen=KEPT)
         self.seq = newest
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._wake = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         """Name the loop that relays wait on."""
@@ -47,8 +46,7 @@ class ChangeFeed:
         `announced` gives the rule sets and the configuration as they are when the answer is made.
         """
         if seq == self.seq:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), HOLD_SECONDS)
+            await self._hold()
         head: dict[str, Any] = {}
         oldest = self._kept[0][0] if self._kept else self.seq + 1
         if seq > self.seq or seq < oldest - 1:
@@ -63,8 +61,25 @@ class ChangeFeed:
             self._kept.append((seq, change))
             self.seq = seq
             emit(ChangePublished(seq, change.effect, ",".join(change.tags)))
-        self._wake.set()
-        self._wake = asyncio.Event()
+        for waiting in self._waiting:
+            _let_go(waiting)
+
+    async def _hold(self) -> None:
+        """Wait for news or for the end of the hold: one future and one timer, because relays ask all day."""
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(HOLD_SECONDS, _let_go, waiting)
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            timer.cancel()
+            self._waiting.discard(waiting)
+
+
+def _let_go(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _document(seq: int, change: Change) -> dict[str, Any]:

@@ -32,10 +32,11 @@ PEPPER = Path("secrets") / "pepper"
 class Core:
     """One zone, open in this process alone."""
 
-    def __init__(self, loaded: Loaded) -> None:
+    def __init__(self, loaded: Loaded, lock: ZoneLock | None = None) -> None:
+        """Open the zone of a reading, under a lock already taken or its own."""
         zone = loaded.settings.zone
         self.zone = zone.id
-        self.lock = ZoneLock(zone.data)
+        self.lock = lock or ZoneLock(zone.data)
         self.backup = migrate(zone.data / DATABASE)
         self.database = Database(zone.data / DATABASE)
         pepper = open_pepper(zone.data / PEPPER)

@@ -16,8 +16,8 @@ from dragoman.errors import UnavailableError
 from dragoman.events import EdgeFailed, OutboxWritten, emit, fault_place
 from dragoman.stores.outbox import Outbox, Pending
 
-POLL_SECONDS = 0.5
-"""How long an act may wait for the log."""
+RETRY_SECONDS = 0.5
+"""How long after a failure it is tried again."""
 READ_ENTRIES = 1_000
 
 
@@ -31,7 +31,8 @@ class OwnLog:
         except _native.JournalError as fault:
             raise UnavailableError(f"{folder}: {fault.args[-1]}") from fault
         self._outbox = outbox
-        self._stop = threading.Event()
+        self._stopping = False
+        self._news = threading.Event()
         self._thread = threading.Thread(target=self._run, name="own-log", daemon=True)
 
     def start(self) -> None:
@@ -41,9 +42,14 @@ class OwnLog:
 
     def stop(self) -> None:
         """Carry what is left, sign, and close."""
-        self._stop.set()
+        self._stopping = True
+        self._news.set()
         self._thread.join()
         self._journal.close()
+
+    def entered(self) -> None:
+        """Called by the writer after a commit that left an entry; never waits."""
+        self._news.set()
 
     def carry(self) -> int:
         """Write one batch of pending acts; how many."""
@@ -55,18 +61,22 @@ class OwnLog:
         return len(pending)
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            self._carry_all()
-            self._stop.wait(POLL_SECONDS)
+        done = self._carry_all()
+        while not self._stopping:
+            self._news.wait(None if done else RETRY_SECONDS)
+            self._news.clear()
+            done = self._carry_all()
         self._carry_all()
 
-    def _carry_all(self) -> None:
-        """The thread's edge: what could not be written stays in the outbox and is tried again."""
+    def _carry_all(self) -> bool:
+        """The thread's edge: what could not be written stays in the outbox and is tried again (False)."""
         try:
             while self.carry():
                 continue
         except Exception as fault:  # noqa: BLE001 - the edge
             emit(EdgeFailed("own_log", type(fault).__name__, fault_place(fault)))
+            return False
+        return True
 
     def _recognise(self) -> None:
         waiting = {one.item: one for one in self._outbox.pending()}

@@ -7,6 +7,7 @@ input and ends when that input ends.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -14,11 +15,12 @@ import sys
 import threading
 from pathlib import Path
 
-from dragoman.accounts.keys import KeyText, parse
+from dragoman.accounts.keys import KeyText, mint, parse
 from dragoman.control.app import Control
+from dragoman.control.relay_config import FILE_NAME, run_folder
 from dragoman.errors import ConfigError, DragomanError
 from dragoman.events import send_to
-from dragoman.settings import find_file
+from dragoman.settings import LOCAL_MODEL, Settings, find_file
 
 
 def main() -> int:
@@ -30,31 +32,68 @@ def main() -> int:
     options = parser.parse_args()
     send_to(sys.stderr, options.log_level)
     os.umask(0o077)
+    given = parse(sys.stdin.readline().strip()) if options.supervised else None
+    tell = Tell(given, supervised=options.supervised)
     try:
-        control = Control(find_file(options.config))
+        control = Control(find_file(options.config), tell.zone)
     except DragomanError as fault:
         for problem in fault.problems if isinstance(fault, ConfigError) else [fault.message]:
             print(f"dragoman control: {problem}", file=sys.stderr)
         return 1
-    given = parse(sys.stdin.readline().strip()) if options.supervised else None
-    serve(control, given, supervised=options.supervised)
+    serve(control, tell)
     return 0
 
 
-def serve(control: Control, given: KeyText | None, *, supervised: bool) -> None:
+class Tell:
+    """What control says on standard output: the zone (to its supervisor alone), then that it is ready."""
+
+    def __init__(self, key: KeyText | None, *, supervised: bool) -> None:
+        self.key = key
+        self.supervised = supervised
+
+    def zone(self, settings: Settings) -> None:
+        """All a supervisor needs, as soon as a relay may start. The development key is minted here."""
+        if settings.deployment.stage != "local":
+            self.key = None
+        elif self.key is None:
+            self.key = mint(settings.zone.id)
+        if self.supervised:
+            _say(
+                zone=settings.zone.id,
+                key=str(self.key) if self.key else None,
+                listen=settings.zone.listen,
+                admin_listen=settings.zone.admin_listen,
+                host=settings.hosts()[0],
+                url=settings.public_url(),
+                model=LOCAL_MODEL,
+                data=str(settings.zone.data),
+                relay=str(run_folder(settings) / FILE_NAME),
+            )
+
+    def ready(self, zone: str) -> None:
+        """Every socket answers."""
+        shown = str(self.key) if self.key and not self.supervised else None
+        _say(ready=True, zone=zone, development_key=shown)
+
+
+def serve(control: Control, tell: Tell) -> None:
     """Run a control until a signal or the supervisor's end."""
     ended = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=(control,)).start())
-    key = control.adopt_development_key(given)
+    control.adopt_development_key(tell.key)
     control.start()
-    shown = str(key) if key is not None and not supervised else None
-    print(json.dumps({"ready": True, "zone": control.core.zone, "development_key": shown}), flush=True)
-    if supervised:
+    tell.ready(control.core.zone)
+    if tell.supervised:
         threading.Thread(target=_until_end_of_input, args=(ended,), daemon=True).start()
     ended.wait()
     control.stop()
+
+
+def _say(**document: object) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the supervisor is gone, which the end of input tells
+        print(json.dumps(document), flush=True)
 
 
 def _reload(control: Control) -> None:

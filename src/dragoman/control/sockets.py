@@ -42,6 +42,24 @@ class SameUserProtocol(HttpToolsProtocol):
             super().connection_lost(exc)
 
 
+class QuietServer(uvicorn.Server):
+    """A server that sleeps until it is asked to end; the library's own looks ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ended = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Serve. What the library's tick does besides (dates, request limits) is not used here."""
+        self.server_state.default_headers = list(self.config.encoded_headers)
+        await self._ended.wait()
+
+    def end(self) -> None:
+        """End; called on the server's loop."""
+        self.should_exit = True
+        self._ended.set()
+
+
 class SocketServer:
     """One application on one Unix socket, in a thread of its own."""
 
@@ -60,7 +78,7 @@ class SocketServer:
             timeout_keep_alive=300,
             timeout_graceful_shutdown=STOP_SECONDS,
         )
-        self._server = uvicorn.Server(config)
+        self._server = QuietServer(config)
         self._socket = _listen(path)
         self._thread = threading.Thread(target=self._run, name=path.stem, daemon=True)
         self.loop: asyncio.AbstractEventLoop | None = None
@@ -77,7 +95,8 @@ class SocketServer:
 
     def stop(self) -> None:
         """Finish open requests and remove the socket."""
-        self._server.should_exit = True
+        if self.loop is not None:
+            self.loop.call_soon_threadsafe(self._server.end)
         self._thread.join(STOP_SECONDS + 1)
         self.path.unlink(missing_ok=True)
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from dragoman.core.accounts import Act, Change
 from dragoman.ids import new_id, now_ms
-from dragoman.stores.database import PUBLISHED
+from dragoman.stores.database import ENTERED, PUBLISHED
 from dragoman.stores.schema import ZONE_TENANT, changes, outbox
 from dragoman.stores.tenancy import rows_of
 
@@ -35,6 +35,7 @@ def enter(connection: sa.Connection, zone: str, tenant: str, entry: Mapping[str,
     item = new_id("out", zone, at)
     whole = {"v": 1, "at": at, "tenant": tenant, "zone": zone, "item": item, **entry}
     rows_of(connection, tenant).insert(outbox, item=item, at=at, entry=json.dumps(whole))
+    connection.info[ENTERED] = True
 
 
 def publish(connection: sa.Connection, change: Change, at: int) -> int:

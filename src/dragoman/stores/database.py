@@ -32,6 +32,8 @@ AFTER_COMMIT = "after_commit"
 anybody hears of it, to forget what memory holds of the rows."""
 PUBLISHED = "published"
 """Set on a connection's info by a write that published a change."""
+ENTERED = "entered"
+"""Set on a connection's info by a write that left an entry for control's journal."""
 WRITE_QUEUE = 10_000
 """LIMIT: writes waiting; beyond it callers are refused at once."""
 
@@ -76,6 +78,8 @@ class Database:
         sa.event.listen(self._reader_engine, "begin", _begin_deferred)
         self.on_publish: Callable[[], None] | None = None
         """Called on the writer's thread after a commit in which a change was published."""
+        self.on_entry: Callable[[], None] | None = None
+        """The same, after a commit that left an entry for control's journal."""
         self._queue: queue.Queue[tuple[Write[Any], Future[Any]] | None] = queue.Queue(maxsize=WRITE_QUEUE)
         self._thread = threading.Thread(target=self._run, name="zone-writer", daemon=True)
         self._thread.start()
@@ -128,6 +132,8 @@ class Database:
                 forget()
             if connection.info.get(PUBLISHED, False) and self.on_publish is not None:
                 self.on_publish()
+            if connection.info.get(ENTERED, False) and self.on_entry is not None:
+                self.on_entry()
         except BaseException as error:  # noqa: BLE001 - handed whole to the caller that asked for the write
             future.set_exception(error)
         else:
@@ -135,6 +141,7 @@ class Database:
         finally:
             connection.info.pop(AFTER_COMMIT, None)
             connection.info.pop(PUBLISHED, None)
+            connection.info.pop(ENTERED, None)
 
 
 def _prepare_writer(raw: Any, _record: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 
 class TenantRows:
@@ -38,7 +38,7 @@ class TenantRows:
         """Add rows whose key is not there yet; how many were added. The first insert wins."""
         if not rows:
             return 0
-        statement = _insert(self._connection, table).on_conflict_do_nothing()
+        statement = sqlite.insert(table).on_conflict_do_nothing()
         added = 0
         for row in rows:
             added += self._connection.execute(statement, {"tenant": self._tenant, **row}).rowcount
@@ -57,7 +57,7 @@ class TenantRows:
 
     def add_up(self, table: sa.Table, key: dict[str, Any], amounts: dict[str, int]) -> None:
         """Insert a row of counters, or add to the one with this key."""
-        statement = _insert(self._connection, table).values(tenant=self._tenant, **key, **amounts)
+        statement = sqlite.insert(table).values(tenant=self._tenant, **key, **amounts)
         statement = statement.on_conflict_do_update(
             index_elements=[table.c.tenant, *(table.c[name] for name in key)],
             set_={name: table.c[name] + statement.excluded[name] for name in amounts},
@@ -70,10 +70,3 @@ def rows_of(connection: sa.Connection, tenant: str) -> TenantRows:
     if not tenant:
         raise ValueError("a tenant is always named")
     return TenantRows(connection, tenant)
-
-
-def _insert(connection: sa.Connection, table: sa.Table) -> Any:
-    """The dialect's insert, which knows ON CONFLICT; both databases speak the same clause."""
-    if connection.dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
