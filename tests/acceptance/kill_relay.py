@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from conftest import Server, environment, start
+from whole_product import Server, environment, start
 
 from dragoman.ledger.logs import entries, shards
 from dragoman.ledger.proofs import Receipt, parse_receipt

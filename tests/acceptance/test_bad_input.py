@@ -9,8 +9,8 @@ import time
 
 import httpx
 import pytest
-from conftest import start
 from raw_provider import DONE, RESET, Script, chunk
+from whole_product import start
 
 GOOD = {"model": "fake", "messages": [{"role": "user", "content": "fine"}]}
 FINE = [chunk({"role": "assistant", "content": "fine"}), chunk({}, finish="stop"), DONE]

@@ -12,8 +12,8 @@ import time
 
 import httpx
 import pytest
-from conftest import start
 from raw_provider import DONE, Script, chunk
+from whole_product import start
 
 ACT_SECONDS = 1.0
 """The promise while relay and control are in contact."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import start
 from raw_provider import DONE, JSON, Script, chunk
+from whole_product import start
 
 from dragoman.decide.packs import baseline_document
 

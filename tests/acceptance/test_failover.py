@@ -6,8 +6,8 @@ import json
 
 import openai
 import pytest
-from conftest import start
 from raw_provider import DONE, JSON, RESET, RawProvider, Script, chunk
+from whole_product import start
 
 GOOD = [chunk({"role": "assistant", "content": "from the second"}), chunk({}, finish="stop"), DONE]
 MESSAGE = {"role": "assistant", "content": "from the second"}

@@ -12,9 +12,9 @@ import re
 import time
 
 import pytest
-from conftest import start
 from leak_oracle import INVISIBLE, Word, matches, offline
 from raw_provider import DONE, Script, chunk
+from whole_product import start
 
 CASES = int(os.environ.get("DRAGOMAN_CASES", "240"))
 SEED = int(os.environ.get("DRAGOMAN_SEED", "1"))

@@ -6,8 +6,8 @@ import json
 
 import openai
 import pytest
-from conftest import start
 from raw_provider import DONE, JSON, Script, chunk
+from whole_product import start
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import COMMAND, environment, start
+from whole_product import COMMAND, environment, start
 
 BACK_SECONDS = 20.0
 """What a killed process may take to answer again: the supervisor's wait and a start."""

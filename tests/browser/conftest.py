@@ -1,51 +1,14 @@
-"""The system's Chromium, and a visit that records what a page asks for and complains of."""
+"""The system's Chromium, and visits to a page with a fresh profile each."""
 
 from __future__ import annotations
 
 import importlib
-import os
-import shutil
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-REQUIRED = os.environ.get("DRAGOMAN_BROWSER") == "required"
-GET = "Chromium is missing; get it with: apt-get install chromium"
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-
-@dataclass
-class Visit:
-    """A page, and what it asked for and complained of."""
-
-    page: Any
-    origin: str
-    requests: list[str] = field(default_factory=list)
-    complaints: list[str] = field(default_factory=list)
-
-    def foreign(self) -> list[str]:
-        return [url for url in self.requests if not url.startswith(self.origin)]
-
-    def ask(self, question: str) -> None:
-        """Type a question, send it, and wait for the finished answer."""
-        self.page.fill("#q", question)
-        self.page.click("#send")
-        self.page.wait_for_selector(".finished", timeout=30_000)
-
-
-Visiting = Callable[..., Any]
+from browser_visit import ARGUMENTS, CHROMIUM, GET, REQUIRED, Visit, Visiting
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +40,3 @@ def visiting(browser: Any) -> Visiting:
         assert visit.foreign() == []
 
     return open_page
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Visit, Visiting, free_port
+from browser_visit import Visit, Visiting, free_port
 
 from dragoman.web.texts import TEXTS
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Visiting, free_port
+from browser_visit import Visiting, free_port
 
 pytestmark = pytest.mark.browser
 

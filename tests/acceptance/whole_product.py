@@ -1,0 +1,105 @@
+"""A whole Dragoman, as `dragoman serve` starts it, on free ports with a data folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from openai import OpenAI
+
+START_SECONDS = 30.0
+STOP_SECONDS = 20.0
+COMMAND = Path(sys.executable).with_name("dragoman")
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@dataclass
+class Server:
+    """A running pair of relay and control."""
+
+    folder: Path
+    port: int
+    admin_port: int
+    child: subprocess.Popen
+    key: str
+    pids: dict[str, int]
+    """Process ids of `relay` and `control`."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def client(self, key: str | None = None, **more) -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key or self.key, max_retries=0, timeout=30, **more)
+
+    def http(self, key: str | None = None, **more) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.url, headers={"authorization": f"Bearer {key or self.key}"}, timeout=30, **more
+        )
+
+    def dragoman(self, *args: str, check: bool = True, config: bool = True) -> dict | list | str:
+        """A verb of the command line, with --json."""
+        done = subprocess.run(
+            [COMMAND, *args, *(["--config", str(self.folder / "dragoman.toml")] if config else []), "--json"],
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=60,
+        )
+        if check:
+            assert done.returncode == 0, done.stderr + done.stdout
+        return json.loads(done.stdout) if done.stdout.strip() else done.stderr
+
+    def stop(self) -> int:
+        self.child.send_signal(signal.SIGTERM)
+        return self.child.wait(STOP_SECONDS)
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The test's environment without settings of the person who runs it."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("DRAGOMAN_")} | more
+
+
+def start(folder: Path, body: str = "", **env: str) -> Server:
+    """Write `dragoman.toml` with `body` in `folder`, serve, and wait until it answers."""
+    port, admin = free_port(), free_port()
+    (folder / "dragoman.toml").write_text(
+        f'{body}\n[zone]\ndata = "{folder}/data"\nlisten = "127.0.0.1:{port}"\nadmin_listen = "127.0.0.1:{admin}"\n',
+        encoding="utf-8",
+    )
+    log = (folder / "serve.log").open("ab")
+    child = subprocess.Popen(
+        [COMMAND, "serve", "--config", str(folder / "dragoman.toml"), "--json"],
+        stdout=subprocess.PIPE,
+        stderr=log,
+        env=environment(**env),
+        text=True,
+    )
+    assert child.stdout
+    line = child.stdout.readline()
+    assert line, (folder / "serve.log").read_text()[-3000:]
+    said = json.loads(line)
+    server = Server(folder, port, admin, child, said["key"], said["pids"])
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if httpx.get(f"{server.url}/readyz").status_code == 200:
+                return server
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError((folder / "serve.log").read_text()[-3000:])
