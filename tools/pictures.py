@@ -9,13 +9,14 @@ import importlib
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from dragoman.testing.ports import free_port
 
 PICTURE = Path(__file__).resolve().parent.parent / "docs" / "img" / "page.png"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -69,13 +70,6 @@ def serving(folder: Path) -> Iterator[str]:
             yield json.loads(process.stdout.readline())["page"] if process.stdout else ""
         finally:
             process.send_signal(signal.SIGTERM)
-
-
-def free_port() -> int:
-    """Give a port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

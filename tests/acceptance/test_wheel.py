@@ -11,7 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
-from whole_product import environment, free_port
+from whole_product import environment
+
+from dragoman.testing.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_WHEEL_BYTES = 25_000_000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,16 +14,11 @@ from pathlib import Path
 import httpx
 from openai import OpenAI
 
+from dragoman.testing.ports import free_port
+
 START_SECONDS = 30.0
 STOP_SECONDS = 20.0
 COMMAND = Path(sys.executable).with_name("dragoman")
-
-
-def free_port() -> int:
-    """A port nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @dataclass

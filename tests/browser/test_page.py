@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_visit import Visit, Visiting, free_port
+from browser_visit import Visit, Visiting
 
+from dragoman.testing.ports import free_port
 from dragoman.web.texts import TEXTS
 
 pytestmark = pytest.mark.browser

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_visit import Visiting, free_port
+from browser_visit import Visiting
+
+from dragoman.testing.ports import free_port
 
 pytestmark = pytest.mark.browser
 

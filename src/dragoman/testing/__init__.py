@@ -1,1 +1,1 @@
-"""Shipped fakes: a scripted provider and a clock."""
+"""Shipped fakes: a scripted provider, a site without a relay, a clock, free ports."""
