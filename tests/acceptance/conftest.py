@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from raw_provider import RawProvider
 from whole_product import Server, start
+
+from dragoman.testing.provider import FakeProvider
 
 
 @pytest.fixture(scope="session")
@@ -18,8 +19,8 @@ def offline(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def provider() -> Iterator[RawProvider]:
+def provider() -> Iterator[FakeProvider]:
     """A provider under the tests' control."""
-    made = RawProvider()
+    made = FakeProvider()
     yield made
     made.close()

@@ -9,8 +9,9 @@ import time
 
 import httpx
 import pytest
-from raw_provider import DONE, RESET, Script, chunk
 from whole_product import start
+
+from dragoman.testing.provider import DONE, RESET, Script, chunk
 
 GOOD = {"model": "fake", "messages": [{"role": "user", "content": "fine"}]}
 FINE = [chunk({"role": "assistant", "content": "fine"}), chunk({}, finish="stop"), DONE]

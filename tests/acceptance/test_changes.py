@@ -12,8 +12,9 @@ import time
 
 import httpx
 import pytest
-from raw_provider import DONE, Script, chunk
 from whole_product import start
+
+from dragoman.testing.provider import DONE, Script, chunk
 
 ACT_SECONDS = 1.0
 """The promise while relay and control are in contact."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from raw_provider import DONE, JSON, Script, chunk
 from whole_product import start
 
 from dragoman.decide.packs import baseline_document
+from dragoman.testing.provider import DONE, JSON, Script, chunk
 
 RULES = """
 [[rules]]

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-import json
-
 import openai
 import pytest
-from raw_provider import DONE, JSON, RESET, RawProvider, Script, chunk
 from whole_product import start
 
+from dragoman.testing.provider import DONE, JSON, RESET, FakeProvider, Script, chunk, whole
+
 GOOD = [chunk({"role": "assistant", "content": "from the second"}), chunk({}, finish="stop"), DONE]
-MESSAGE = {"role": "assistant", "content": "from the second"}
-WHOLE = json.dumps(
-    {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": "m",
-        "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}],
-    }
-).encode()
+WHOLE = whole("from the second")
 
 
 @pytest.fixture(scope="module")
 def pair(tmp_path_factory):
-    first, second = RawProvider(), RawProvider()
+    first, second = FakeProvider(), FakeProvider()
     body = f"""
 [providers.first]
 base_url = "{first.url}"

@@ -13,8 +13,9 @@ import time
 
 import pytest
 from leak_oracle import INVISIBLE, Word, matches, offline
-from raw_provider import DONE, Script, chunk
 from whole_product import start
+
+from dragoman.testing.provider import DONE, Script, chunk
 
 CASES = int(os.environ.get("DRAGOMAN_CASES", "240"))
 SEED = int(os.environ.get("DRAGOMAN_SEED", "1"))

@@ -6,8 +6,9 @@ import json
 
 import openai
 import pytest
-from raw_provider import DONE, JSON, Script, chunk
 from whole_product import start
+
+from dragoman.testing.provider import DONE, JSON, Script, chunk
 
 
 @pytest.fixture(scope="module")
