@@ -16,6 +16,7 @@ pub mod frame;
 mod identify;
 pub mod journal;
 pub mod limits;
+mod lines;
 mod log;
 mod mailbox;
 mod metrics;

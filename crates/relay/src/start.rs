@@ -3,6 +3,7 @@
 use crate::config::Config;
 use crate::contact;
 use crate::limits;
+use crate::lines::Lines;
 use crate::log::Log;
 use crate::provider::pool;
 use crate::state::{Loads, Relay, Slot, Told};
@@ -98,7 +99,8 @@ fn logs() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("DRAGOMAN_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     // A second relay in one process (tests) keeps the first one's subscriber.
-    drop(tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(io::stderr).try_init());
+    let lines = tracing_subscriber::fmt().event_format(Lines).with_env_filter(filter);
+    drop(lines.with_writer(io::stderr).try_init());
 }
 
 struct Started {
