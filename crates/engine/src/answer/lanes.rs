@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use super::cite::{Course, Note, Shown};
 use super::frame::Kind;
 use super::json_lane::{JsonLane, placeholder};
-use super::walk::MESSAGE;
+use super::walk::{INDEXED, MESSAGE, POSITIONED};
 use crate::limits::LANES_PER_CHOICE;
 use crate::request::Route;
 use crate::rules::{Direction, Locale, RuleSet};
@@ -268,7 +268,9 @@ impl Choice {
             Kind::ToolInput(tool) => format!("{choice}{MESSAGE}/tool_calls/{tool}/custom/input"),
             Kind::CallName => format!("{choice}{MESSAGE}/function_call/name"),
             Kind::CallArguments => format!("{choice}{MESSAGE}/function_call/arguments"),
-            Kind::Path(number) => format!("{choice}{}", self.path_text(number)),
+            Kind::Path(number) => {
+                format!("{choice}{}", self.path_text(number).replace([INDEXED, POSITIONED], ""))
+            }
         }
     }
 }

@@ -74,6 +74,11 @@ impl AnswerScan {
         if self.stopped || self.done || self.quick(data, out)? {
             return Ok(());
         }
+        // The line feeds between the data lines of an event; a string of JSON has none. One line goes out.
+        let flat =
+            memchr::memchr(b'\n', data).map(|_| data.iter().map(|b| if *b == b'\n' { b' ' } else { *b }));
+        let flat = flat.map(Iterator::collect::<Vec<u8>>);
+        let data = flat.as_deref().unwrap_or(data);
         let text = std::str::from_utf8(data).map_err(|_| AnswerError::garbage())?;
         if text.trim_ascii() == "[DONE]" {
             self.done = true;
@@ -242,19 +247,21 @@ impl AnswerScan {
             self.buffer.extend_from_slice(b"null");
             return;
         }
-        let known = choice.tool_ids.iter().find(|(known, raw_id, _)| *known == number && raw_id == raw);
-        if let Some((_, _, id)) = known {
-            self.buffer.extend_from_slice(id.as_bytes());
-            return;
-        }
-        let passes = raw == "\"\"" || self.guard.is_id(&decode(&raw[1..raw.len() - 1]));
+        let mut ids = choice.tool_ids.iter().filter(|(known, ..)| *known == number);
+        let place = format!("{}/tool/{number}", choice.index);
+        let ours = ids.clone().any(|(_, raw_id, id)| raw_id == raw && id != raw);
+        let passes =
+            !ours && (raw == "\"\"" || self.guard.continues(&place, &decode(&raw[1..raw.len() - 1])));
         let id = if passes {
             raw.to_owned()
-        } else {
+        } else if ours || ids.next().is_none() {
             format!("\"call_{}_{}_{number}\"", self.spec.turn, choice.index)
+        } else {
+            "null".to_owned()
         };
         self.buffer.extend_from_slice(id.as_bytes());
-        if choice.tool_ids.len() < crate::limits::LANES_PER_CHOICE {
+        let known = choice.tool_ids.iter().any(|(known, raw_id, _)| *known == number && raw_id == raw);
+        if !known && choice.tool_ids.len() < crate::limits::LANES_PER_CHOICE {
             choice.tool_ids.push((number, raw.to_owned(), id));
         }
     }

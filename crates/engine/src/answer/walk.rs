@@ -15,6 +15,39 @@ use crate::stream::json::{Cursor, Error, Kind, Limits, Scratch, Span, Str, decod
 /// Path of a choice's message, also where it comes in deltas.
 pub(super) const MESSAGE: &str = "/message";
 
+/// Marks in a path, which no key contains: an element that says its `index`, and one known by its position. Clients
+/// join the parts of a stream by the first.
+pub(super) const INDEXED: char = '\u{1}';
+pub(super) const POSITIONED: char = '\u{2}';
+
+/// Names that have a meaning of their own. Some clients read them without regard to case: in another case they
+/// would carry text past its lane.
+const NAMES: &[&str] = &[
+    "arguments",
+    "audio",
+    "content",
+    "custom",
+    "delta",
+    "finish_reason",
+    "function",
+    "function_call",
+    "id",
+    "index",
+    "input",
+    "logprobs",
+    "message",
+    "name",
+    "reasoning",
+    "reasoning_content",
+    "refusal",
+    "role",
+    "text",
+    "tool_calls",
+    "type",
+];
+/// Digits of a number that cannot spell anything: an index, a flag.
+const SHORT_NUMBER: usize = 3;
+
 /// Reads `text`, the data of one event or a whole body, into `frame`.
 pub(super) fn walk(
     text: &str,
@@ -75,7 +108,7 @@ impl<'w> Walker<'w> {
                     let kind = self.cursor.kind()?;
                     let value = self.cursor.skip()?;
                     match kind {
-                        Kind::Number => self.frame.created = Some(value),
+                        Kind::Number if self.is_clean_number(value) => self.frame.created = Some(value),
                         Kind::Null => {}
                         _ => self.drop_member(key, self.frame.items.len()),
                     }
@@ -133,16 +166,28 @@ impl<'w> Walker<'w> {
         self.technical(key, None, Guard::is_id)
     }
 
+    /// An id below the current choice: clients append what later frames say of it.
+    fn identifier_at(&mut self, key: Str, path: &str) -> Result<(), Error> {
+        let place = format!("{}{path}", self.element);
+        self.technical(key, None, |guard, id| guard.continues(&place, id)).map(|_| ())
+    }
+
+    fn is_clean_number(&mut self, span: Span) -> bool {
+        let digits = &self.cursor.text()[span.start..span.end];
+        digits.len() <= SHORT_NUMBER || self.guard.is_clean(digits)
+    }
+
     fn technical(
         &mut self,
         key: Str,
         instead: Option<&'static str>,
-        check: fn(&mut Guard, &str) -> bool,
+        check: impl FnOnce(&mut Guard, &str) -> bool,
     ) -> Result<Option<Span>, Error> {
         let kind = self.cursor.kind()?;
         if kind != Kind::String {
-            self.cursor.skip()?;
-            if matches!(kind, Kind::Object | Kind::Array) && self.guard.is_active() {
+            let value = self.cursor.skip()?;
+            let container = matches!(kind, Kind::Object | Kind::Array) && self.guard.is_active();
+            if container || (kind == Kind::Number && !self.is_clean_number(value)) {
                 self.drop_member(key, self.frame.items.len());
             }
             return Ok(None);
@@ -201,6 +246,11 @@ impl<'w> Walker<'w> {
                     self.constant(key, None)?;
                 }
                 (_, "content_filter_results" | "content_filter_result") => self.verdicts(key)?,
+                // No delta, but what clients read as one where its tail is written.
+                (_, "message") if self.stream && self.guard.is_active() => {
+                    self.cursor.skip()?;
+                    self.drop_member(key, self.frame.items.len());
+                }
                 _ => self.other(key, &mut path, false)?,
             }
         }
@@ -285,7 +335,7 @@ impl<'w> Walker<'w> {
                 (Some(kind), _) => self.lane(key, kind, MESSAGE)?,
                 (None, "role") => {
                     self.here().speaks = true;
-                    self.constant(key, Some("\"assistant\""))?;
+                    self.technical(key, Some("\"assistant\""), |guard, role| guard.is_known(role))?;
                 }
                 (None, "tool_calls") => self.tools()?,
                 (None, "function_call") => self.function_call()?,
@@ -332,11 +382,13 @@ impl<'w> Walker<'w> {
         }
         let first_item = self.frame.items.len();
         let name = self.key_text(key);
-        if self.guard.is_key(&name) {
-            if matches!(name.as_ref(), "type" | "id") && self.cursor.kind()? == Kind::String {
-                return self.identifier(key).map(|_| ());
-            }
-            return self.value(path, whole);
+        let disguised = NAMES.iter().any(|known| name != *known && name.eq_ignore_ascii_case(known));
+        if !disguised && self.guard.is_key(&name) {
+            return match (name.as_ref(), self.cursor.kind()?) {
+                ("type", Kind::String) => self.identifier(key).map(|_| ()),
+                ("id", Kind::String) => self.identifier_at(key, path),
+                _ => self.value(path, whole),
+            };
         }
         self.cursor.skip()?;
         self.drop_member(key, first_item);
@@ -353,9 +405,7 @@ impl<'w> Walker<'w> {
             }
             Kind::Number => {
                 let span = self.cursor.number()?;
-                let digits = &self.cursor.text()[span.start..span.end];
-                // A short number is an index or a flag; a long one could spell what a rule looks for.
-                if digits.len() > 3 && !self.guard.is_clean(digits) {
+                if !self.is_clean_number(span) {
                     self.item(span, What::Put("null"));
                 }
                 Ok(())
@@ -377,13 +427,22 @@ impl<'w> Walker<'w> {
         let base = path.len();
         let mut position = 0u32;
         while self.cursor.element(&mut elements)? {
+            let index = if self.stream { self.cursor.peek_number("index")? } else { None };
             path.push('/');
-            path.push_str(&position.to_string());
-            self.value(path, whole)?;
+            path.push_str(&segment(index, position));
+            self.value(path, whole && index.is_none())?;
             path.truncate(base);
             position += 1;
         }
         Ok(())
+    }
+}
+
+/// A list's element in a path. However a number is written, clients take it for the same.
+fn segment(index: Option<&str>, position: u32) -> String {
+    match index.and_then(|index| index.parse::<f64>().ok()) {
+        Some(index) => format!("{INDEXED}{}", index + 0.0),
+        None => format!("{POSITIONED}{position}"),
     }
 }
 

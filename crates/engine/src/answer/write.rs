@@ -6,7 +6,7 @@ use super::frame::{Frame, Kind};
 use super::guard::Guard;
 use super::lanes::Choice;
 use super::spec::AnswerSpec;
-use super::walk::MESSAGE;
+use super::walk::{INDEXED, MESSAGE, POSITIONED};
 use crate::request::Route;
 use crate::stream::json::decode;
 
@@ -166,26 +166,29 @@ fn member(choice: &Choice, kind: Kind, text: &str, out: &mut Vec<u8>) -> bool {
 
 fn nested(path: &str, text: &str, out: &mut Vec<u8>) -> bool {
     let mut closing = Vec::new();
-    for (level, segment) in path.split('/').skip(1).enumerate() {
-        match segment.parse::<usize>() {
-            Ok(position) if level > 0 => {
-                if position > POSITIONS {
-                    return false;
-                }
-                out.push(b'[');
-                for _ in 0..position {
-                    out.extend_from_slice(b"{},");
-                }
-                closing.push(b']');
+    // In an object that has its index already, the next key needs no brace.
+    let mut begun = true;
+    for segment in path.split('/').skip(1) {
+        if let Some(index) = segment.strip_prefix(INDEXED) {
+            out.extend_from_slice(format!("[{{\"index\":{index},").as_bytes());
+            closing.extend_from_slice(b"]}");
+            begun = true;
+        } else if let Some(position) = segment.strip_prefix(POSITIONED) {
+            let Some(position) = position.parse::<usize>().ok().filter(|at| *at <= POSITIONS) else {
+                return false;
+            };
+            out.push(b'[');
+            for _ in 0..position {
+                out.extend_from_slice(b"{},");
             }
-            _ => {
-                if level > 0 {
-                    out.push(b'{');
-                    closing.push(b'}');
-                }
-                string(&segment.replace("~1", "/").replace("~0", "~"), out);
-                out.push(b':');
+            closing.push(b']');
+        } else {
+            if !std::mem::take(&mut begun) {
+                out.push(b'{');
+                closing.push(b'}');
             }
+            string(&segment.replace("~1", "/").replace("~0", "~"), out);
+            out.push(b':');
         }
     }
     string(text, out);

@@ -1,6 +1,6 @@
 //! Tool calls, the older function call, and sound, within a message.
 
-use super::{MESSAGE, Walker, format_path};
+use super::{MESSAGE, Walker, format_path, segment};
 use crate::answer::frame::{Kind as LaneKind, Place, Tool, What};
 use crate::stream::json::{Error, Kind, Str};
 
@@ -15,7 +15,8 @@ impl Walker<'_> {
         let mut position = 0;
         while self.cursor.element(&mut elements)? {
             let ordinal = self.frame.tools.len() as u32;
-            self.frame.tools.push(Tool { position, index: None });
+            let index = self.cursor.peek_number("index")?.and_then(|index| index.parse().ok());
+            self.frame.tools.push(Tool { position, index });
             position += 1;
             self.here().speaks = true;
             self.tool(ordinal)?;
@@ -47,7 +48,9 @@ impl Walker<'_> {
     }
 
     fn tool_path(&self, ordinal: u32) -> String {
-        format!("{MESSAGE}/tool_calls/{}", self.frame.tools[ordinal as usize].position)
+        let tool = self.frame.tools[ordinal as usize];
+        let index = tool.index.filter(|_| self.stream).map(|index| index.to_string());
+        format!("{MESSAGE}/tool_calls/{}", segment(index.as_deref(), tool.position))
     }
 
     fn call(&mut self, key: Str, ordinal: u32) -> Result<(), Error> {
@@ -108,9 +111,7 @@ impl Walker<'_> {
         let mut members = self.cursor.enter(Kind::Object)?;
         while let Some(key) = self.cursor.key(&mut members)? {
             match self.key_text(key).as_ref() {
-                "id" => {
-                    self.identifier(key)?;
-                }
+                "id" => self.identifier_at(key, "/message/audio/id")?,
                 "data" => {
                     let value = self.cursor.skip()?;
                     if self.guard.is_active() {

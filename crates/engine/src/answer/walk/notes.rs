@@ -1,6 +1,6 @@
 //! What stands beside a message's text or in place of its string: annotations, and content that comes in parts.
 
-use super::{MESSAGE, Walker, format_path};
+use super::{MESSAGE, Walker, format_path, segment};
 use crate::answer::frame::{Place, What};
 use crate::stream::json::{Error, Kind, Span, Str};
 
@@ -19,7 +19,7 @@ impl Walker<'_> {
         while self.cursor.element(&mut elements)? {
             let kind = self.cursor.kind()?;
             self.item(Span { start: from, end: self.cursor.pos() }, What::Note);
-            path.push_str(&position.to_string());
+            path.push_str(&segment(None, position));
             match kind {
                 Kind::Object => self.annotation(&mut path)?,
                 _ => self.plain(&mut path, true)?,
@@ -37,6 +37,9 @@ impl Walker<'_> {
         let mut members = self.cursor.enter(Kind::Object)?;
         while let Some(key) = self.cursor.key(&mut members)? {
             let name = self.key_text(key);
+            if self.index_left_out(key)? {
+                continue;
+            }
             let cites = name == "url_citation" && self.cursor.kind()? == Kind::Object;
             if !cites || !self.guard.is_key(&name) {
                 self.other(key, path, true)?;
@@ -79,7 +82,7 @@ impl Walker<'_> {
         let mut elements = self.cursor.enter(Kind::Array)?;
         let mut position = 0u32;
         while self.cursor.element(&mut elements)? {
-            path.push_str(&position.to_string());
+            path.push_str(&segment(None, position));
             match self.cursor.kind()? {
                 Kind::Object => self.part(&mut path)?,
                 _ => self.plain(&mut path, false)?,
@@ -93,6 +96,9 @@ impl Walker<'_> {
     fn part(&mut self, path: &mut String) -> Result<(), Error> {
         let mut members = self.cursor.enter(Kind::Object)?;
         while let Some(key) = self.cursor.key(&mut members)? {
+            if self.index_left_out(key)? {
+                continue;
+            }
             if self.key_text(key) == "text" && self.cursor.kind()? == Kind::String {
                 self.text(Place::Part)?;
             } else {
@@ -100,6 +106,16 @@ impl Walker<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Notes and parts are read one after the other. Their `index` would let a client join them in another order.
+    fn index_left_out(&mut self, key: Str) -> Result<bool, Error> {
+        if !self.stream || !self.guard.is_active() || self.key_text(key) != "index" {
+            return Ok(false);
+        }
+        self.cursor.skip()?;
+        self.drop_member(key, self.frame.items.len());
+        Ok(true)
     }
 
     fn plain(&mut self, path: &mut String, whole: bool) -> Result<(), Error> {

@@ -320,6 +320,31 @@ impl<'a> Cursor<'a> {
         Ok(Span { start, end: self.pos })
     }
 
+    /// The member `name` of the object that comes next, where it is a number. Nothing is used up.
+    pub fn peek_number(&mut self, name: &str) -> Result<Option<&'a str>, Error> {
+        if self.kind()? != Kind::Object {
+            return Ok(None);
+        }
+        let (pos, depth, keys, seen) = (self.pos, self.depth, self.keys, self.seen.len());
+        let found = self.number_of(name);
+        (self.pos, self.depth, self.keys) = (pos, depth, keys);
+        self.seen.truncate(seen);
+        found
+    }
+
+    fn number_of(&mut self, name: &str) -> Result<Option<&'a str>, Error> {
+        let mut found = None;
+        let mut members = self.enter(Kind::Object)?;
+        while let Some(key) = self.key(&mut members)? {
+            let kind = self.kind()?;
+            let value = self.skip()?;
+            if kind == Kind::Number && decode(self.slice(key)) == name {
+                found = Some(&self.text[value.start..value.end]);
+            }
+        }
+        Ok(found)
+    }
+
     /// Only white space may be left.
     pub fn end(&mut self) -> Result<(), Error> {
         self.white();
