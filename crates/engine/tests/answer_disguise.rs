@@ -171,3 +171,19 @@ fn a_frame_of_several_lines_becomes_one() {
     scan.bytes(&bytes, &mut out).expect("read");
     assert_eq!(Client::read(&out).lane("/choices/0/message/content"), "hi");
 }
+
+/// What no answer can have used is not believed: it would not fit the ledger, nor a day's sum.
+#[test]
+fn absurd_usage_is_unknown() {
+    for tokens in ["1000000001", "9007199254740993", "9223372036854775808", "18446744073709551615", "1e300"] {
+        let body = format!(
+            "{{\"choices\":[{{\"index\":0,\"message\":{{\"role\":\"assistant\",\"content\":\"x\"}},\
+             \"finish_reason\":\"stop\"}}],\"usage\":{{\"prompt_tokens\":{tokens},\"completion_tokens\":{tokens}}}}}"
+        );
+        let mut scan = AnswerScan::new(spec(Route::Chat, false, 1, &usual()));
+        scan.body(body.as_bytes()).expect("read");
+        let summary = scan.end(&mut Vec::new()).expect("an answer");
+        assert!(!summary.usage.known, "{tokens}");
+        assert_eq!((summary.usage.input, summary.usage.output), (0, 0), "{tokens}");
+    }
+}

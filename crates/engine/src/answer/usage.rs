@@ -3,6 +3,10 @@
 use super::guard::Guard;
 use crate::stream::json::{Cursor, Error, Kind, Limits, Scratch, decode};
 
+/// Tokens of one answer. A provider that says more is not believed: the ledger takes integers to 2^53 only, and a
+/// day's sum has to stay a number.
+const TOKENS_MAX: u64 = 1_000_000_000;
+
 /// Tokens; `known` is false as long as the provider has not said.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Usage {
@@ -59,7 +63,8 @@ impl Usage {
             }
             let value = cursor.skip()?;
             let text = &cursor.text()[value.start..value.end];
-            self.shown.push_str(text);
+            let passes = kind == Kind::Null || guard.is_clean(text);
+            self.shown.push_str(if passes { text } else { "null" });
             if level == 0 {
                 self.note(&name, text);
             }
@@ -69,7 +74,7 @@ impl Usage {
     }
 
     fn note(&mut self, name: &str, text: &str) {
-        let Ok(tokens) = text.parse() else { return };
+        let Some(tokens) = text.parse().ok().filter(|tokens| *tokens <= TOKENS_MAX) else { return };
         match name {
             "prompt_tokens" => (self.input, self.known) = (tokens, true),
             "completion_tokens" => (self.output, self.known) = (tokens, true),
