@@ -46,6 +46,10 @@ def test_the_default_serves() -> None:
         ),
         ("[providers.main]\nbase_url = 'https://u:p@h/v1'\n", "carries no credentials"),
         ("[providers.main]\nbase_url = 'http://h/v1'\n", "http is for loopback only"),
+        (
+            "[providers.main]\nbase_url = 'https://h/v1'\nheaders = ['Authorization']\n",
+            "never go from a caller to a provider",
+        ),
         ("[providers.main]\nkind = 'openai'\n", "needs base_url"),
         ("[models.x]\nprovider = 'nobody'\nmodel = 'm'\n", "no provider is called 'nobody'"),
         ("[models.x]\nprovider = 'local'\nmodel = 'm'\nfallbacks = ['x']\n", "not another model here"),

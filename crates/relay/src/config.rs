@@ -1,6 +1,7 @@
 //! The relay's configuration, `run/relay.json`, as control writes it: read at start and whenever a
 //! plan names another digest. Secrets are references; they are resolved here and never printed.
 use crate::limits;
+use crate::proxy;
 use http::{HeaderName, HeaderValue, Uri};
 use serde::Deserialize;
 use serde_json::Value;
@@ -231,6 +232,32 @@ impl Config {
     }
 }
 
+/// Fields of the caller that no pack may let through: they say who asks, or frame the request itself.
+const NEVER_PASSED: &[&str] = &[
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "cookie",
+    "host",
+    "content-type",
+    "content-length",
+    "content-encoding",
+    "accept",
+    "accept-encoding",
+    "user-agent",
+    "expect",
+];
+
+fn pass_header(provider: &str, name: &str) -> Result<HeaderName, ConfigError> {
+    let wrong = |why: &str| wrong(format_args!("providers.{provider}.headers: {name:?} {why}"));
+    let header = HeaderName::try_from(name).map_err(|_| wrong("is no header name"))?;
+    let ours = NEVER_PASSED.contains(&header.as_str()) || proxy::is_ours(&header);
+    if ours || proxy::is_hop(&header) || proxy::is_forwarding(&header) {
+        return Err(wrong("is the caller's own or the connection's, and never goes to a provider"));
+    }
+    Ok(header)
+}
+
 fn provider(name: String, raw: RawProvider, run: &Path) -> Result<Provider, ConfigError> {
     let (target, authority, base_path) = match (raw.kind.as_str(), raw.base_url.as_deref()) {
         ("local", _) => {
@@ -248,14 +275,7 @@ fn provider(name: String, raw: RawProvider, run: &Path) -> Result<Provider, Conf
             (None, true)
         }
     };
-    let pass_headers = raw
-        .headers
-        .iter()
-        .map(|h| {
-            HeaderName::try_from(h.as_str())
-                .map_err(|_| wrong(format_args!("providers.{name}.headers: {h:?}")))
-        })
-        .collect::<Result<_, _>>()?;
+    let pass_headers = raw.headers.iter().map(|h| pass_header(&name, h)).collect::<Result<_, _>>()?;
     Ok(Provider {
         name: name.into(),
         target,

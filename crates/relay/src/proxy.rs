@@ -49,6 +49,11 @@ pub const FORWARDING: &[&str] = &[
     "x-real-ip",
 ];
 
+/// Whether a field belongs to one connection.
+pub fn is_hop(name: &HeaderName) -> bool {
+    HOP.contains(&name.as_str())
+}
+
 /// Whether a field tells of a forwarding proxy.
 pub fn is_forwarding(name: &HeaderName) -> bool {
     FORWARDING.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-")

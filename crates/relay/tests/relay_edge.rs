@@ -136,6 +136,49 @@ fn chunked_bodies_and_pipelined_requests_are_read_in_any_cut() {
     }
 }
 
+/// A body of which no byte comes has ten seconds, not the time of the largest body.
+#[test]
+fn a_body_that_never_begins_is_answered_408() {
+    let zone = Zone::start(&[], |_| {});
+    let mut client = zone.client();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nauthorization: Bearer good\r\n\
+         content-type: application/json\r\ncontent-length: 9000000\r\n\r\n",
+        zone.port
+    );
+    client.raw(head.as_bytes());
+    let answer = client.read().expect("an answer");
+    assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"));
+}
+
+/// Whatever an operator lists, a caller's credential goes to no provider.
+#[test]
+fn a_caller_s_own_fields_are_never_passed() {
+    let config = |header: &str| {
+        let mut document = json!({
+            "v": 1, "zone": "local", "stage": "local", "listen": "127.0.0.1:1", "admin_listen": "127.0.0.1:2",
+            "hosts": ["127.0.0.1:1"], "run": "/r", "journal": "/j", "lease_ms": 2000, "threads": 1,
+            "public_url": "http://127.0.0.1:1", "session_cookie": "s",
+            "providers": {"p": {"kind": "openai", "base_url": "https://h/v1", "headers": [header]}},
+        });
+        document["digest"] = dragoman_relay::record::digest_of(&document).into();
+        dragoman_relay::config::Config::parse(document.to_string().as_bytes())
+    };
+    for header in [
+        "Authorization",
+        "x-api-key",
+        "cookie",
+        "dragoman-user-token",
+        "content-length",
+        "transfer-encoding",
+        "x-forwarded-for",
+        "host",
+    ] {
+        assert!(config(header).is_err(), "{header}");
+    }
+    assert!(config("openai-beta").is_ok(), "the negative control");
+}
+
 #[test]
 fn a_head_that_never_ends_is_answered_408() {
     let zone = Zone::start(&[], |_| {});

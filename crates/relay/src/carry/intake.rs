@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::atomic::Ordering;
@@ -72,12 +73,20 @@ pub async fn body(headers: &HeaderMap, incoming: Incoming) -> Result<Bytes, ApiE
     if declared.is_some_and(|n| n > limits::BODY_BYTES) {
         return Err((&errors::BODY_TOO_LARGE).into());
     }
-    let mut read = pin!(collect(incoming, declared.unwrap_or(0)));
+    let arrived = Cell::new(false);
+    let mut read = pin!(collect(incoming, declared.unwrap_or(0), &arrived));
     // Mostly the body is here with its head: no timer for that.
     if let Poll::Ready(done) = read.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         return done;
     }
-    let most = limits::BODY_GRACE_MS + limits::BODY_BYTES as u64 * 1000 / limits::BODY_LEAST_RATE;
+    // The rate counts from the first byte; that one has the grace alone.
+    let grace = Duration::from_millis(limits::BODY_GRACE_MS);
+    match tokio::time::timeout(grace, read.as_mut()).await {
+        Ok(done) => return done,
+        Err(_) if !arrived.get() => return Err((&errors::HEAD_TIMEOUT).into()),
+        Err(_) => {}
+    }
+    let most = limits::BODY_BYTES as u64 * 1000 / limits::BODY_LEAST_RATE;
     tokio::time::timeout(Duration::from_millis(most), read)
         .await
         .unwrap_or_else(|_| Err((&errors::HEAD_TIMEOUT).into()))
@@ -96,7 +105,7 @@ fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {
     }
 }
 
-async fn collect(mut incoming: Incoming, declared: usize) -> Result<Bytes, ApiError> {
+async fn collect(mut incoming: Incoming, declared: usize, arrived: &Cell<bool>) -> Result<Bytes, ApiError> {
     let mut whole = BytesMut::new();
     let mut began: Option<Instant> = None;
     loop {
@@ -118,6 +127,7 @@ async fn collect(mut incoming: Incoming, declared: usize) -> Result<Bytes, ApiEr
             return Err((&errors::BODY_TOO_LARGE).into());
         }
         began.get_or_insert_with(Instant::now);
+        arrived.set(true);
         whole.extend_from_slice(&data);
     }
 }
