@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from dragoman.caller_fields import may_pass
 from dragoman.errors import ConfigError
 from dragoman.ids import ZONE_PATTERN
 from dragoman.settings_faults import explain, unknown_overrides
@@ -32,14 +33,6 @@ MAX_FILE_BYTES = 1 << 20
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$"
 _ENV_NAME = re.compile(r"^[A-Z_][A-Z0-9_]{0,127}$")
 _COUNTRY = r"^[A-Z]{2}$"
-_HEADER = re.compile(r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}\Z")
-_NEVER_PASSED = frozenset({
-    "authorization", "x-api-key", "api-key", "cookie", "host", "content-type", "content-length", "content-encoding",
-    "accept", "accept-encoding", "user-agent", "expect", "connection", "keep-alive", "proxy-authenticate",
-    "proxy-authorization", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade", "forwarded", "via",
-    "x-real-ip",
-})  # fmt: skip
-"""A caller's credentials and what frames or forwards a request; the relay refuses the same names."""
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 
 
@@ -174,7 +167,7 @@ class Provider(Table):
     @field_validator("headers")
     @classmethod
     def _passed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        bad = [name for name in value if not _HEADER.match(name) or _is_own(name.lower())]
+        bad = [name for name in value if not may_pass(name)]
         if bad:
             raise ValueError(f"these never go from a caller to a provider: {', '.join(bad)}")
         return value
@@ -323,10 +316,6 @@ def _check_names(tables: Mapping[str, Any]) -> None:
     bad = [name for name in tables if not re.match(_NAME, name)]
     if bad:
         raise ValueError(f"names are letters, digits and . _ : / - (at most 96): {', '.join(bad)}")
-
-
-def _is_own(header: str) -> bool:
-    return header in _NEVER_PASSED or header.startswith(("dragoman-", "x-forwarded-"))
 
 
 def _checked_url(value: str) -> str:

@@ -55,8 +55,9 @@ fn notes_and_parts_have_no_index() {
     ];
     for part in kinds {
         let bytes = sse(&interleaved(part));
-        let got =
-            run(spec(Route::Chat, true, 1, &usual()), [bytes.as_slice()]).map_err(|e| e.0).expect("an answer");
+        let got = run(spec(Route::Chat, true, 1, &usual()), [bytes.as_slice()])
+            .map_err(|e| e.0)
+            .expect("an answer");
         let out = String::from_utf8(got.out).expect("utf-8");
         assert_eq!(out.matches("\"index\"").count(), out.matches("\"choices\"").count(), "{out}");
     }
