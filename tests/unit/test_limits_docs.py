@@ -9,14 +9,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = ("crates/relay/src/limits.rs", "crates/engine/src/limits.rs")
-CONSTANT = re.compile(r"/// ([^\n]+)\npub const (\w+): \w+ = ([\d_ *<]+);")
+CONSTANT = re.compile(r"((?:///[^\n]*\n)+)pub const (\w+): \w+ = ([\d_ *<]+);")
 
 
 def rows(code: str) -> list[str]:
     """The table's rows for a file of limits."""
     found = CONSTANT.findall(code)
     assert len(found) == code.count("pub const ")
-    return [f"| `{name}` | {value(formula):,} | {what} |" for what, name, formula in found]
+    return [f"| `{name}` | {value(formula):,} | {said(comment)} |" for comment, name, formula in found]
+
+
+def said(comment: str) -> str:
+    """Join a doc comment's lines."""
+    return " ".join(line.removeprefix("///").strip() for line in comment.strip().splitlines())
 
 
 def value(formula: str) -> int:
@@ -44,4 +49,6 @@ def test_no_limit_is_listed_that_is_not_there() -> None:
 
 def test_a_changed_value_is_noticed() -> None:
     assert rows("/// Things.\npub const A: usize = 2 * 1_024;\n") == ["| `A` | 2,048 | Things. |"]
-    assert rows("/// Things.\npub const A: usize = 3 << 10;\n") == ["| `A` | 3,072 | Things. |"]
+    assert rows("/// Many\n/// things.\npub const A: usize = 3 << 10;\n") == [
+        "| `A` | 3,072 | Many things. |"
+    ]

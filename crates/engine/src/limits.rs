@@ -15,8 +15,9 @@ pub const ANSWER_BYTES: usize = 32 << 20;
 pub const WITHHELD_BYTES: usize = 8 << 20;
 /// Separately scanned texts of one choice.
 pub const LANES_PER_CHOICE: usize = 256;
-/// Annotations of one choice that may wait for the text they cite, and their bytes.
+/// Annotations of one choice that may wait for the text they cite.
 pub const NOTES_HELD: usize = 256;
+/// Bytes of the annotations that wait.
 pub const NOTES_HELD_BYTES: usize = 1 << 20;
 /// Choices of one answer: `n` times the prompts of one request.
 pub const CHOICES: u32 = 2_048;
