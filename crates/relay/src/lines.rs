@@ -94,4 +94,5 @@ fn ascii(writer: &mut Writer<'_>, value: &Value) -> fmt::Result {
 }
 
 #[cfg(test)]
+#[path = "lines_tests.rs"]
 mod tests;
