@@ -11,8 +11,8 @@ _NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}")
 _NEVER = frozenset({
     "authorization", "x-api-key", "api-key", "cookie", "host", "content-type", "content-length", "accept",
     "content-encoding", "accept-encoding", "user-agent", "expect", "connection", "keep-alive", "te",
-    "trailer", "proxy-authenticate", "proxy-authorization", "proxy-connection", "transfer-encoding", "upgrade",
-    "forwarded", "via", "x-real-ip",
+    "trailer", "proxy-authenticate", "proxy-authorization", "proxy-connection", "transfer-encoding",
+    "upgrade", "forwarded", "via", "x-real-ip",
 })  # fmt: skip
 
 
