@@ -41,7 +41,7 @@ pub const PROVIDER_CONNECT_MS: u64 = 5_000;
 /// Milliseconds to a provider's first byte when its configuration does not say.
 pub const PROVIDER_FIRST_BYTE_MS: u64 = 60_000;
 /// Milliseconds between two bytes of a provider when its configuration does not say.
-pub const PROVIDER_IDLE_MS: u64 = 120_000;
+pub const PROVIDER_IDLE_MS: u64 = 115_000;
 /// Milliseconds of a whole provider call when its configuration does not say.
 pub const PROVIDER_TOTAL_MS: u64 = 1_800_000;
 /// Milliseconds an idle provider connection is kept.
@@ -88,6 +88,14 @@ pub const RECENT_CHANGES: usize = 4_096;
 /// Times a question is asked again because a change arrived meanwhile.
 pub const ASK_AGAIN: usize = 8;
 
+/// Redactions of a request that are disclosed one by one; further ones are counted under their rules.
+pub const INWARD_DISCLOSED: usize = 100;
+/// Bytes of an entry for what rules found; further rules are counted together, by action, under `*`.
+pub const ENTRY_FINDINGS_BYTES: usize = 15_000;
+/// Finish reasons of an entry; of an answer with more choices, the first.
+pub const ENTRY_FINISHES: usize = 128;
+/// Interventions that an entry names; control has all of a turn.
+pub const ENTRY_INTERVENTIONS: usize = 300;
 /// Milliseconds that storing an intervention may take before the turn ends with an error.
 pub const SETTLE_MS: u64 = 5_000;
 

@@ -53,7 +53,10 @@ impl Log {
                 Ok(index)
             }
             Err(e) => {
-                self.healthy.store(false, Ordering::Relaxed);
+                // An entry that is none says nothing of the disk.
+                if !matches!(e, JournalError::Entry(_)) {
+                    self.healthy.store(false, Ordering::Relaxed);
+                }
                 tracing::error!(error = %e, "an entry is not recorded");
                 Err((&errors::JOURNAL).into())
             }

@@ -54,7 +54,7 @@ impl Salt {
 }
 
 /// A rule's hits in one direction.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Finding {
     pub action: &'static str,
     pub n: u64,

@@ -34,6 +34,32 @@ fn ruled(provider: &Provider, rules: &Value) -> Zone {
     zone
 }
 
+/// A turn in which thousands of rules find something is recorded and answered like any other.
+#[test]
+fn what_thousands_of_rules_found_fits_an_entry() {
+    let words: Vec<String> = (0..3_000).map(|n| format!("word{n:04}x")).collect();
+    let said = words.join(" ");
+    let provider =
+        Provider::scripted(move |_| provider::answer(200, "application/json", &provider::whole(&said)));
+    let rules: Vec<Value> = words
+        .iter()
+        .map(|word| rule(&format!("operator.list.number.{word}"), word, "redact", &["in", "out"]))
+        .collect();
+    let zone = ruled(&provider, &json!(rules));
+    let content = words.join(" ");
+    let body = json!({"model": "dragoman", "messages": [{"role": "user", "content": content}]});
+    let answer = zone.client().chat(&body);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    for kind in ["intent", "result"] {
+        let entry = zone.control.fed(kind, 1)[0].clone();
+        let findings = entry["findings"].as_array().expect("findings");
+        let total: u64 = findings.iter().filter_map(|found| found["n"].as_u64()).sum();
+        assert_eq!(total, 3_000, "{kind}: each is counted");
+        assert_eq!(findings.last().expect("one")["rule"], "*", "{kind}");
+    }
+    assert_eq!(zone.client().get("/readyz").status, 200);
+}
+
 #[test]
 fn a_redaction_is_stored_before_its_id_is_sent() {
     let provider = Provider::scripted(|seen| {

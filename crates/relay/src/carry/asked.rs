@@ -5,6 +5,7 @@ use crate::accept::routes;
 use crate::clock::{self, wall_ms};
 use crate::config::{self, Config, Provider};
 use crate::errors::{self, ApiError};
+use crate::limits;
 use crate::plan::Ready;
 use crate::record::Finding;
 use crate::wire::{Label, Lang};
@@ -133,7 +134,7 @@ impl Asked {
             let meta = rules.rule(found.rule);
             let action = action_name(found.action);
             count(&mut open.findings, &meta.id, action);
-            if found.action == Action::Redact {
+            if found.action == Action::Redact && inward.made.len() < limits::INWARD_DISCLOSED {
                 inward.made.push(intervention(&open.turn, rules, found, "redact"));
             }
         }

@@ -124,7 +124,7 @@ impl Open {
             attempts: plan.attempts.iter().map(|a| a.provider.as_str()).collect(),
             channel: &turn.who.channel,
             decision: &turn.plan.decision,
-            findings: &self.findings,
+            findings: &fitting(&self.findings),
             input: &turn.salt.commit(input),
             key: turn.key(),
             kind: "intent",
@@ -176,9 +176,9 @@ impl Open {
             attempt: attempt.map_or(0, |(n, ..)| *n),
             decision: &turn.plan.decision,
             error: end.error,
-            findings: &findings,
-            finish: &summary.finish,
-            interventions: &self.interventions,
+            findings: &fitting(&findings),
+            finish: first(&summary.finish, limits::ENTRY_FINISHES),
+            interventions: first(&self.interventions, limits::ENTRY_INTERVENTIONS),
             key: turn.key(),
             kind: "result",
             labels: &summary.labels,
@@ -238,6 +238,32 @@ impl Open {
         turn.worker.relay.metrics.interventions.fetch_add(made.len() as u64, Ordering::Relaxed);
         Ok(())
     }
+}
+
+fn first(all: &[String], most: usize) -> &[String] {
+    &all[..all.len().min(most)]
+}
+
+/// The findings that an entry has room for. A turn that many rules found something in has to be recorded too.
+fn fitting(all: &[Finding]) -> Vec<Finding> {
+    /// Of a finding in canonical form, bytes beside the rule's id.
+    const AROUND: usize = 64;
+    let mut left = limits::ENTRY_FINDINGS_BYTES;
+    let mut named: Vec<Finding> = Vec::new();
+    let mut rest: Vec<Finding> = Vec::new();
+    for found in all {
+        let bytes = found.rule.len() + AROUND;
+        if bytes <= left && rest.is_empty() {
+            left -= bytes;
+            named.push(found.clone());
+        } else if let Some(more) = rest.iter_mut().find(|more| more.action == found.action) {
+            more.n += found.n;
+        } else {
+            rest.push(Finding { action: found.action, n: found.n, rule: "*".to_owned() });
+        }
+    }
+    named.append(&mut rest);
+    named
 }
 
 impl Drop for Open {
