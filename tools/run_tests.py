@@ -20,13 +20,14 @@ STEPS = (
         "Rust tests",
         ["cargo", "test", "--release", "--locked", "-q", "-p", "dragoman-engine", "-p", "dragoman-relay"],
     ),
-    ("Python tests", [sys.executable, "-m", "pytest", "-q"]),
+    ("Python tests", [sys.executable, "-m", "pytest", "-q", "--hypothesis-seed={seed}"]),
 )
 
 
 def main() -> None:
     """Run the steps in order and say how long each took."""
     seed = os.environ.setdefault("DRAGOMAN_SEED", str(secrets.randbelow(2**32)))
+    os.environ.setdefault("PROPTEST_RNG_SEED", seed)
     print(f"Seed of this run: {seed} (set DRAGOMAN_SEED to repeat it)", flush=True)
     if not any(map(shutil.which, BROWSERS)):
         print(
@@ -37,7 +38,7 @@ def main() -> None:
     for title, command in STEPS:
         print(f"\n== {title}", flush=True)
         begun = time.monotonic()
-        code = subprocess.run(command, cwd=ROOT).returncode
+        code = subprocess.run([word.format(seed=seed) for word in command], cwd=ROOT).returncode
         print(f"== {title}: {time.monotonic() - begun:.0f} s", flush=True)
         if code:
             sys.exit(f"{title} failed. Repeat with DRAGOMAN_SEED={seed}.")

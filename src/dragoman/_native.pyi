@@ -11,9 +11,11 @@ __all__ = [
     "__version__",
     "analyse",
     "check_rules",
+    "ledger_check_consistency",
     "ledger_check_proof",
     "ledger_head",
     "ledger_prove",
+    "ledger_prove_consistency",
     "ledger_read",
     "ledger_verify",
     "normalise",
@@ -48,6 +50,13 @@ def ledger_read(folder: str | PathLike[str], start: int, max_entries: int) -> li
 def ledger_head(folder: str | PathLike[str]) -> str: ...
 def ledger_prove(folder: str | PathLike[str], index: int) -> str: ...
 def ledger_check_proof(proof: str, key: str) -> tuple[int, bytes, int, str]: ...
+
+# RFC 6962 consistency between the trees of the first `old` and `new` entries; 32-byte hashes. Proving
+# raises OSError where `new` is not under a checkpoint yet.
+def ledger_prove_consistency(folder: str | PathLike[str], old: int, new: int) -> list[bytes]: ...
+def ledger_check_consistency(
+    old: int, old_root: bytes, new: int, new_root: bytes, hashes: list[bytes]
+) -> bool: ...
 
 # The text as rules of view A see it; a gap over 8 ignorable code points is written U+FFFF.
 def normalise(text: str) -> str: ...

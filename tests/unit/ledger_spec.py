@@ -72,6 +72,48 @@ def root_from_inclusion(index: int, size: int, leaf_hash: bytes, proof: list[byt
     return r
 
 
+def proof(m: int, leaves: list[bytes]) -> list[bytes]:
+    """RFC 6962: PROOF(m, D[n]), 0 < m <= n."""
+    return _subproof(m, leaves, True)
+
+
+def _subproof(m: int, leaves: list[bytes], whole: bool) -> list[bytes]:
+    if m == len(leaves):
+        return [] if whole else [mth(leaves)]
+    k = _split(len(leaves))
+    if m <= k:
+        return [*_subproof(m, leaves[:k], whole), mth(leaves[k:])]
+    return [*_subproof(m - k, leaves[k:], False), mth(leaves[:k])]
+
+
+def consistent(first: int, first_root: bytes, second: int, second_root: bytes, hashes: list[bytes]) -> bool:
+    """RFC 9162, 2.1.4.2, which leaves out an empty first tree and two equal ones: those need no hashes."""
+    if first > second:
+        return False
+    if first in (0, second):
+        return not hashes and first_root == (second_root if first else mth([]))
+    steps = list(hashes)
+    if first & (first - 1) == 0:
+        steps.insert(0, first_root)
+    if not steps:
+        return False
+    fn, sn = first - 1, second - 1
+    while fn % 2 == 1:
+        fn, sn = fn >> 1, sn >> 1
+    fr = sr = steps[0]
+    for c in steps[1:]:
+        if sn == 0:
+            return False
+        if fn % 2 == 1 or fn == sn:
+            fr, sr = node(c, fr), node(c, sr)
+            while fn % 2 == 0 and fn != 0:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            sr = node(sr, c)
+        fn, sn = fn >> 1, sn >> 1
+    return fr == first_root and sr == second_root and sn == 0
+
+
 def b64(text: str, length: int | None = None) -> bytes:
     try:
         raw = base64.b64decode(text, validate=True)

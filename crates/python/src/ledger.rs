@@ -2,7 +2,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "pyo3 hands converted arguments over by value")]
 use std::path::PathBuf;
 
-use dragoman_engine::ledger::merkle::Hash;
+use dragoman_engine::ledger::merkle::{Hash, verify_consistency};
 use dragoman_engine::ledger::note::Verifier;
 use dragoman_engine::ledger::project::{Batch, project as project_batch};
 use dragoman_engine::ledger::proof::Proof;
@@ -202,4 +202,30 @@ pub fn ledger_check_proof<'py>(
     let head = proof.verify(&verifier).map_err(|e| wrong(&e))?;
     let head = head.ok_or_else(|| wrong(&"the entry is not in the signed tree at this index"))?;
     Ok((proof.index, PyBytes::new(py, &proof.entry), head.size, hex(&head.root)))
+}
+
+/// The hashes of an RFC 6962 consistency proof between two sizes of a shard's tree.
+#[pyfunction]
+pub fn ledger_prove_consistency(
+    py: Python<'_>,
+    folder: PathBuf,
+    old: u64,
+    new: u64,
+) -> PyResult<Vec<Bound<'_, PyBytes>>> {
+    let hashes = py
+        .detach(|| LogReader::open(&RealDisk, &folder)?.prove_consistency(old, new))
+        .map_err(|e| os_error(&e))?;
+    Ok(hashes.iter().map(|hash| PyBytes::new(py, hash)).collect())
+}
+
+/// Whether the hashes show that the tree (`new`, `new_root`) extends (`old`, `old_root`).
+#[pyfunction]
+pub fn ledger_check_consistency(
+    old: u64,
+    old_root: Hash,
+    new: u64,
+    new_root: Hash,
+    hashes: Vec<Hash>,
+) -> bool {
+    verify_consistency(old, &old_root, new, &new_root, &hashes)
 }

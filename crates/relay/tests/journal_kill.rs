@@ -1,7 +1,9 @@
 //! SIGKILL of a process that appends under load: no acknowledged entry is missing, the log verifies.
 //!
 //! `DRAGOMAN_CASES` kills (30 by default; 1,000 to prove). `DRAGOMAN_RESULTS` names a JSON file that counts over
-//! several runs, so that a long proof can be interrupted.
+//! several runs, so that a long proof can be interrupted. `DRAGOMAN_SEED` repeats the moments of the kills.
+mod sim;
+
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -114,15 +116,16 @@ fn counted(trials: u64, acknowledged: u64) {
 fn kills_lose_nothing_acknowledged() {
     const KILLS_PER_LOG: u64 = 25;
     let cases: u64 = std::env::var("DRAGOMAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(30);
-    let mut seed = u64::from(std::process::id());
+    let seed = sim::seed();
+    println!("seed {seed} (DRAGOMAN_SEED={seed} repeats it)");
+    let mut rng = sim::Rng(seed);
     let (mut done, mut total) = (0, 0);
     while done < cases {
         let dir = tempfile::tempdir().unwrap();
         let mut promised = HashMap::new();
         let kills = KILLS_PER_LOG.min(cases - done);
         for _ in 0..kills {
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            for (index, kind, turn) in kill_after(dir.path(), 15 + (seed >> 33) % 120) {
+            for (index, kind, turn) in kill_after(dir.path(), 15 + rng.below(120)) {
                 promised.insert(index, (kind, turn));
             }
             check(dir.path(), &promised);

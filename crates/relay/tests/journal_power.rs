@@ -1,7 +1,7 @@
 //! Power cuts, failing calls and full disks below the journal's file calls: nothing acknowledged is lost.
 //!
-//! `DRAGOMAN_CASES` cuts (500 by default; 20,000 to prove), from fixed seeds and a fresh one that is printed;
-//! `DRAGOMAN_SEED` repeats one.
+//! `DRAGOMAN_CASES` cuts (500 by default; 20,000 to prove), from fixed seeds and one more that is printed:
+//! `DRAGOMAN_SEED`, else a fresh one.
 mod sim;
 
 use std::collections::HashMap;
@@ -183,16 +183,11 @@ fn cases(default: u64) -> u64 {
     std::env::var("DRAGOMAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(default)
 }
 
+/// The fixed seeds and one more: `DRAGOMAN_SEED`, else a fresh one.
 fn seeds() -> Vec<u64> {
-    if let Some(seed) = std::env::var("DRAGOMAN_SEED").ok().and_then(|n| n.parse().ok()) {
-        return vec![seed];
-    }
-    let fresh = u64::from(std::process::id()) << 32
-        | u64::from(
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos(),
-        );
-    println!("fresh seed {fresh} (DRAGOMAN_SEED={fresh} repeats it)");
-    vec![1, 2, 3, fresh]
+    let seed = sim::seed();
+    println!("seed {seed} (DRAGOMAN_SEED={seed} repeats it)");
+    vec![seed, 1, 2, 3]
 }
 
 #[test]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ import typer
 from dragoman.errors import ConfigError
 from dragoman.ledger.logs import Entry, LedgerError, all_shards, entries, find_log, find_turn
 from dragoman.ledger.proofs import check_commitment, check_proof, parse_receipt, prove
+from dragoman.ledger.texts import language, say
 from dragoman.ledger.verify import Verdict, verify_zone
 from dragoman.settings import find_file, load
 
@@ -30,6 +32,9 @@ Config = Annotated[
     Path | None, typer.Option("--config", "-c", help="The configuration that names the data folder.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Lang = Annotated[
+    str | None, typer.Option("--lang", help="en or zh. Default: by LC_ALL, LC_MESSAGES or LANG.")
+]
 
 
 def _folder(data: Path | None, config: Path | None) -> Path:
@@ -41,9 +46,16 @@ def _folder(data: Path | None, config: Path | None) -> Path:
         raise LedgerError(f"{error.message}; or give the zone's data folder with --data") from error
 
 
-def _stop(error: LedgerError, status: int = UNCHECKED) -> typer.Exit:
-    typer.echo(str(error), err=True)
+def _stop(error: LedgerError, lang: str, status: int = UNCHECKED) -> typer.Exit:
+    typer.echo(say(lang, str(error)), err=True)
     return typer.Exit(status)
+
+
+def _language(wish: str | None) -> str:
+    try:
+        return language(wish)
+    except LedgerError as error:
+        raise _stop(error, language(None)) from error
 
 
 @app.command("verify")
@@ -59,54 +71,51 @@ def verify_command(
         Path | None, typer.Option(help="File with the exact request body or released text.")
     ] = None,
     as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Check the whole record of a zone, or one proof."""
+    words = _language(lang)
     try:
         if proof is not None:
-            _verify_proof(proof, key, receipt, value, as_json)
+            _verify_proof(proof, key, receipt, value, words, as_json)
             return
         verdict = verify_zone(_folder(data, config), key)
     except (LedgerError, OSError) as error:
-        raise _stop(LedgerError(str(error))) from error
+        raise _stop(LedgerError(str(error)), words) from error
     if as_json:
         document = {**verdict.report, "registry_key": verdict.registry_key, "witnessed": verdict.witnessed}
         typer.echo(json.dumps(document, indent=2))
     else:
-        _print_verdict(verdict)
+        for line in _lines(verdict):
+            typer.echo(say(words, line))
     if not verdict.sound:
         raise typer.Exit(WRONG)
 
 
-def _print_verdict(verdict: Verdict) -> None:
+def _lines(verdict: Verdict) -> Iterator[str]:
     for log in verdict.logs:
         state = "holds" if not log["wrong"] else f"DOES NOT HOLD ({log['wrong']} findings)"
-        typer.echo(f"{log['log'] or log['dir']}: {state}")
-        typer.echo(f"  proven    {log['proven']} entries, root {log['root'] or '-'}")
-        typer.echo(f"  unproven  {log['unproven']} entries behind the newest checkpoint")
+        yield f"{log['log'] or log['dir']}: {state}"
+        yield f"  proven    {log['proven']} entries, root {log['root'] or '-'}"
+        yield f"  unproven  {log['unproven']} entries behind the newest checkpoint"
         if log["torn"]:
-            typer.echo(
-                f"  torn      {log['torn']} bytes at the end, never acknowledged; cut at the next start"
-            )
+            yield f"  torn      {log['torn']} bytes at the end, never acknowledged; cut at the next start"
         if log["open"]:
-            typer.echo(f"  open      {len(log['open'])} turns without a result yet")
+            yield f"  open      {len(log['open'])} turns without a result yet"
     for what in verdict.findings:
-        typer.echo(f"WRONG: {what}")
+        yield f"WRONG: {what}"
     for name in verdict.report["unadmitted"]:
-        typer.echo(f"note: {name} is not in the registry yet")
+        yield f"note: {name} is not in the registry yet"
     if not verdict.witnessed:
-        typer.echo(
-            "unwitnessed: nobody outside has cosigned; who holds the keys could have rewritten everything"
-        )
+        yield "unwitnessed: nobody outside has cosigned; who holds the keys could have rewritten everything"
     if not verdict.key_given:
-        typer.echo(
-            "the registry's key was taken from the folder itself; keep it elsewhere and give it with --key:"
-        )
-        typer.echo(f"  {verdict.registry_key}")
-    typer.echo("The record holds." if verdict.sound else "The record DOES NOT HOLD.")
+        yield "the registry's key was taken from the folder itself; keep it elsewhere and give it with --key:"
+        yield f"  {verdict.registry_key}"
+    yield "The record holds." if verdict.sound else "The record DOES NOT HOLD."
 
 
 def _verify_proof(
-    path: Path, key: str | None, receipt: str | None, value: Path | None, as_json: bool
+    path: Path, key: str | None, receipt: str | None, value: Path | None, lang: str, as_json: bool
 ) -> None:
     if key is None:
         raise LedgerError("give the log's verifier key with --key; `dragoman ledger verify` prints it")
@@ -120,7 +129,7 @@ def _verify_proof(
         if parsed is not None and content is not None:
             member = check_commitment(proven, parsed, content)
     except LedgerError as error:
-        raise _stop(error, WRONG) from error
+        raise _stop(error, lang, WRONG) from error
     if as_json:
         document: dict[str, Any] = {"index": proven.index, "size": proven.size, "root": proven.root}
         typer.echo(
@@ -129,10 +138,11 @@ def _verify_proof(
             )
         )
         return
-    typer.echo(f"Entry {proven.index} is in the signed log of {proven.size} entries (root {proven.root}):")
+    held = f"Entry {proven.index} is in the signed log of {proven.size} entries (root {proven.root}):"
+    typer.echo(say(lang, held))
     typer.echo(json.dumps(proven.entry, indent=2, ensure_ascii=False))
     if member is not None:
-        typer.echo(f"The file is exactly what `{member}` of this entry commits to.")
+        typer.echo(say(lang, f"The file is exactly what `{member}` of this entry commits to."))
 
 
 @app.command("prove")
@@ -143,12 +153,14 @@ def prove_command(
     log: Annotated[str | None, typer.Option(help="A log: log_...")] = None,
     index: Annotated[int | None, typer.Option(help="An entry of that log.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the proof files; else printed.")] = None,
+    lang: Lang = None,
 ) -> None:
     """Write proofs (c2sp.org/tlog-proof@v1) that entries are in the signed log."""
+    words = _language(lang)
     try:
         proofs = prove(_folder(data, config), turn=turn, log=log, index=index)
     except LedgerError as error:
-        raise _stop(error) from error
+        raise _stop(error, words) from error
     for number, text in enumerate(proofs):
         if out is None:
             typer.echo(text, nl=False)
@@ -167,8 +179,10 @@ def show_command(
     log: Annotated[str | None, typer.Option(help="Only this log.")] = None,
     last: Annotated[int, typer.Option(help="How many of the newest entries of each log.")] = 20,
     as_json: AsJson = False,
+    lang: Lang = None,
 ) -> None:
     """Show the entries of a turn, or the newest of each log."""
+    words = _language(lang)
     try:
         if turn is not None:
             found = [entry for _, entry in find_turn(_folder(data, config), turn)]
@@ -176,7 +190,7 @@ def show_command(
             shards = _shards(data, config, log)
             found = [entry for shard in shards for entry in list(entries(shard))[-last:]]
     except LedgerError as error:
-        raise _stop(error) from error
+        raise _stop(error, words) from error
     for entry in found:
         typer.echo(_line(entry) if as_json else f"{entry.log} #{entry.index}\n{_pretty(entry)}")
 
@@ -198,11 +212,13 @@ def export_command(
     data: Data = None,
     config: Config = None,
     log: Annotated[str | None, typer.Option(help="Only this log.")] = None,
+    lang: Lang = None,
 ) -> None:
     """Write every entry as one JSON object a line: log, index, entry."""
+    words = _language(lang)
     try:
         for shard in _shards(data, config, log):
             for entry in entries(shard):
                 sys.stdout.write(_line(entry) + "\n")
     except LedgerError as error:
-        raise _stop(error) from error
+        raise _stop(error, words) from error

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use dragoman_engine::ledger::checkpoint::Checkpoint;
-use dragoman_engine::ledger::merkle::{Hash, Nodes, inclusion_proof};
+use dragoman_engine::ledger::merkle::{Hash, Nodes, consistency_proof, inclusion_proof};
 use dragoman_engine::ledger::note::Verifier;
 use dragoman_engine::ledger::proof::Proof;
 use dragoman_engine::ledger::tile::{
@@ -76,6 +76,16 @@ impl<'a> LogReader<'a> {
         let entry = self.read(index, 1, 1)?.first().map(|(_, e)| e.to_vec());
         let entry = entry.ok_or_else(|| wrong(format!("there is no entry {index}")))?;
         Ok(Proof { entry, index, hashes, checkpoint: note })
+    }
+
+    /// A proof that the tree of the first `new` entries extends that of the first `old`; `new` is under a checkpoint.
+    pub fn prove_consistency(&self, old: u64, new: u64) -> io::Result<Vec<Hash>> {
+        let (checkpoint, _) = self.checkpoint()?;
+        if new > checkpoint.size {
+            return Err(wrong(format!("{new} entries are not under a checkpoint yet ({})", checkpoint.size)));
+        }
+        let mut nodes = TileNodes { disk: self.disk, root: &self.layout.root, size: checkpoint.size };
+        consistency_proof(&mut nodes, old, new)?.ok_or_else(|| wrong(format!("{old} is more than {new}")))
     }
 }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::derive::TILE_BYTES_MAX;
 use super::disk::{Disk, Open};
+use super::entries::digest_text;
 use super::scan::{Behind, Position, scan};
 use super::shard::{Layout, is_shard, log_bytes, parse_segment};
 
@@ -60,6 +61,8 @@ pub struct LogReport {
     pub admits: Vec<Named>,
     /// The log that continues this one.
     pub next: Option<Named>,
+    /// The log that this one continues: its name, its last size and root (`sha256:<hex>`).
+    pub previous: Option<(String, u64, String)>,
     /// What is wrong, in words.
     pub findings: Vec<String>,
     /// How many findings there were.
@@ -124,11 +127,34 @@ pub fn verify_zone(disk: &dyn Disk, registry: &Path, others: &[PathBuf]) -> io::
             Some(_) => {}
         }
     }
+    check_previous(disk, &mut zone)?;
     let known: BTreeSet<&str> = named.iter().map(|n| n.log.as_str()).collect();
     let first = zone.logs.first().map(|l| l.log.clone()).unwrap_or_default();
-    let unknown = zone.logs.iter().filter(|l| l.log != first && !known.contains(l.log.as_str()));
+    // A log whose first entry is gone has no name; that is a finding already.
+    let named = zone.logs.iter().filter(|l| !l.log.is_empty());
+    let unknown = named.filter(|l| l.log != first && !known.contains(l.log.as_str()));
     zone.unadmitted = unknown.map(|l| l.log.clone()).collect();
     Ok(zone)
+}
+
+/// Whether each log that another one continues is there, as long as it was then.
+fn check_previous(disk: &dyn Disk, zone: &mut ZoneReport) -> io::Result<()> {
+    for at in 0..zone.logs.len() {
+        let Some((log, size, root)) = zone.logs[at].previous.clone() else { continue };
+        let Some(found) = zone.logs.iter().position(|l| l.log == log) else {
+            zone.findings.push(format!("{log}: {} continues it, and it is missing", zone.logs[at].log));
+            continue;
+        };
+        let fits = |l: &LogReport| l.proven == size && l.root.as_ref().map(digest_text) == Some(root.clone());
+        if !fits(&zone.logs[found]) {
+            // It may have been read just before the quarter changed.
+            zone.logs[found] = verify_log(disk, &zone.logs[found].dir.clone())?;
+            if !fits(&zone.logs[found]) {
+                zone.findings.push(format!("{log}: it is not as {} found it", zone.logs[at].log));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Checks one shard's folder: chain, tree, tiles, signature, entries, turns.
@@ -302,6 +328,10 @@ impl<'a> Walk<'a> {
             Some("log_opened") if index == 0 => {
                 let opened = named(value);
                 (report.log, report.key, report.origin) = (opened.log, opened.key, opened.origin);
+                report.previous = value.get("previous").and_then(|p| {
+                    let text = |name: &str| p.get(name)?.as_str().map(str::to_owned);
+                    Some((text("log")?, p.get("size")?.as_u64()?, text("root")?))
+                });
             }
             Some("log_resumed") => report.last_resume = index,
             Some("log_admitted") => report.admits.push(named(value)),

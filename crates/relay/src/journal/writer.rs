@@ -141,6 +141,8 @@ impl Journal {
         let segments = Arc::clone(&shard.segments);
         let (mut core, mut deriver) = (shard.core, shard.deriver);
         let spare = core.spare();
+        // A log without a checkpoint does not verify, and a verifier may come within the first second.
+        derive_once(&mut deriver, &shared);
         let writer = {
             let (shared, on_lost) = (Arc::clone(&shared), Arc::clone(&config.on_lost));
             spawn("journal-write", move || write_groups(&shared, &mut core, &on_lost))?

@@ -2,10 +2,11 @@
 //!
 //! Names follow the order of their calls (a journaling file system), contents do not: of each unsynced write any
 //! subset of its 512-byte sectors may survive. `honest = false` forgets every sync: the negative control.
+#![allow(dead_code, reason = "each test binary uses a part")]
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use dragoman_relay::journal::disk::{Disk, DiskFile, Lock, Open};
 
@@ -27,6 +28,18 @@ impl Rng {
     pub fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit
     }
+}
+
+/// `DRAGOMAN_SEED`, else a fresh one; whoever uses it prints it.
+pub fn seed() -> u64 {
+    let given = std::env::var("DRAGOMAN_SEED").ok();
+    given.map_or_else(
+        || {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+            u64::from(std::process::id()) << 32 | u64::from(now.subsec_nanos())
+        },
+        |text| text.parse().expect("DRAGOMAN_SEED is a number"),
+    )
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +82,7 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct SimDisk {
     state: Arc<Mutex<State>>,
+    held: Arc<(Mutex<bool>, Condvar)>,
     honest: bool,
 }
 
@@ -140,7 +154,7 @@ fn put(bytes: &mut Vec<u8>, offset: usize, data: &[u8]) {
 
 impl SimDisk {
     pub fn new(honest: bool) -> Self {
-        Self { state: Arc::default(), honest }
+        Self { state: Arc::default(), held: Arc::default(), honest }
     }
 
     /// Calls that changed the disk so far.
@@ -160,6 +174,12 @@ impl SimDisk {
 
     pub fn is_off(&self) -> bool {
         self.state.lock().unwrap().off
+    }
+
+    /// Makes each sync of a file wait until it is let go: a disk that has become slow.
+    pub fn hold_syncs(&self, held: bool) {
+        *self.held.0.lock().unwrap() = held;
+        self.held.1.notify_all();
     }
 
     /// Limits the bytes of all files together.
@@ -213,6 +233,19 @@ impl SimDisk {
         let file = state.inodes.get_mut(&inode).unwrap();
         file.durable.clone_from(&bytes);
         file.seen = bytes;
+    }
+
+    /// One byte of a file as the process sees it.
+    pub fn bytes_at(&self, path: &Path, at: usize) -> u8 {
+        let state = self.state.lock().unwrap();
+        state.inodes[&state.names[path]].seen[at]
+    }
+
+    /// Changes one byte behind the journal's back; returns what it was.
+    pub fn poke(&self, path: &Path, at: usize, byte: u8) -> u8 {
+        let mut state = self.state.lock().unwrap();
+        let inode = state.names[path];
+        std::mem::replace(&mut state.inodes.get_mut(&inode).unwrap().seen[at], byte)
     }
 
     fn name_op(state: &mut State, op: NameOp, cut: bool) -> io::Result<()> {
@@ -360,6 +393,8 @@ impl DiskFile for SimFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let held = self.disk.held.0.lock().unwrap();
+        drop(self.disk.held.1.wait_while(held, |held| *held).unwrap());
         let mut state = self.disk.state.lock().unwrap();
         if state.call()? {
             return Err(io::Error::other("power lost"));
