@@ -79,6 +79,9 @@ def wakeups(pid: int) -> int:
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 def test_the_pair_rests_while_nobody_asks(server):
     assert answers(server)
+    assert '"warn"' not in (server.folder / "serve.log").read_text(), (
+        "the relay starts first and waits quietly"
+    )
     time.sleep(2)
     pids = {"serve": server.child.pid, "control": server.pids["control"]}
     before = {name: wakeups(pid) for name, pid in pids.items()}

@@ -24,7 +24,7 @@ from dragoman.control.plan_app import PlanSocket
 from dragoman.control.relay_config import SESSION_COOKIE, registry_folder, run_folder, write_relay_config
 from dragoman.control.reload import Reloader
 from dragoman.control.rule_check import compile_rules
-from dragoman.control.sockets import SocketServer
+from dragoman.control.sockets import SocketServer, listen
 from dragoman.events import ControlReady, emit
 from dragoman.ids import now_ms
 from dragoman.knowledge.engine import Knowledge
@@ -35,6 +35,7 @@ from dragoman.web.context import Guest, PagesContext
 from dragoman.web.pages import pages
 from dragoman.web.turn import TurnClient
 
+SOCKETS = ("plan", "pages", "admin")
 KNOWLEDGE = "knowledge"
 """The knowledge's folder in the zone's data folder."""
 
@@ -43,11 +44,13 @@ class Control:
     """A running control of one zone."""
 
     def __init__(self, file: Path | None, told: Callable[[Settings], None] = lambda _: None) -> None:
-        """Open the zone. `told` runs once the relay's configuration is written, so that a relay can start."""
+        """Open the zone. `told` runs as soon as a relay can start: its questions wait in our sockets."""
         loaded = read_all(file, compile_rules)
         self.settings = loaded.settings
         lock = ZoneLock(self.settings.zone.data)
         write_relay_config(loaded.relay, run_folder(self.settings))
+        run = run_folder(self.settings)
+        waiting = {name: listen(run / f"{name}.sock") for name in SOCKETS}
         told(self.settings)
         self.core = core = Core(loaded, lock)
         self.live = LiveQuestions(core.planner.plan)
@@ -57,7 +60,6 @@ class Control:
             core.holder, lambda: read_all(file, compile_rules), core.publish, self.live, core.ensure_tenants
         )
         knowledge = Knowledge(self.settings.zone.data / KNOWLEDGE)
-        run = run_folder(self.settings)
         plan = PlanSocket(
             holder=core.holder,
             principals=core.principals,
@@ -75,10 +77,10 @@ class Control:
         site = pages_app(own, pages(context), core.principals, context.mint_session, secure=context.secure)
         admin = AdminSocket(core.holder, core.registry, self.reloader.reload)
         self.plan_socket = SocketServer(
-            run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge)))
+            run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge))), waiting["plan"]
         )
-        self.pages_socket = SocketServer(run / "pages.sock", site)
-        self.admin_socket = SocketServer(run / "admin.sock", admin.app())
+        self.pages_socket = SocketServer(run / "pages.sock", site, waiting["pages"])
+        self.admin_socket = SocketServer(run / "admin.sock", admin.app(), waiting["admin"])
 
     def _pages_context(self, knowledge: Knowledge) -> PagesContext:
         """What the pages need: knowledge, the relay's turns, and guests."""

@@ -63,7 +63,8 @@ class QuietServer(uvicorn.Server):
 class SocketServer:
     """One application on one Unix socket, in a thread of its own."""
 
-    def __init__(self, path: Path, app: App) -> None:
+    def __init__(self, path: Path, app: App, listening: socket.socket | None = None) -> None:
+        """`listening`: what `listen(path)` gave, where callers already queue."""
         self.path = path
         config = uvicorn.Config(
             app,
@@ -79,7 +80,7 @@ class SocketServer:
             timeout_graceful_shutdown=STOP_SECONDS,
         )
         self._server = QuietServer(config)
-        self._socket = _listen(path)
+        self._socket = listening or listen(path)
         self._thread = threading.Thread(target=self._run, name=path.stem, daemon=True)
         self.loop: asyncio.AbstractEventLoop | None = None
 
@@ -117,7 +118,8 @@ def peer_uid(sock: socket.socket) -> int | None:
     return int(struct.unpack("3i", raw)[1])
 
 
-def _listen(path: Path) -> socket.socket:
+def listen(path: Path) -> socket.socket:
+    """Bind a path for our own uid; who connects waits until it is served."""
     if len(os.fsencode(path)) > MAX_PATH:
         raise ConfigError(
             [f"{path}: too long for a Unix socket (at most {MAX_PATH} bytes); shorten zone.data"]
