@@ -41,7 +41,7 @@ pub const PROVIDER_CONNECT_MS: u64 = 5_000;
 /// Milliseconds to a provider's first byte when its configuration does not say.
 pub const PROVIDER_FIRST_BYTE_MS: u64 = 60_000;
 /// Milliseconds between two bytes of a provider when its configuration does not say.
-pub const PROVIDER_IDLE_MS: u64 = 115_000;
+pub const PROVIDER_IDLE_MS: u64 = 120_000;
 /// Milliseconds of a whole provider call when its configuration does not say.
 pub const PROVIDER_TOTAL_MS: u64 = 1_800_000;
 /// Milliseconds an idle provider connection is kept.
