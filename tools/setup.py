@@ -110,7 +110,7 @@ def install_package() -> None:
     site = next((VENV / "lib").glob("python3*/site-packages"))
     (site / "dragoman-source.pth").write_text(f"{ROOT / 'src'}\n")
     command = VENV / "bin" / "dragoman"
-    command.write_text(f"#!{VENV / 'bin' / 'python'}\nfrom dragoman.cli import main\n\nmain()\n")
+    command.write_text(f"#!{VENV / 'bin' / 'python'}\nfrom dragoman.verb import main\n\nmain()\n")
     command.chmod(0o755)
 
 
