@@ -167,3 +167,12 @@ def test_strange_questions_get_a_plain_sentence(client: TestClient, content: obj
     assert got["finish_reason"] == "stop"
     assert len(got["message"]["content"]) > 20
     assert got["message"]["annotations"] == []
+
+
+def test_half_a_surrogate_pair_is_a_question_like_another(client: TestClient) -> None:
+    sent = b'{"model":"m","messages":[{"role":"user","content":"\\uD800 \xe6\x80\x8e\xe4\xb9\x88\xe9\x80\x80\xe8\xb4\xa7"}]}'
+    got = client.post(CHAT, content=sent)
+    assert got.status_code == 200
+    whole = json.dumps("a \U0001f600 b").encode()
+    pair = client.post(CHAT, content=b'{"model":"m","messages":[{"role":"user","content":' + whole + b"}]}")
+    assert pair.status_code == 200

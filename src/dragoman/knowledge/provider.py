@@ -132,6 +132,9 @@ async def _body(request: Request) -> dict[str, Any]:
             raise BadRequestError("body", f"larger than {MAX_BODY_BYTES} bytes")
     try:
         body = json.loads(data)
+        if b"\\ud" in data.lower():
+            # Half a surrogate pair is no character: no index and no answer could take it.
+            body = json.loads(json.dumps(body, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError) as error:
         raise BadRequestError("body", "not JSON") from error
     if not isinstance(body, dict):
