@@ -46,6 +46,30 @@ fn list_parts_are_lanes_by_their_index() {
     }
 }
 
+/// A function's name and a custom tool's are two texts to a client.
+#[test]
+fn function_and_custom_are_lanes_apart() {
+    let kinds = [
+        ("function", "custom", "name"),
+        ("function", "custom", "arguments"),
+        ("custom", "function", "input"),
+    ];
+    for (one, other, member) in kinds {
+        let parts = [(one, "a sec"), (other, "x"), (one, "ret b")];
+        let mut frames: Vec<Value> = parts
+            .iter()
+            .map(|(of, text)| delta(0, json!({"tool_calls": [{"index": 0, *of: {member: text}}]})))
+            .collect();
+        frames.push(finish(0, "tool_calls"));
+        assert!(says(&Client::read(&sse(&frames)), "a secret b"), "the client joins the parts");
+        let after = client(&frames);
+        assert!(!says(&after, "secret"), "{one} {member}: {after:?}");
+    }
+    let frames =
+        [delta(0, json!({"tool_calls": [{"index": 0, "custom": {"name": "a_se"}}]})), finish(0, "stop")];
+    assert_eq!(client(&frames).lane("/choices/0/message/tool_calls/0/custom/name"), "a_se");
+}
+
 /// Notes and parts of content are scanned in the order in which they come: no index joins them in another one.
 #[test]
 fn notes_and_parts_have_no_index() {

@@ -55,16 +55,17 @@ impl Walker<'_> {
 
     fn call(&mut self, key: Str, ordinal: u32) -> Result<(), Error> {
         let mut path = self.tool_path(ordinal);
-        path.push_str(&format_path(&self.key_text(key)));
+        let of = self.key_text(key);
+        path.push_str(&format_path(&of));
         if self.cursor.kind()? != Kind::Object {
             return self.generic(key, &mut path, false);
         }
         let mut members = self.cursor.enter(Kind::Object)?;
         while let Some(key) = self.cursor.key(&mut members)? {
-            let place = match self.key_text(key).as_ref() {
-                "name" => Place::ToolName(ordinal),
-                "arguments" => Place::ToolArguments(ordinal),
-                "input" => Place::ToolInput(ordinal),
+            let place = match (of.as_ref(), self.key_text(key).as_ref()) {
+                ("function", "name") => Place::ToolName(ordinal),
+                ("function", "arguments") => Place::ToolArguments(ordinal),
+                ("custom", "input") => Place::ToolInput(ordinal),
                 _ => {
                     self.other(key, &mut path, false)?;
                     continue;
