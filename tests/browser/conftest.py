@@ -11,7 +11,7 @@ import pytest
 from browser_visit import ARGUMENTS, CHROMIUM, GET, REQUIRED, Visit, Visiting
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     if CHROMIUM is None:
         (pytest.fail if REQUIRED else pytest.skip)(GET)
