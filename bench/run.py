@@ -76,7 +76,7 @@ class Bench:
         for cell in cells.CELLS:
             if self.options.cells and cell.name not in self.options.cells:
                 continue
-            self._cell(cells.quick(cell) if self.options.quick else cell)
+            self._cell(self._length(cell))
         if not self.options.no_open:
             self._open()
         for name in wanted:
@@ -84,6 +84,11 @@ class Bench:
                 self.document["systems"][name]["rss_after_mb"] = self.running[name].tree.rss_mb()
         if not self.options.no_leaks:
             self._leaks()
+
+    def _length(self, cell: cells.Cell) -> cells.Cell:
+        if self.options.quick:
+            return cells.quick(cell)
+        return cells.short(cell) if self.options.short else cell
 
     def stop(self) -> None:
         for system in [*self.running.values(), self.provider]:
@@ -143,7 +148,7 @@ class Bench:
         self.document["refused"].append({"cell": where, "system": window.system, "why": window.refused})
 
     def _open(self) -> None:
-        seconds, repeats = (2.0, 1) if self.options.quick else (8.0, 3)
+        seconds, repeats = (2.0, 1) if self.options.quick else (4.0, 2) if self.options.short else (8.0, 3)
         peaks = table.peaks(self.document)
         for name, system in self.running.items():
             if name not in self.document["open_loop"] and peaks.get(name):
@@ -195,6 +200,9 @@ class Bench:
 
 def _options(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--short", action="store_true", help="short windows, all pairs: about fifteen minutes"
+    )
     parser.add_argument("--quick", action="store_true", help="short windows, few pairs: a look, not a result")
     parser.add_argument("--no-peers", action="store_true", help="only Dragoman and the floor")
     parser.add_argument("--no-open", action="store_true", help="leave the open loop out")
