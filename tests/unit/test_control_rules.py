@@ -98,6 +98,14 @@ def test_a_statement_says_what_why_and_how_to_appeal(tmp_path: Path) -> None:
     assert statement["redress"]["until"] == "2027-05-20"
 
 
+def test_a_statement_for_many_redactions_says_how_many() -> None:
+    statement = compose(intervention(action="redact", n=37), None, None, None)
+    assert "replaced by a placeholder, 37 times (in the answer)." in statement["text"]["en"]
+    assert "37 处" in statement["text"]["zh"]
+    assert statement["scope"]["n"] == 37
+    assert "times" not in compose(intervention(action="redact"), None, None, None)["text"]["en"]
+
+
 def test_a_vendors_block_and_a_plan_are_told_apart() -> None:
     vendor = compose(
         intervention(origin="vendor", rule=None, vendor={"finish_reason": "content_filter"}), None, None, None

@@ -111,6 +111,9 @@ def test_interventions_are_accepted_and_checked() -> None:
         broken = {n: v for n, v in body["interventions"][0].items() if n != name}
         with pytest.raises(RefusedError):
             questions.interventions({"interventions": [broken]})
+    for times in (0, 2**53, True, "2"):
+        with pytest.raises(RefusedError):
+            questions.interventions({"interventions": [{**body["interventions"][0], "n": times}]})
 
 
 def test_entries_are_projected() -> None:

@@ -23,8 +23,10 @@ pub const NOTES_HELD_BYTES: usize = 1 << 20;
 pub const CHOICES: u32 = 2_048;
 /// Prompts of one legacy completion.
 pub const PROMPTS: usize = 256;
-/// Interventions disclosed one by one in one answer; further ones are counted under the last.
+/// Interventions disclosed one by one in one answer; further redactions together, one intervention for each rule.
 pub const INTERVENTIONS: usize = 200;
+/// Rules of one answer that get an intervention for their further redactions; one more stands for all other rules.
+pub const INTERVENTION_RULES: usize = 100;
 /// An id, code points of `[A-Za-z0-9_-]` (`.` and `:` too in a system fingerprint).
 pub const ID_CHARS: usize = 128;
 /// Strings of one request body that are scanned one by one.

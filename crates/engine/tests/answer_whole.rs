@@ -292,3 +292,33 @@ fn a_notice_is_an_ordinary_answer() {
     notice.route = Route::Completions;
     assert_eq!(Client::read(&notice_answer(&notice)).lane("/choices/0/text"), "Not here.\n\"Why\"");
 }
+
+/// Each rule that changed an answer has a statement of reasons, however often it did.
+#[test]
+fn the_redactions_past_the_limit_have_one_intervention_for_each_rule() {
+    let words: Vec<String> = (0..150).map(|n| format!("word{n:03}x")).collect();
+    let mut rules: Vec<_> =
+        words.iter().map(|word| rule(Action::Redact, Granularity::Span, &[word])).collect();
+    for (n, one) in rules.iter_mut().enumerate() {
+        one.id = format!("op.{n}");
+    }
+    let rules = set(rules);
+    let content = format!("{}{}", "word000x ".repeat(250), words.join(" "));
+    let body = chat_body(&json!([
+        {"index": 0, "message": {"role": "assistant", "content": content}, "finish_reason": "stop"},
+    ]));
+    let mut scan = AnswerScan::new(spec(Route::Chat, false, 1, &rules));
+    scan.body(body.as_bytes()).expect("an answer");
+    assert_eq!(scan.interventions().len(), 200);
+    let mut tail = Vec::new();
+    let summary = scan.end(&mut tail).expect("an end");
+    let rest = scan.interventions();
+    assert_eq!(rest.len(), 101, "a hundred rules, and one for all others");
+    assert_eq!((rest[0].rule.as_deref(), rest[0].n), (Some("op.0"), 51));
+    assert_eq!((rest[100].rule.as_deref(), rest[100].n), (None, 50));
+    assert_eq!(summary.interventions.len(), 301);
+    let got: Value = serde_json::from_slice(&tail).expect("json");
+    let shown = got["dragoman"]["interventions"].as_array().expect("a list");
+    let n: u64 = shown.iter().map(|one| one["n"].as_u64().unwrap_or(1)).sum();
+    assert_eq!((shown.len(), n), (301, 400), "each redaction is told of");
+}

@@ -27,6 +27,7 @@ pub mod record;
 mod rules;
 mod start;
 mod state;
+mod upload;
 pub mod wire;
 mod worker;
 

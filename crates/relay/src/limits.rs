@@ -14,9 +14,9 @@ pub const KEEP_ALIVE_MS: u64 = 75_000;
 
 /// Bytes of a JSON request body.
 pub const BODY_BYTES: usize = 10 * 1024 * 1024;
-/// Milliseconds a body may take before the least rate applies.
+/// Milliseconds a body, or an upload to pages, may take before the least rate applies.
 pub const BODY_GRACE_MS: u64 = 10_000;
-/// Bytes per second a body has to reach after the grace.
+/// Bytes per second a body, or an upload to pages, has to reach after the grace.
 pub const BODY_LEAST_RATE: u64 = 1024;
 /// Bytes of an upload on the way to pages.
 pub const UPLOAD_BYTES: u64 = 50 * 1024 * 1024;
@@ -88,8 +88,12 @@ pub const RECENT_CHANGES: usize = 4_096;
 /// Times a question is asked again because a change arrived meanwhile.
 pub const ASK_AGAIN: usize = 8;
 
-/// Redactions of a request that are disclosed one by one; further ones are counted under their rules.
+/// Redactions of a request that are disclosed one by one; further ones together, one intervention for each rule.
 pub const INWARD_DISCLOSED: usize = 100;
+/// Rules of a request that get an intervention for their further redactions; one more stands for all other rules.
+pub const INWARD_RULES: usize = 40;
+/// Interventions of one message to control.
+pub const INTERVENTIONS_STORED: usize = 500;
 /// Bytes of an entry for what rules found; further rules are counted together, by action, under `*`.
 pub const ENTRY_FINDINGS_BYTES: usize = 15_000;
 /// Finish reasons of an entry; of an answer with more choices, the first.

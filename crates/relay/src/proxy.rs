@@ -3,18 +3,16 @@
 use crate::body::Source;
 use crate::errors::{self, ApiError};
 use crate::limits;
+use crate::upload::{self, Upload};
 use crate::wire::{Address, Lang, Principal, WIRE};
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Request, Response};
-use http_body_util::Limited;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
 use std::path::PathBuf;
 use tokio::net::UnixStream;
-
-type Upload = Limited<Incoming>;
 
 /// Idle connections to pages that a thread keeps.
 const IDLE: usize = 32;
@@ -138,9 +136,9 @@ impl Pages {
         }
         *request.version_mut() = http::Version::HTTP_11;
         let (parts, body) = request.into_parts();
-        let request = Request::from_parts(parts, Limited::new(body, limits::UPLOAD_BYTES as usize));
+        let request = Request::from_parts(parts, Upload::new(body));
         let mut sender = self.sender().await.map_err(|_| unavailable())?;
-        let response = sender.send_request(request).await.map_err(|_| unavailable())?;
+        let response = sender.send_request(request).await.map_err(|e| upload::fault(&e))?;
         self.keep(sender);
         let (mut parts, body) = response.into_parts();
         strip(&mut parts.headers, |n| is_ours(n) && n != "dragoman-receipt");

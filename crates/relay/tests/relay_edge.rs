@@ -151,6 +151,51 @@ fn a_body_that_never_begins_is_answered_408() {
     assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"));
 }
 
+/// Pages have the same bound on slow bodies as turns.
+#[test]
+fn an_upload_to_pages_that_stops_is_answered_408() {
+    let zone = Zone::start(&[], |_| {});
+    let (mut silent, mut stopped, mut slow) = (zone.client(), zone.client(), zone.client());
+    let mut chunked = zone.client();
+    for client in [&mut silent, &mut stopped, &mut slow] {
+        let head = client.head("POST", "/ask", "", 100);
+        client.raw(head.as_bytes());
+    }
+    let head =
+        format!("POST /ask HTTP/1.1\r\nhost: 127.0.0.1:{}\r\ntransfer-encoding: chunked\r\n\r\n", zone.port);
+    chunked.raw(head.as_bytes());
+    stopped.raw(b"q=1");
+    for _ in 0..4 {
+        std::thread::sleep(Duration::from_millis(300));
+        slow.raw(&[b'x'; 25]);
+    }
+    assert_eq!(slow.read().expect("an answer").status, 200, "the negative control");
+    for client in [&mut silent, &mut stopped, &mut chunked] {
+        let answer = client.read().expect("an answer");
+        assert_eq!((answer.status, answer.code().as_str()), (408, "request_timeout"));
+        let mut rest = Vec::new();
+        assert_eq!(client.stream.read_to_end(&mut rest).expect("the end"), 0, "the connection is over");
+    }
+}
+
+#[test]
+fn the_models_are_listed_for_keys_of_that_scope() {
+    let zone = Zone::start(&[], |_| {});
+    let get = |path: &str| {
+        let mut client = zone.client();
+        client.send("GET", path, "authorization: Bearer k\r\n", "");
+        client.read().expect("an answer")
+    };
+    if let Ok(who) = zone.control.0.principal.lock().unwrap().as_mut() {
+        who["scopes"] = json!(["turns"]);
+    }
+    for path in ["/v1/models", "/v1/models/dragoman"] {
+        let answer = get(path);
+        assert_eq!((answer.status, answer.code().as_str()), (403, "insufficient_scope"), "{path}");
+    }
+    assert_eq!(get("/v1/interventions/int_local_1").status, 200, "one's own reasons need no scope");
+}
+
 /// Whatever an operator lists, a caller's credential goes to no provider.
 #[test]
 fn a_caller_s_own_fields_are_never_passed() {
@@ -427,8 +472,11 @@ fn pages_get_identity_from_us_and_never_from_outside() {
 
 #[test]
 fn turn_sock_serves_turns_of_control_only() {
+    use std::os::unix::fs::PermissionsExt;
     use std::os::unix::net::UnixStream;
     let zone = Zone::start(&[], |_| {});
+    let socket = std::fs::metadata(zone.dir.path().join("run/turn.sock")).expect("turn.sock");
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600);
     let body = ask().to_string();
     let talk = |path: &str, fields: &str| {
         let mut stream = UnixStream::connect(zone.dir.path().join("run/turn.sock")).expect("turn.sock");

@@ -120,6 +120,42 @@ fn a_redacted_request_goes_out_with_the_placeholder() {
     assert_eq!(zone.control.fed("intent", 1)[0]["findings"][0]["rule"], "op.no");
 }
 
+/// Each rule that changed a request has a statement of reasons, however often it did.
+#[test]
+fn the_redactions_past_the_limit_have_one_intervention_for_each_rule() {
+    let provider = Provider::start("fine");
+    let mut rules: Vec<Value> =
+        (0..60).map(|n| rule(&format!("op.r{n}"), &format!("w{n}w"), "redact", &["in"])).collect();
+    rules.push(rule("op.often", "often", "redact", &["in"]));
+    let zone = ruled(&provider, &json!(rules));
+    let mut question = ask(false);
+    let once: Vec<String> = (0..60).map(|n| format!("w{n}w")).collect();
+    question["messages"][0]["content"] = format!("{}{}", "often ".repeat(130), once.join(" ")).into();
+    let answer = zone.client().chat(&question);
+    assert_eq!(answer.status, 200);
+    let ids: Vec<&str> = answer.header("dragoman-interventions").expect("ids").split(',').collect();
+    let stored = zone.control.0.interventions.lock().unwrap().clone();
+    assert_eq!(ids, stored.iter().map(|i| i["id"].as_str().expect("an id")).collect::<Vec<_>>());
+    assert_eq!(stored.len(), 100 + 40 + 1);
+    assert!(stored[..100].iter().all(|i| i["n"] == 1 && i["rule"]["id"] == "op.often"));
+    assert_eq!((&stored[100]["rule"]["id"], &stored[100]["n"]), (&json!("op.often"), &json!(30)));
+    assert_eq!((&stored[140]["rule"], &stored[140]["n"]), (&Value::Null, &json!(21)));
+    let n: u64 = stored.iter().filter_map(|i| i["n"].as_u64()).sum();
+    assert_eq!(n, 190, "each redaction is told of");
+}
+
+/// What a provider says may be the user's own words.
+#[test]
+fn a_providers_error_is_logged_without_its_words() {
+    let said = r#"{"error": {"code": "bad", "message": "canary-words of the user"}}"#;
+    let provider = Provider::scripted(move |_| provider::answer(200, "application/json", said));
+    let zone = Zone::start(&[&provider], |_| {});
+    assert_eq!(zone.client().chat(&ask(false)).code(), "provider_error");
+    let log = zone.log();
+    assert!(!log.contains("canary-words"), "{log}");
+    assert!(log.contains("provider_error, ") && log.contains(" bytes"), "the negative control: {log}");
+}
+
 #[test]
 fn a_refused_answer_ends_at_once_and_the_provider_is_left() {
     let provider = Provider::scripted(|_| {

@@ -14,6 +14,7 @@ from dragoman.ids import kind_of
 MAX_TEXT = 4_096
 MAX_INTERVENTIONS = 1_000
 """LIMIT: interventions of one request."""
+MAX_TIMES = 2**53 - 1
 
 PEERS = frozenset({"loopback", "remote", "socket"})
 ADDRESS_KINDS = frozenset({"residential", "hosting", "vpn", "tor", "mobile", "unknown"})
@@ -73,6 +74,8 @@ def interventions(body: Mapping[str, Any]) -> list[dict[str, Any]]:
             raise malformed("an intervention has an id of kind int and a known origin")
         if type(item.get("at")) is not int or type(item.get("automated")) is not bool:
             raise malformed("at must be milliseconds, automated true or false")
+        if type(item.get("n", 1)) is not int or not 1 <= item.get("n", 1) <= MAX_TIMES:
+            raise malformed("n must be how many redactions it stands for")
         rule = item.get("rule")
         if rule is not None and not (isinstance(rule, dict) and {"id", "set"} <= set(rule)):
             raise malformed("rule must be null or {id, set}")

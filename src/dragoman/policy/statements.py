@@ -40,7 +40,10 @@ def compose(
     contact: str | None,
 ) -> dict[str, Any]:
     """The statement for one intervention (docs/wire.md). `rule` is None where its set is no longer loaded."""
+    times = int(intervention.get("n", 1))
     what = _pair(_WHAT.get(intervention["action"], _WHAT["refuse"]))
+    if times > 1:
+        what = {"en": f"{what['en'][:-1]}, {times} times.", "zh": f"{what['zh'][:-1]}，共 {times} 处。"}
     where = _DIRECTION.get(str(intervention.get("direction")))
     ground = _pair(_GROUND.get(intervention["origin"], _GROUND["rule"]))
     appeal = _appeal(intervention, contact)
@@ -73,6 +76,7 @@ def compose(
             "lane": intervention.get("lane"),
             "offset": intervention.get("offset"),
             "length": intervention.get("length"),
+            "n": times,
         },
         "ground": {"origin": intervention["origin"], "text": ground},
         "rule": _rule(intervention, rule),

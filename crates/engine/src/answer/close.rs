@@ -233,7 +233,7 @@ impl AnswerScan {
             let Some(mut body) = self.last.take() else {
                 return Err(AnswerError::new("provider_truncated"));
             };
-            let metadata = self.disclosure.metadata(&self.spec, None);
+            let metadata = self.disclosure.metadata(&mut self.spec, None);
             write::add_member(&mut body, "dragoman", &metadata);
             tail.extend_from_slice(&body);
             return Ok(self.summary());
@@ -253,7 +253,7 @@ impl AnswerScan {
         if let Some(withheld) = self.withheld.take() {
             tail.extend_from_slice(&withheld);
         }
-        let metadata = self.disclosure.metadata(&self.spec, None);
+        let metadata = self.disclosure.metadata(&mut self.spec, None);
         let mut last = self.last.take().unwrap_or_else(|| {
             // Fewer choices than asked for: their finish reasons are out, the metadata comes by itself.
             let mut frame = Vec::new();
@@ -307,7 +307,7 @@ impl AnswerScan {
             self.seal(tail);
         } else {
             let mut body = self.whole_notice(text);
-            let metadata = self.disclosure.metadata(&self.spec, None);
+            let metadata = self.disclosure.metadata(&mut self.spec, None);
             write::add_member(&mut body, "dragoman", &metadata);
             tail.extend_from_slice(&body);
         }

@@ -2,7 +2,7 @@
 //! rule's words or anything of a list.
 
 use super::spec::{AnswerSpec, InterventionRecord, Origin, Tally};
-use crate::limits::INTERVENTIONS;
+use crate::limits::{INTERVENTION_RULES, INTERVENTIONS};
 use crate::rules::{Action, Locale, RuleSet};
 use crate::stream::hold::Finding;
 use crate::stream::json::encode;
@@ -13,8 +13,6 @@ pub(super) struct Disclosure {
     fresh: Vec<InterventionRecord>,
     /// All, as the metadata shows them.
     pub shown: Vec<InterventionRecord>,
-    /// Redactions beyond the limit, counted under the rule only.
-    pub uncounted: u64,
     tallies: Vec<(u32, Action, u64)>,
 }
 
@@ -58,8 +56,7 @@ impl Disclosure {
                 continue; // a flag changes nothing, a refusal is told when the choice ends
             }
             if self.shown.len() >= INTERVENTIONS {
-                self.uncounted += 1;
-                continue;
+                continue; // `rest` tells of it
             }
             let mut record = by_rule(spec, finding.rule, "redact", pointer());
             record.offset = finding.offset + ours;
@@ -105,8 +102,33 @@ impl Disclosure {
         self.add(record);
     }
 
-    /// The `dragoman` object.
-    pub fn metadata(&self, spec: &AnswerSpec, outcome: Option<&str>) -> Vec<u8> {
+    /// The redactions past the limit: one record for each rule, and one for all rules past theirs.
+    fn rest(&mut self, spec: &mut AnswerSpec) {
+        let told = |rule: &str| {
+            let of_rule = |record: &&InterventionRecord| {
+                record.action == "redact" && record.rule.as_deref() == Some(rule)
+            };
+            self.shown.iter().filter(of_rule).map(|record| record.n).sum::<u64>()
+        };
+        let redacted = self.tallies.iter().filter(|(_, action, _)| *action == Action::Redact);
+        let left: Vec<(u32, u64)> = redacted
+            .map(|(rule, _, n)| (*rule, n.saturating_sub(told(&spec.rules.rule(*rule).id))))
+            .filter(|(_, n)| *n > 0)
+            .collect();
+        let (named, others) = left.split_at(left.len().min(INTERVENTION_RULES));
+        for (rule, n) in named {
+            let record = by_rule(spec, *rule, "redact", "/choices".to_owned());
+            self.add(InterventionRecord { n: *n, ..record });
+        }
+        if !others.is_empty() {
+            let record = plain(spec, Origin::Rule, "redact", "/choices".to_owned());
+            self.add(InterventionRecord { n: others.iter().map(|(_, n)| n).sum(), ..record });
+        }
+    }
+
+    /// The `dragoman` object, once, at the answer's end.
+    pub fn metadata(&mut self, spec: &mut AnswerSpec, outcome: Option<&str>) -> Vec<u8> {
+        self.rest(spec);
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(b"{\"turn\":");
         string(&spec.turn, &mut out);
@@ -128,11 +150,7 @@ impl Disclosure {
             comma(at, &mut out);
             intervention(spec, record, &mut out);
         }
-        out.push(b']');
-        if self.uncounted > 0 {
-            out.extend_from_slice(format!(",\"more_interventions\":{}", self.uncounted).as_bytes());
-        }
-        out.push(b'}');
+        out.extend_from_slice(b"]}");
         out
     }
 }
@@ -213,6 +231,7 @@ fn plain(spec: &mut AnswerSpec, origin: Origin, action: &'static str, lane: Stri
         offset: 0,
         length: 0,
         vendor: None,
+        n: 1,
     }
 }
 
@@ -243,6 +262,9 @@ fn intervention(spec: &AnswerSpec, record: &InterventionRecord, out: &mut Vec<u8
             Some(value) => string(value, out),
             None => out.extend_from_slice(b"null"),
         }
+    }
+    if record.n > 1 {
+        out.extend_from_slice(format!(",\"n\":{}", record.n).as_bytes());
     }
     out.extend_from_slice(format!(",\"offset\":{},\"length\":{}}}", record.offset, record.length).as_bytes());
 }

@@ -69,7 +69,7 @@ pub struct Progress {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AnswerError {
     pub code: &'static str,
-    /// What the provider said, bounded, for the operator's log only: never shown to a user.
+    /// What the provider said, bounded: for who configures it, never shown to a user and never logged.
     pub detail: Option<String>,
 }
 
@@ -132,6 +132,8 @@ pub struct InterventionRecord {
     pub length: u64,
     /// What the vendor said, of the values its pack lists.
     pub vendor: Option<String>,
+    /// How many redactions it stands for. Of more than one, past the limit, no place is named.
+    pub n: u64,
 }
 
 /// How often a rule acted.

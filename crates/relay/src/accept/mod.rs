@@ -25,6 +25,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+/// The scope that the list of models needs.
+const MODELS_SCOPE: &str = "models";
+
 /// By which door a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -170,6 +173,9 @@ async fn dispatch(
         Route::Turn(turn) => carry::turn(worker, door, turn, said, request).await,
         Route::Control => {
             let (who, address) = identified(worker, door, request.method(), request.headers()).await?;
+            if routes::is_models(request.uri().path()) && !who.scopes.iter().any(|s| s == MODELS_SCOPE) {
+                return Err((&errors::PERMISSION).into());
+            }
             pages(worker, request, Some(&who), &address, lang, true).await
         }
         Route::Healthz => Ok(plain("alive\n")),

@@ -67,7 +67,7 @@ pub fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
     if !path.starts_with('/') {
         return Err((&errors::NOT_FOUND).into());
     }
-    if path == "/v1/models" || under(path, "/v1/models/") || under(path, "/v1/interventions/") {
+    if is_models(path) || under(path, "/v1/interventions/") {
         return allowed(method, &[Method::GET], "GET", Route::Control);
     }
     let plain = decoded(path);
@@ -87,6 +87,11 @@ pub fn turn(path: &str) -> Option<Turn> {
         "/v1/completions" => Some(Turn::Completions),
         _ => None,
     }
+}
+
+/// The list of models, or one of them.
+pub fn is_models(path: &str) -> bool {
+    path == "/v1/models" || under(path, "/v1/models/")
 }
 
 /// `path` is `prefix` and one plain segment.

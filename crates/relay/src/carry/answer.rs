@@ -99,7 +99,11 @@ fn log_attempt(open: &Open, number: usize, broken: &Broken) {
     let provider = open.turn.plan.plan.attempts[number].provider.as_str();
     let why = match broken {
         Broken::Call(e) => e.to_string(),
-        Broken::Answer(e) => format!("{}: {}", e.code, e.detail.as_deref().unwrap_or("")),
+        // The provider's words may be the user's own: only how many bytes there were.
+        Broken::Answer(e) => match &e.detail {
+            Some(detail) => format!("{}, {} bytes", e.code, detail.len()),
+            None => e.code.to_owned(),
+        },
         Broken::Request(status) => format!("status {status}"),
         Broken::Ended(why) => format!("{why:?}"),
         Broken::Inside(e) => e.code.to_string(),

@@ -129,6 +129,7 @@ impl Asked {
     pub fn scan_in(&mut self, open: &mut Open) -> Result<Inward, ApiError> {
         let rules = &open.turn.plan.rules_in;
         let scan = self.request.scan_in(rules, locale(open.turn.lang)).map_err(field_error)?;
+        let mut further: Vec<(u32, u64)> = Vec::new();
         let mut inward = Inward { refused: scan.refused, made: Vec::new() };
         for found in &scan.findings {
             let meta = rules.rule(found.rule);
@@ -136,17 +137,17 @@ impl Asked {
             count(&mut open.findings, &meta.id, action);
             if found.action == Action::Redact && inward.made.len() < limits::INWARD_DISCLOSED {
                 inward.made.push(intervention(&open.turn, rules, found, "redact"));
+            } else if found.action == Action::Redact {
+                match further.iter_mut().find(|(rule, _)| *rule == found.rule) {
+                    Some((_, n)) => *n += 1,
+                    None => further.push((found.rule, 1)),
+                }
             }
         }
+        inward.made.extend(together(&open.turn, rules, &further));
         if let Some(rule) = scan.refused {
             let last = scan.findings.iter().rev().find(|f| f.rule == rule).cloned();
-            let found = last.unwrap_or(InFinding {
-                rule,
-                action: Action::Refuse,
-                lane: String::new(),
-                offset: 0,
-                length: 0,
-            });
+            let found = last.unwrap_or_else(|| placeless(rule, Action::Refuse));
             inward.made.push(intervention(&open.turn, rules, &found, "refuse"));
         }
         Ok(inward)
@@ -251,7 +252,28 @@ fn intervention(turn: &Turn, rules: &RuleSet, found: &InFinding, action: &'stati
         offset: found.offset,
         length: found.length,
         vendor: None,
+        n: 1,
     }
+}
+
+/// A finding of the whole request.
+fn placeless(rule: u32, action: Action) -> InFinding {
+    InFinding { rule, action, lane: String::new(), offset: 0, length: 0 }
+}
+
+/// The redactions past the limit: one intervention for each rule, and one for all rules past theirs.
+fn together(turn: &Turn, rules: &RuleSet, further: &[(u32, u64)]) -> Vec<InterventionRecord> {
+    let (named, others) = further.split_at(further.len().min(limits::INWARD_RULES));
+    let made = |(rule, n): &(u32, u64)| InterventionRecord {
+        n: *n,
+        ..intervention(turn, rules, &placeless(*rule, Action::Redact), "redact")
+    };
+    let mut all: Vec<InterventionRecord> = named.iter().map(made).collect();
+    if let Some(first) = others.first() {
+        let n = others.iter().map(|(_, n)| n).sum();
+        all.push(InterventionRecord { rule: None, set: None, reason_code: None, n, ..made(first) });
+    }
+    all
 }
 
 fn engine_label(label: &Label, lang: Lang) -> answer::Label {

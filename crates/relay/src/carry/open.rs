@@ -201,9 +201,13 @@ impl Open {
 
     /// Stores interventions with control. Their ids go to nobody before this has returned.
     pub async fn disclose(&self, made: &[InterventionRecord], direction: &str) -> Result<(), ApiError> {
-        if made.is_empty() {
-            return Ok(());
+        for part in made.chunks(limits::INTERVENTIONS_STORED) {
+            self.store(part, direction).await?;
         }
+        Ok(())
+    }
+
+    async fn store(&self, made: &[InterventionRecord], direction: &str) -> Result<(), ApiError> {
         let turn = &self.turn;
         let list: Vec<_> = made
             .iter()
@@ -214,7 +218,7 @@ impl Open {
                     "decision": turn.plan.decision, "origin": i.origin.as_str(),
                     "rule": i.rule.as_ref().map(|id| json!({"id": id, "set": i.set})),
                     "action": i.action, "direction": direction, "lane": i.lane,
-                    "offset": i.offset, "length": i.length, "vendor": i.vendor, "automated": true,
+                    "offset": i.offset, "length": i.length, "vendor": i.vendor, "n": i.n, "automated": true,
                 })
             })
             .collect();

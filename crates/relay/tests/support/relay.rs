@@ -99,6 +99,7 @@ impl Zone {
             .env(CONFIG, self.config_path())
             .env("RELAY_TEST_KEY", "provider-secret")
             .stdout(Stdio::null())
+            .stderr(self.log_file())
             .spawn()
             .expect("a process");
         self.child = Some(child);
@@ -112,6 +113,16 @@ impl Zone {
             std::thread::sleep(Duration::from_millis(20));
         }
         panic!("the relay is not ready");
+    }
+
+    fn log_file(&self) -> std::fs::File {
+        let path = self.dir.path().join("relay.log");
+        std::fs::OpenOptions::new().create(true).append(true).open(path).expect("a log")
+    }
+
+    /// What the relay logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("relay.log")).expect("a log")
     }
 
     pub fn client(&self) -> Client {
@@ -146,6 +157,9 @@ impl Drop for Zone {
         if let Some(mut child) = self.child.take() {
             drop(child.kill());
             drop(child.wait());
+        }
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
         }
     }
 }
