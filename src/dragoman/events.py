@@ -108,6 +108,17 @@ class JournalProjected(Event):
 
 
 @dataclass(frozen=True)
+class JournalClamped(Event):
+    """A batch of a relay's journal held numbers that no table can hold; they count as the most it can."""
+
+    name: ClassVar[str] = "journal_clamped"
+    level: ClassVar[str] = "error"
+    log: str
+    next: int
+    rows: int
+
+
+@dataclass(frozen=True)
 class OutboxWritten(Event):
     """Control's own acts reached its journal."""
 

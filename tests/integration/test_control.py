@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -466,6 +467,47 @@ def _tags(run: Path, after: int) -> set[str]:
         for change in call(run, "plan.sock", "GET", f"/changes?after={after}")[1]["changes"]
         for tag in change["tags"]
     }
+
+
+def test_a_guest_is_kept_when_it_asks_by_socket_and_not_before(control: Control, run: Path) -> None:
+    def kept() -> int:
+        query = "SELECT count(*) FROM principals"
+        with sqlite3.connect(run.parent / "zone.db") as database:
+            return int(database.execute(query).fetchone()[0])
+
+    def visit(method: str, path: str, body: str | None = None, **headers: str) -> str:
+        connection = Unix(run / "pages.sock")
+        sent = {"accept": "text/html", **{key.replace("_", "-"): value for key, value in headers.items()}}
+        connection.request(method, path, body, sent)
+        answer = connection.getresponse()
+        answer.read()
+        connection.close()
+        return (answer.getheader("set-cookie") or "").removeprefix("dragoman_session=").split(";")[0]
+
+    def named(kind: str, **fields: Any) -> int:
+        peer = "socket" if kind == "socket" else "loopback"
+        question = {"credential": {"kind": kind, **fields}, "user_token": None, "peer": peer}
+        return call(run, "plan.sock", "POST", "/principal", question)[0]
+
+    before = kept()
+    cookies = [visit("GET", "/", dragoman_wire="1") for _ in range(5)]
+    assert len(set(cookies)) == 5
+    assert named("session", value=cookies[0]) == 200, "the cookie alone says whose it is"
+    assert named("session", value=cookies[0][:-1] + "x") == 401
+    guest = {
+        "principal": cookies[0].split(".")[2],
+        "channel": "web",
+        "address": {"country": None, "kind": "unknown"},
+    }
+    assert named("socket", **guest) == 401
+    assert kept() == before
+    form = {"content_type": "application/x-www-form-urlencoded", "dragoman_wire": "1"}
+    for _ in range(2):
+        visit("POST", "/ask", "q=hello", cookie=f"dragoman_session={cookies[0]}", **form)
+    assert named("socket", **guest) == 200
+    assert kept() == before + 1, "one guest, one row"
+    visit("GET", "/")
+    assert kept() == before + 2, "a tool of this machine asks by socket at once"
 
 
 def test_the_data_folder_is_locked(control: Control, folder: Path) -> None:

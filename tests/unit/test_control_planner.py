@@ -272,3 +272,30 @@ def test_a_duty_that_nothing_carries_out_is_not_ready_with_its_source(
     later = plan("2027-06-01")
     assert later["attempts"], "the control: a duty that binds nobody yet refuses nobody"
     assert later["decision"]["id"] != refused["decision"]["id"]
+
+
+def test_a_plan_is_made_by_one_reading(loaded: Loaded, tmp_path: Path) -> None:
+    """Another reading that is swapped in while a plan is made has no part in it."""
+    file = tmp_path / "dragoman.toml"
+    file.write_text(CONFIG.replace("far-1", "far-2"), encoding="utf-8")
+    other = read_all(file, lambda _: None)
+
+    class Swapping(Holder):
+        @property
+        def loaded(self) -> Loaded:
+            now, self._now = self._now, other
+            return now
+
+        @loaded.setter
+        def loaded(self, loaded: Loaded) -> None:
+            self._now = loaded
+
+    question = {
+        "tenant": "ten_local_a", "app": None, "end_users": "none", "class": "c_x", "scopes": ["turns"],
+        "route": "/v1/chat/completions", "model": "far", "channel": "api",
+        "address": {"country": None, "kind": "unknown", "peer": "loopback"},
+    }  # fmt: skip
+    planner = Planner(Swapping(loaded), lambda _: STAFF, lambda _: "default")
+    for reading, name in ((loaded, "far-1"), (other, "far-2")):
+        plan = planner.plan(question, FakeClock()())
+        assert (plan["config"], plan["attempts"][0]["model"]) == (reading.config_digest, name)

@@ -163,6 +163,7 @@ def test_an_unreachable_relay_is_said(tmp_path: Path) -> None:
         ({"sec-fetch-site": "cross-site"}, 403),
         ({"sec-fetch-site": "same-site"}, 403),
         ({"origin": "http://testserver"}, 200),
+        ({"origin": "https://testserver"}, 403),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
     ],

@@ -43,12 +43,16 @@ class Principals:
             return self._by_session(str(credential["value"]), now)
         return self._by_socket(credential, now)
 
-    def mint_guest(self, tenant: str, now: int) -> str:
-        """A new guest of a tenant, durably; the session cookie's value."""
-        klass = self._classes.of(facts_of_guest(), now)
+    def new_guest(self, tenant: str, now: int) -> str:
+        """A new guest of a tenant: the cookie's value. Nothing is stored; the cookie says whose it is."""
         principal = new_id("prn", self._zone, now)
-        self._store.add_guest(GuestRecord(tenant, principal, klass, now))
         return sessions.cookie(self._pepper, sessions.Session(tenant, principal, now + sessions.SESSION_MS))
+
+    def keep_guest(self, tenant: str, principal: str, now: int) -> None:
+        """Keep a guest who asks by socket, where only the principal is named; durable when this returns."""
+        if self._store.guest(principal) is None:
+            klass = self._classes.of(facts_of_guest(), now)
+            self._store.add_guest(GuestRecord(tenant, principal, klass, now))
 
     def session(self, value: str, now: int) -> sessions.Session | None:
         """The session of a cookie, for reading pages only."""
@@ -132,9 +136,8 @@ class Principals:
         session = sessions.open_cookie(self._pepper, value, now)
         if session is None:
             raise texts.refused("invalid_session")
-        guest = self._store.guest(session.principal)
-        if guest is None or guest.tenant != session.tenant:
-            raise texts.refused("invalid_session")
+        klass = self._classes.of(facts_of_guest(), now)
+        guest = GuestRecord(session.tenant, session.principal, klass, now)
         return self._guest_answer(guest, "web", min(session.expires, now + ANSWER_MS))
 
     def _by_socket(self, credential: Mapping[str, Any], now: int) -> dict[str, Any]:

@@ -35,7 +35,7 @@ _NOT_FOUND = {
 }
 
 Mint = Callable[[], str]
-"""Makes a guest, durably; the cookie's value."""
+"""Makes a guest of whom nothing is stored yet; the cookie's value."""
 
 
 class OwnRoutes:
@@ -158,6 +158,8 @@ class GuestSessions:
             await self._app(scope, receive, send)
             return
         cookie = await run_in_threadpool(self._mint)
+        if "dragoman-wire" not in Request(scope).headers:
+            await run_in_threadpool(self._keep, cookie)
         attributes = f"; Path=/; HttpOnly; SameSite=Lax; Max-Age={SESSION_MS // 1000}" + (
             "; Secure" if self._secure else ""
         )
@@ -169,6 +171,13 @@ class GuestSessions:
             await send(message)
 
         await self._app(scope, receive, with_cookie)
+
+    def _keep(self, cookie: str) -> None:
+        """Past the relay comes only a tool of this machine (`dragoman ask`): it asks by turn.sock."""
+        now = now_ms()
+        session = self._principals.session(cookie, now)
+        if session is not None:
+            self._principals.keep_guest(session.tenant, session.principal, now)
 
     def _is_due(self, request: Request) -> bool:
         path = request.scope["path"]

@@ -74,7 +74,7 @@ class Planner:
     def plan(self, question: Mapping[str, Any], now: int) -> dict[str, Any]:
         """The plan for a well-formed question at an instant (ms UTC). Raises RefusedError."""
         loaded = self._holder.loaded
-        outcome = self.outcome(question, now)
+        outcome = self._outcome(question, now, loaded)
         decision = outcome.decision
         settings = loaded.settings
         asked = digest(dict(question))
@@ -108,7 +108,10 @@ class Planner:
 
     def outcome(self, question: Mapping[str, Any], now: int) -> Outcome:
         """The decision on a question without the wire's form around it."""
-        loaded = self._holder.loaded
+        return self._outcome(question, now, self._holder.loaded)
+
+    def _outcome(self, question: Mapping[str, Any], now: int, loaded: Loaded) -> Outcome:
+        """By one reading from beginning to end: another may be swapped in meanwhile."""
         ways = loaded.attempts.get(question["model"])
         if ways is None:
             raise _model_not_found(question["model"], loaded)

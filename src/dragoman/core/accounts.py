@@ -105,7 +105,7 @@ class AccountStore(Protocol):
         """A guest by its principal."""
 
     def add_guest(self, record: GuestRecord) -> None:
-        """Keep a new guest."""
+        """Keep a new guest; one that is there already stays as it is."""
 
     def class_facts(self, klass: str) -> Mapping[str, Any] | None:
         """The facts behind a class."""

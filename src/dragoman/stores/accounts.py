@@ -131,10 +131,10 @@ class SqlAccounts:
         return GuestRecord(row["tenant"], principal, row["class"], row["created_at"])
 
     def add_guest(self, record_: GuestRecord) -> None:
-        """Keep a new guest."""
-        values = {"principal": record_.principal, "kind": "guest", "created_at": record_.created_at}
-        values["class"] = record_.klass
-        self._database.write(lambda c: rows_of(c, record_.tenant).insert(schema.principals, **values))
+        """Keep a new guest; one that is there already stays as it is."""
+        row = {"principal": record_.principal, "kind": "guest", "created_at": record_.created_at}
+        row["class"] = record_.klass
+        self._database.write(lambda c: rows_of(c, record_.tenant).insert_missing(schema.principals, [row]))
 
     def class_facts(self, klass: str) -> Mapping[str, Any] | None:
         """The facts behind a class."""

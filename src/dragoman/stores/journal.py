@@ -30,11 +30,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Projected:
-    """What a batch means: how many entries, usage rows, and logs to admit to the zone's registry."""
+    """What a batch means: entries, usage rows, logs to admit to the zone's registry, what was clamped."""
 
     entries: int
     usage: tuple[Usage, ...]
     opened: tuple[Opened, ...] = ()
+    clamped: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
+COUNTER_MAX = 2**53 - 1
+"""LIMIT: the most a counter holds; two of it still fit the database's integers."""
+
 
 class TenantRows:
     """A tenant's rows of any table, on one connection."""
@@ -56,11 +59,13 @@ class TenantRows:
         ).rowcount
 
     def add_up(self, table: sa.Table, key: dict[str, Any], amounts: dict[str, int]) -> None:
-        """Insert a row of counters, or add to the one with this key."""
+        """Insert a row of counters, or add to the one with this key; a counter stops at COUNTER_MAX."""
         statement = sqlite.insert(table).values(tenant=self._tenant, **key, **amounts)
         statement = statement.on_conflict_do_update(
             index_elements=[table.c.tenant, *(table.c[name] for name in key)],
-            set_={name: table.c[name] + statement.excluded[name] for name in amounts},
+            set_={
+                name: sa.func.min(table.c[name] + statement.excluded[name], COUNTER_MAX) for name in amounts
+            },
         )
         self._connection.execute(statement)
 

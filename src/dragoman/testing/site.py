@@ -92,6 +92,7 @@ class Guests:
 
     def __init__(self) -> None:
         self._known: dict[str, Guest] = {}
+        self.kept: list[Guest] = []
 
     def mint(self) -> str:
         """Make a new guest's cookie."""
@@ -139,7 +140,8 @@ def site(folder: Path, pause: float = 0.0) -> Site:
     knowledge = Knowledge(folder / "knowledge")
     relay = RelayPart(knowledge, pause)
     guests = Guests()
-    context = PagesContext(knowledge, TurnClient(folder / "turn.sock"), guests.read, guests.mint)
+    turns = TurnClient(folder / "turn.sock")
+    context = PagesContext(knowledge, turns, guests.read, guests.mint, guests.kept.append)
     chat = Route("/v1/chat/completions", relay.chat, methods=["POST"])
     public = Starlette(routes=[chat, *pages(context)])
     return Site(WithSession(public, guests), Starlette(routes=[chat]), relay)

@@ -21,13 +21,15 @@ class Guest(NamedTuple):
 class PagesContext:
     """`session` reads a cookie's value (None: not ours or over), `mint_session` makes one for a new guest.
 
-    Both may wait for the store; the pages call them in a thread. `model` is the model name that pages ask.
+    `keep_guest` keeps a guest, durably, who is about to ask by turn.sock. All may wait for the store: the
+    pages call them in a thread. `model` is the model name that pages ask.
     """
 
     knowledge: Knowledge
     turns: TurnClient
     session: Callable[[str], Guest | None]
     mint_session: Callable[[], str]
+    keep_guest: Callable[[Guest], None]
     model: str = "dragoman"
     name: str = "Dragoman"
     session_cookie: str = "dragoman_session"

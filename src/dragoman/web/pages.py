@@ -66,7 +66,7 @@ class _Site:
 
     async def ask(self, request: Request) -> Response:
         """A question from the form without JavaScript; the page grows with the answer."""
-        if not _same_origin(request):
+        if not _same_origin(request, "https" if self._context.secure else "http"):
             return self._view.error(request, 403)
         try:
             form = await _form(request)
@@ -93,6 +93,7 @@ class _Site:
             guest = await run_in_threadpool(self._context.session, minted)
         if guest is None:
             return self._view.error(request, 503)
+        await run_in_threadpool(self._context.keep_guest, guest)
         return self._answer_page(request, question, guest, minted)
 
     def _answer_page(self, request: Request, question: str, guest: Guest, minted: str | None) -> Response:
@@ -149,13 +150,13 @@ class _Site:
         return await run_in_threadpool(self._context.session, cookie) if cookie else None
 
 
-def _same_origin(request: Request) -> bool:
+def _same_origin(request: Request, scheme: str) -> bool:
     """Whether a form came from our own page: by Fetch Metadata where the browser sends it, else by Origin."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site in {"same-origin", "none"}
     origin = request.headers.get("origin")
-    return origin is None or origin.partition("://")[2] == request.headers.get("host")
+    return origin is None or origin == f"{scheme}://{request.headers.get('host')}"
 
 
 async def _form(request: Request) -> dict[str, list[str]] | None:
