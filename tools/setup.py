@@ -37,7 +37,8 @@ def missing() -> list[str]:
     rust = rust_version()
     if rust is None:
         wants.append(
-            "Rust with cargo: see https://rustup.rs, or your distribution's packages rustc and cargo"
+            f"Rust {RUST_MIN[0]}.{RUST_MIN[1]} or newer with cargo: see https://rustup.rs, "
+            "or your distribution's packages rustc and cargo where they are new enough"
         )
     elif rust < RUST_MIN:
         wants.append(

@@ -72,7 +72,7 @@ def _become(module: str, arguments: list[str]) -> None:
 
 def main() -> None:
     """The entry point of every verb but `serve`, which begins in `verb`."""
-    app()
+    app(prog_name="dragoman")
 
 
 if __name__ == "__main__":

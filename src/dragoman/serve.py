@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import queue
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from dragoman.errors import ConfigError, DragomanError, UnavailableError
@@ -264,7 +266,7 @@ def _welcome(pair: Pair) -> str:
     note = (
         "works on this machine, until the next start"
         if told["key"]
-        else "make one with `dragoman keys create`"
+        else f"make one with `{_command()} keys create`"
     )
     return f"""Dragoman is ready (zone {told["zone"]}).
 
@@ -274,21 +276,27 @@ def _welcome(pair: Pair) -> str:
 
 Ask with curl:
 
-  curl {url}/v1/chat/completions -H 'authorization: Bearer {key}' \\
-    -H 'content-type: application/json' \\
-    -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "怎么退货？"}}]}}'
+curl {url}/v1/chat/completions -H 'authorization: Bearer {key}' \\
+  -H 'content-type: application/json' \\
+  -d '{{"model": "{model}", "messages": [{{"role": "user", "content": "怎么退货？"}}]}}'
 
-Ask with the openai SDK:
+Ask with the openai SDK (pip install openai):
 
-  from openai import OpenAI
-  client = OpenAI(base_url="{url}/v1", api_key="{key}")
-  answer = client.chat.completions.create(
-      model="{model}", messages=[{{"role": "user", "content": "How do I return an item?"}}]
-  )
-  print(answer.choices[0].message.content)
+from openai import OpenAI
+client = OpenAI(base_url="{url}/v1", api_key="{key}")
+answer = client.chat.completions.create(
+    model="{model}", messages=[{{"role": "user", "content": "How do I return an item?"}}]
+)
+print(answer.choices[0].message.content)
 
-Stop with Ctrl-C. A real model: dragoman models add --help
+Stop with Ctrl-C. A real model, from a second terminal: {_command()} models add --help
 """
+
+
+def _command() -> str:
+    """What starts this program in a shell: its name where found, else the file by the interpreter."""
+    beside = Path(sys.executable).parent / "dragoman"
+    return str(beside) if shutil.which("dragoman") is None and beside.is_file() else "dragoman"
 
 
 def main() -> int:

@@ -359,8 +359,7 @@ def load(file: Path | None) -> Settings:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError([f"{file}: not valid TOML: {error}"]) from error
-    faults = unknown_overrides(Settings)
-    if faults:
+    if faults := unknown_overrides(Settings):
         raise ConfigError(faults)
     try:
         settings = Settings(**tree)
@@ -370,10 +369,15 @@ def load(file: Path | None) -> Settings:
 
 
 def _read(file: Path) -> str:
-    if file.stat().st_size > MAX_FILE_BYTES:
+    try:
+        with file.open("rb") as opened:
+            raw = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
+    if len(raw) > MAX_FILE_BYTES:
         raise ConfigError([f"{file}: larger than {MAX_FILE_BYTES} bytes"])
     try:
-        return file.read_text(encoding="utf-8")
+        return raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError([f"{file}: not UTF-8 at byte {error.start}"]) from error
 

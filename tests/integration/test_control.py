@@ -386,6 +386,31 @@ def test_reload_swaps_or_keeps_and_says_why(run: Path, folder: Path) -> None:
     assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 200
 
 
+def test_a_file_that_appears_is_read_and_one_that_goes_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    control = Control(None)
+    control.start()
+    try:
+        run = tmp_path / "dragoman-data" / "run"
+        before = call(run, "admin.sock", "GET", "/admin/v1/status")[1]
+        file = tmp_path / "dragoman.toml"
+        (tmp_path / "rules.toml").write_text(RULES, encoding="utf-8")
+        file.write_text('rules = ["rules.toml"]\n', encoding="utf-8")
+        begun = time.monotonic()
+        while (now := call(run, "admin.sock", "GET", "/admin/v1/status")[1])["rulesets"] == before[
+            "rulesets"
+        ]:
+            assert time.monotonic() - begun < 5.0, "the file was not heard of"
+            time.sleep(0.05)
+        file.unlink()
+        assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 409
+        assert call(run, "admin.sock", "GET", "/admin/v1/status")[1]["rulesets"] == now["rulesets"]
+    finally:
+        control.stop()
+
+
 def test_the_models_listed_are_those_the_caller_may_be_offered(run: Path) -> None:
     made = new_key(run)
     who = principal(run, made["text"])[1]

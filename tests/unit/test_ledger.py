@@ -237,6 +237,13 @@ def test_the_commands_and_their_exit_codes(copied: Path, tmp_path: Path) -> None
     assert RUN.invoke(app, ["prove", "trn_1", *data, "--out", str(tmp_path / "proofs")]).exit_code == 0
     proof = min((tmp_path / "proofs").iterdir())
     key = key_of(_shard(copied))
+    assert f"  key       {key}\n" in verified.output  # a proof is checked with its log's key
+    made = RUN.invoke(app, ["prove", "trn_1", *data])
+    assert made.stderr == f"to check: dragoman ledger verify --proof FILE --key {key}\n"
+    assert made.stdout == "".join(prove(copied, turn="trn_1"))
+    unknown = RUN.invoke(app, ["show", "trn_none", *data])
+    assert (unknown.exit_code, unknown.stdout) == (2, "")
+    assert "no entry of turn trn_none" in unknown.stderr
     checked = RUN.invoke(app, ["verify", "--proof", str(proof), "--key", key, "--json"])
     assert json.loads(checked.output)["entry"]["turn"] == "trn_1"
     assert RUN.invoke(app, ["verify", "--proof", str(proof)]).exit_code == 2

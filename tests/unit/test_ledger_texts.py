@@ -16,11 +16,9 @@ from dragoman.ledger.texts import ZH, language, say
 
 RUN = CliRunner()
 ROOT = Path(__file__).resolve().parents[2]
-WORDS = re.compile(
-    r"\\b(the|is|not|of|entry|entries|missing|holds|log|no|there|under|give)\\b", re.IGNORECASE
-)
+WORDS = re.compile(r"\b(the|is|not|of|entry|entries|missing|holds|log|no|there|under|give)\b", re.IGNORECASE)
 """English that must not be left in a Chinese line, once names and options are taken out."""
-NAMES = re.compile(r"--\\w+|`[^`]*`|log_\\w+|/[\\w./-]+|tile/[\\w./]+|dragoman/\\S+|[0-9a-f]{64}")
+NAMES = re.compile(r"--\w+|`[^`]*`|log_\w+|dragoman/\S+|/[\w./-]+|tile/[\w./]+|[0-9a-f]{64}")
 
 
 @pytest.fixture(scope="module")

@@ -29,7 +29,7 @@ from dragoman.events import ControlReady, emit
 from dragoman.ids import now_ms
 from dragoman.knowledge.engine import Knowledge
 from dragoman.knowledge.provider import local_provider
-from dragoman.settings import LOCAL_MODEL, Settings
+from dragoman.settings import LOCAL_MODEL, Settings, find_file
 from dragoman.stores.database import ZoneLock
 from dragoman.web.context import Guest, PagesContext
 from dragoman.web.pages import pages
@@ -57,7 +57,12 @@ class Control:
         self.feed = ChangeFeed(core.changes_after, core.newest_seq())
         core.database.on_publish = self.feed.committed
         self.reloader = Reloader(
-            core.holder, lambda: read_all(file, compile_rules), core.publish, self.live, core.ensure_tenants
+            core.holder,
+            # A file that was read must stay there; where none was, one may appear.
+            lambda: read_all(core.holder.loaded.file or find_file(file), compile_rules),
+            core.publish,
+            self.live,
+            core.ensure_tenants,
         )
         knowledge = Knowledge(self.settings.zone.data / KNOWLEDGE)
         plan = PlanSocket(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,9 +72,20 @@ def ask(
 def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
     """Rows as aligned text; a dash where a value is missing."""
     shown = [[("-" if row.get(name) is None else str(row[name])) for name in columns] for row in rows]
-    widths = [max(len(cells[index]) for cells in [list(columns), *shown]) for index in range(len(columns))]
+    rows_of_cells = [list(columns), *shown]
+    widths = [max(_cells(row[index]) for row in rows_of_cells) for index in range(len(columns))]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
-        for cells in [list(columns), *shown]
+        "  ".join(
+            text + " " * (width - _cells(text)) for text, width in zip(row, widths, strict=True)
+        ).rstrip()
+        for row in rows_of_cells
     ]
     return "\n".join(lines)
+
+
+def _cells(text: str) -> int:
+    """Columns a terminal gives a text: two for a wide character (UAX 11), none for a combining mark."""
+    return sum(
+        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
+        for one in text
+    )

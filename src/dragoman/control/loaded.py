@@ -20,7 +20,7 @@ from dragoman.decide.world import Offer, World
 from dragoman.errors import ConfigError
 from dragoman.policy.rules import Compile, Rule, RuleSet, load_rules, rule_set
 from dragoman.providers.catalogue import load_catalogue, pack_of
-from dragoman.settings import Deployment, Provider, Settings, load
+from dragoman.settings import DEFAULT_FILE, Deployment, Provider, Settings, load
 
 RULESETS_KEPT = 16
 """LIMIT: rule sets kept for turns that run on an older one."""
@@ -148,10 +148,8 @@ def deployment_facts(deployment: Deployment) -> dict[str, Any]:
 
 
 def watched(loaded: Loaded) -> dict[str, int]:
-    """Modification times (ns) of every file this reading came from; a missing one counts as 0."""
-    files = [*loaded.settings.rules]
-    if loaded.file is not None:
-        files.append(loaded.file)
+    """Modification times (ns) of each file of this reading, or that may appear; a missing one is 0."""
+    files = [*loaded.settings.rules, loaded.file or Path(DEFAULT_FILE).resolve()]
     if loaded.settings.packs_dir is not None:
         files.extend(sorted(loaded.settings.packs_dir.rglob("*.toml")))
     return {str(file): _mtime(file) for file in files}

@@ -174,12 +174,14 @@ T = TypeVar("T")
 def _or_fail(action: Callable[[], T]) -> T:
     try:
         return action()
+    except FileNotFoundError as error:
+        _fail(f"{error.filename}: there is no such file or folder")
     except (FactsError, PackError, OSError) as error:
         _fail(str(error))
 
 
 def _fail(message: str) -> NoReturn:
-    typer.echo(f"error: {message}", err=True)
+    typer.echo(f"dragoman: {message}", err=True)
     raise typer.Exit(BAD_INPUT)
 
 

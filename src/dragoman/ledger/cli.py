@@ -14,8 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from dragoman.errors import ConfigError
-from dragoman.ledger.logs import Entry, LedgerError, all_shards, entries, find_log, find_turn
-from dragoman.ledger.proofs import check_commitment, check_proof, parse_receipt, prove
+from dragoman.ledger.logs import Entry, LedgerError, all_shards, entries, find_log, find_turn, key_of
+from dragoman.ledger.proofs import check_commitment, check_proof, log_proved, parse_receipt, prove
 from dragoman.ledger.texts import language, say
 from dragoman.ledger.verify import Verdict, verify_zone
 from dragoman.settings import find_file, load
@@ -96,6 +96,7 @@ def _lines(verdict: Verdict) -> Iterator[str]:
     for log in verdict.logs:
         state = "holds" if not log["wrong"] else f"DOES NOT HOLD ({log['wrong']} findings)"
         yield f"{log['log'] or log['dir']}: {state}"
+        yield f"  key       {log['key'] or '-'}"
         yield f"  proven    {log['proven']} entries, root {log['root'] or '-'}"
         yield f"  unproven  {log['unproven']} entries behind the newest checkpoint"
         if log["torn"]:
@@ -158,7 +159,9 @@ def prove_command(
     """Write proofs (c2sp.org/tlog-proof@v1) that entries are in the signed log."""
     words = _language(lang)
     try:
-        proofs = prove(_folder(data, config), turn=turn, log=log, index=index)
+        folder = _folder(data, config)
+        proofs = prove(folder, turn=turn, log=log, index=index)
+        keys = {key_of(find_log(folder, log_proved(text))) for text in proofs}
     except LedgerError as error:
         raise _stop(error, words) from error
     for number, text in enumerate(proofs):
@@ -169,6 +172,8 @@ def prove_command(
         path = out / f"{turn or log}-{number if index is None else index}.tlog-proof"
         path.write_text(text, "utf-8")
         typer.echo(str(path))
+    for key in sorted(keys):
+        typer.echo(say(words, f"to check: dragoman ledger verify --proof FILE --key {key}"), err=True)
 
 
 @app.command("show")
@@ -185,7 +190,7 @@ def show_command(
     words = _language(lang)
     try:
         if turn is not None:
-            found = [entry for _, entry in find_turn(_folder(data, config), turn)]
+            found = _of_turn(_folder(data, config), turn)
         else:
             shards = _shards(data, config, log)
             found = [entry for shard in shards for entry in list(entries(shard))[-last:]]
@@ -193,6 +198,13 @@ def show_command(
         raise _stop(error, words) from error
     for entry in found:
         typer.echo(_line(entry) if as_json else f"{entry.log} #{entry.index}\n{_pretty(entry)}")
+
+
+def _of_turn(folder: Path, turn: str) -> list[Entry]:
+    found = [entry for _, entry in find_turn(folder, turn)]
+    if not found:
+        raise LedgerError(f"no entry of turn {turn} under {folder}")
+    return found
 
 
 def _shards(data: Path | None, config: Path | None, log: str | None) -> list[Path]:

@@ -59,6 +59,11 @@ def prove(
         raise LedgerError(f"{error}; a checkpoint follows within a second while the process runs") from error
 
 
+def log_proved(proof: str) -> str:
+    """The log a proof names in its checkpoint's origin, `dragoman/<zone>/<quarter>/<log>`; not checked."""
+    return proof.split("\n\n", 1)[1].split("\n", 1)[0].rsplit("/", 1)[1]
+
+
 def check_proof(proof: str, key: str) -> Proven:
     """The entry of a proof that holds under the log's verifier key. Raises LedgerError where it does not."""
     try:

@@ -21,6 +21,8 @@ ZH: Mapping[str, str] = {
     # The commands' own lines.
     "{}: holds": "{}：成立",
     "{}: DOES NOT HOLD ({} findings)": "{}：不成立（发现 {} 处问题）",
+    "  key       {}": "  密钥      {}",
+    "to check: {}": "核验方法：{}",
     "  proven    {} entries, root {}": "  已证明  {} 条，根 {}",
     "  unproven  {} entries behind the newest checkpoint": "  未证明  {} 条，位于最新检查点之后",
     "  torn      {} bytes at the end, never acknowledged; cut at the next start": (
