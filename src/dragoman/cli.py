@@ -24,16 +24,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(cli_models.app, name="models")
-app.add_typer(cli_accounts.keys, name="keys")
-app.add_typer(cli_accounts.tenants, name="tenants")
-app.add_typer(cli_config.app, name="config")
-app.command("reload")(cli_config.reload)
-app.command("ingest")(cli_knowledge.ingest)
-app.command("ask")(cli_knowledge.ask)
-app.command("decide")(decide_cli.decide_command)
-app.add_typer(decide_cli.packs_app, name="packs")
-app.add_typer(ledger_cli.app, name="ledger")
 
 
 @app.command("serve")
@@ -50,6 +40,18 @@ def serve(
     """
     given = [word for file in config or () for word in ("--config", str(file))]
     _become("dragoman.serve", [*given, *(["--json"] if as_json else [])])
+
+
+app.add_typer(cli_models.app, name="models")
+app.add_typer(cli_accounts.keys, name="keys")
+app.add_typer(cli_accounts.tenants, name="tenants")
+app.add_typer(cli_config.app, name="config")
+app.command("reload")(cli_config.reload)
+app.command("ingest")(cli_knowledge.ingest)
+app.command("ask")(cli_knowledge.ask)
+app.command("decide")(decide_cli.decide_command)
+app.add_typer(decide_cli.packs_app, name="packs")
+app.add_typer(ledger_cli.app, name="ledger")
 
 
 @app.command("relay", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -53,7 +53,7 @@ def _sentence(fault: Any, model: type[BaseModel], text: str, file: str) -> str:
             return f"{place}: {dotted}: {_REFERENCE_ADVICE}"
         return f"{place}: unknown key `{dotted}`{_nearest(path[-1], parent) if parent else ''}"
     message = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{place}: {dotted}: {message}"
+    return f"{place}: {dotted}: {message}" if path else f"{place}: {message}"
 
 
 def _nearest(name: str, model: type[BaseModel]) -> str:

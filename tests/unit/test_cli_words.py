@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from typer.testing import CliRunner
 
 from dragoman.cli import app
 from dragoman.control.cli_common import table
+from dragoman.decide.cli import baseline
+from dragoman.decide.explain import LANGUAGES
 from dragoman.serve import Pair, _welcome
 
 TOLD = {"zone": "local", "url": "http://127.0.0.1:8080", "key": "dragoman_local_x", "model": "dragoman"}
@@ -51,3 +54,15 @@ def test_a_missing_facts_document_is_said_plainly(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["decide", "--facts", str(tmp_path / "none.json")])
     assert done.exit_code == 2
     assert done.stderr == f"dragoman: {tmp_path}/none.json: there is no such file or folder\n"
+
+
+def test_a_decision_in_chinese_has_no_english_word_of_ours(tmp_path: Path) -> None:
+    facts = tmp_path / "facts.json"
+    facts.write_text(json.dumps({**baseline(), "residence": "CN"}), encoding="utf-8")
+    said = {lang: CliRunner().invoke(app, ["decide", "--facts", str(facts), "--lang", lang]).stdout
+            for lang in LANGUAGES}  # fmt: skip
+    ours = ("oblige", "; in force", "; in_force", "Marks", "Why")
+    assert [word for word in ours if word in said["zh"]] == []
+    assert {"oblige", "; in force", "Marks", "Why"} == {word for word in ours if word in said["en"]}
+    assert "义务：" in said["zh"]
+    assert "标记：V" in said["zh"]

@@ -44,7 +44,9 @@ def test_a_good_provider_is_added_and_the_diff_is_shown(
         assert done.exit_code == 0, done.output
         assert "authorization: bearer canary-key-value" in provider.heads[0].lower()
         assert provider.seen[0]["model"] == "big-1"
-    assert '+[models."big"]' in done.output
+    assert "+[models.big]" in done.output
+    assert "CN (DENY cn.gate" in done.output  # a refusal names its rule
+    assert "offers the model within a second" in done.output
     assert "may be offered in" in done.output
     text = file.read_text(encoding="utf-8")
     assert "canary" not in text + done.output

@@ -106,6 +106,13 @@ def test_a_statement_for_many_redactions_says_how_many() -> None:
     assert "times" not in compose(intervention(action="redact"), None, None, None)["text"]["en"]
 
 
+def test_a_refused_message_is_not_called_an_answer_that_ended() -> None:
+    asked = compose(intervention(direction="in"), None, None, None)["text"]
+    assert "Your message was not sent to any model." in asked["en"]
+    assert "您的消息未发送给任何模型。" in asked["zh"]
+    assert "from this point on" in compose(intervention(direction="out"), None, None, None)["text"]["en"]
+
+
 def test_a_vendors_block_and_a_plan_are_told_apart() -> None:
     vendor = compose(
         intervention(origin="vendor", rule=None, vendor={"finish_reason": "content_filter"}), None, None, None

@@ -107,3 +107,11 @@ def test_a_vendor_host_brings_its_pack(tmp_path: Path, monkeypatch: pytest.Monke
     file.write_text(url + "pack = 'openai-ap'\n", encoding="utf-8")
     with pytest.raises(ConfigError):
         read_all(file, lambda _: None)
+
+
+def test_a_fault_between_tables_names_them_and_no_key_called_file(tmp_path: Path) -> None:
+    file = tmp_path / "dragoman.toml"
+    file.write_text('[models.x]\nprovider = "nope"\nmodel = "m"\n', encoding="utf-8")
+    with pytest.raises(ConfigError) as fault:
+        load(file)
+    assert fault.value.problems == [f"{file}: models.x.provider: no provider is called 'nope'"]

@@ -24,6 +24,9 @@ from dragoman.settings import DEFAULT_FILE, Provider, Settings, load
 
 app = typer.Typer(help="Models: names that callers use, and what stands behind them.", no_args_is_help=True)
 
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+"""What TOML lets stand as a key without quotes."""
+
 SHOWN_PLACES = 40
 """LIMIT: territories listed by name in the plain answer; --json lists all."""
 
@@ -125,12 +128,13 @@ def _provider(url: str, key_env: str | None, pack: str | None) -> tuple[Provider
 
 def _tables(name: str, provider: Provider, pack: str | None, model: str) -> str:
     quoted = json.dumps(name)
-    lines = [f"[providers.{quoted}]", f"base_url = {json.dumps(provider.base_url)}"]
+    bare = name if _BARE_KEY.fullmatch(name) else quoted
+    lines = [f"[providers.{bare}]", f"base_url = {json.dumps(provider.base_url)}"]
     if provider.key_env:
         lines.append(f"key_env = {json.dumps(provider.key_env)}")
     if pack:
         lines.append(f"pack = {json.dumps(pack)}")
-    lines += ["", f"[models.{quoted}]", f"provider = {quoted}", f"model = {json.dumps(model)}", ""]
+    lines += ["", f"[models.{bare}]", f"provider = {quoted}", f"model = {json.dumps(model)}", ""]
     return "\n".join(lines)
 
 
@@ -162,10 +166,16 @@ def _told(told: dict[str, Any], trial: Trial, offers: Offers) -> str:
     if offers.not_ready:
         needs = sorted({need for missing in offers.not_ready.values() for need in missing})
         lines.append(f"once you supply {', '.join(needs)}: {_some(sorted(offers.not_ready))}")
+        lines.append("  (filings and representatives you hold: [deployment.evidence.ID] in the file)")
     if offers.denied:
-        lines.append(f"may not be offered in {len(offers.denied)}: {_some(sorted(offers.denied))}")
+        why = [f"{place} ({said})" for place, said in sorted(offers.denied.items())]
+        lines.append(f"may not be offered in {len(offers.denied)}: {_some(why)}")
     lines.append(str(told["diff"]).rstrip())
-    lines.append(f"written to {told['file']}" if told["written"] else "nothing was changed")
+    lines.append(
+        f"written to {told['file']}; a server running with it offers the model within a second"
+        if told["written"]
+        else "nothing was changed"
+    )
     return "\n".join(lines)
 
 

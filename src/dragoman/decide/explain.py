@@ -50,6 +50,14 @@ _SIGNALS: Mapping[str, Mapping[str, str]] = {
     "guardian": {"en": "consent of a guardian", "zh": "监护人同意"},
     "verifiable_parent": {"en": "verifiable consent of a parent", "zh": "可核验的父母同意"},
 }
+_EFFECTS: Mapping[str, str] = {
+    "deny": "拒绝", "not_ready": "尚未就绪", "step_up": "需补充", "handoff": "转人工", "route": "转往他处",
+    "oblige": "义务", "warn": "提示",
+}  # fmt: skip
+"""The words of `Reason.effect` in Chinese; in English they are its own."""
+_ENFORCEMENT: Mapping[str, str] = {
+    "in_force": "已生效", "grace": "宽限期", "advisory": "建议性", "draft": "草案",
+}  # fmt: skip
 _WORDS: Mapping[str, Mapping[str, str]] = {
     "on": {"en": "Decision {id} of {day}, zone {zone}", "zh": "决定 {id}，{day}，区域 {zone}"},
     "scope": {"en": "Reach: {scope}", "zh": "范围：{scope}"},
@@ -61,6 +69,10 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
     "holds": {"en": "A dated rule changes at {at}", "zh": "有日期的规则将于 {at} 变化"},
     "never": {"en": "No date ahead changes it", "zh": "目前没有将改变结果的日期"},
     "nothing": {"en": "none", "zh": "无"},
+    "marks": {
+        "en": "Marks: V read in the official text, v in a secondary source, g general knowledge, ? in doubt",
+        "zh": "标记：V 已读官方文本，v 已读二手来源，g 一般知识，? 存疑",
+    },
     "unsourced": {"en": "the operator's own configuration", "zh": "运营者自身配置"},
 }
 
@@ -70,6 +82,7 @@ def describe(decision: Decision, lang: str = "en") -> str:
     say = _Say(lang)
     due = [obligation for obligation in decision.obligations if not obligation.standing]
     standing = [obligation for obligation in decision.obligations if obligation.standing]
+    marked = any(reason.certainty for reason in decision.reasons)
     parts = [
         f"{decision.outcome}: {_OUTCOMES[decision.outcome][lang]}",
         say("scope", scope=_SCOPES[decision.scope][lang]),
@@ -80,6 +93,7 @@ def describe(decision: Decision, lang: str = "en") -> str:
         *_section("change", list(_changes(decision, say)), lang),
         *_section("warnings", [f"{w.text[lang]} [{w.code} {w.subject}]" for w in decision.warnings], lang),
         *_section("packs", [f"{k} {p['version']} ({p['status']})" for k, p in decision.packs.items()], lang),
+        *(["", say("marks")] if marked else []),
     ]
     return "\n".join(parts)
 
@@ -109,11 +123,15 @@ def _reason(reason: Reason, say: _Say) -> str:
         cited = f"{reason.citation.source}{article}"
         cited += f" <{reason.citation.url}>" if reason.citation.url else ""
     mark = f" [{reason.certainty}]" if reason.certainty else ""
-    return f"{reason.effect}: {said}\n    {reason.code} ({reason.rule_id}) — {cited}{mark}"
+    effect = _EFFECTS.get(reason.effect, reason.effect) if say.lang == "zh" else reason.effect
+    colon = "：" if say.lang == "zh" else ": "
+    return f"{effect}{colon}{said}\n    {reason.code} ({reason.rule_id}) — {cited}{mark}"
 
 
 def _duty(obligation: Obligation, say: _Say) -> str:
-    notes = [obligation.enforcement]
+    notes = [obligation.enforcement.replace("_", " ")]
+    if say.lang == "zh":
+        notes = [_ENFORCEMENT.get(obligation.enforcement, obligation.enforcement)]
     if obligation.binding_from:
         notes.append(say("from", day=obligation.binding_from))
     if obligation.deadline is not None:

@@ -21,6 +21,8 @@ _WHAT = {
     "deny": ("The request was not sent to any model.", "请求未发送给任何模型。"),
     "stop": ("The running answer was ended.", "正在进行的回答被终止。"),
 }
+_UNSENT = ("Your message was not sent to any model.", "您的消息未发送给任何模型。")
+"""A refusal of what was asked: nothing had begun that could end "from this point on"."""
 _DIRECTION = {"in": ("in your message", "在您的消息中"), "out": ("in the answer", "在回答中")}
 _GROUND = {
     "rule": ("a content rule of the operator", "运营者的内容规则"),
@@ -41,10 +43,12 @@ def compose(
 ) -> dict[str, Any]:
     """The statement for one intervention (docs/wire.md). `rule` is None where its set is no longer loaded."""
     times = int(intervention.get("n", 1))
-    what = _pair(_WHAT.get(intervention["action"], _WHAT["refuse"]))
+    direction = str(intervention.get("direction"))
+    unsent = (intervention["action"], direction) == ("refuse", "in")
+    what = _pair(_UNSENT if unsent else _WHAT.get(intervention["action"], _WHAT["refuse"]))
     if times > 1:
         what = {"en": f"{what['en'][:-1]}, {times} times.", "zh": f"{what['zh'][:-1]}，共 {times} 处。"}
-    where = _DIRECTION.get(str(intervention.get("direction")))
+    where = None if unsent else _DIRECTION.get(direction)
     ground = _pair(_GROUND.get(intervention["origin"], _GROUND["rule"]))
     appeal = _appeal(intervention, contact)
     why = _why(intervention, rule, decision)
