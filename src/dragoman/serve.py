@@ -285,7 +285,7 @@ Ask with the openai SDK (pip install openai):
 from openai import OpenAI
 client = OpenAI(base_url="{url}/v1", api_key="{key}")
 answer = client.chat.completions.create(
-    model="{model}", messages=[{{"role": "user", "content": "How do I return an item?"}}]
+    model="{model}", messages=[{{"role": "user", "content": "How long may I return an item?"}}]
 )
 print(answer.choices[0].message.content)
 

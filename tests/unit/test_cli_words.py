@@ -27,9 +27,10 @@ def _said() -> str:
 
 def test_wide_characters_keep_the_columns() -> None:
     lines = table(
-        [{"title": "示例公司", "state": "active"}, {"title": "Acme", "state": None}], ("title", "state")
+        [{"title": "示例公司", "n": 1, "new": True}, {"title": "Acme", "n": None, "new": False}],
+        ("title", "n", "new"),
     ).splitlines()
-    assert lines == ["title     state", "示例公司  active", "Acme      -"]
+    assert lines == ["title     n  new", "示例公司  1  yes", "Acme      -  no"]
 
 
 def test_the_printed_program_runs_as_it_is_pasted() -> None:

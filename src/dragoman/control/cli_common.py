@@ -70,8 +70,15 @@ def ask(
 
 
 def table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> str:
-    """Rows as aligned text; a dash where a value is missing."""
-    shown = [[("-" if row.get(name) is None else str(row[name])) for name in columns] for row in rows]
+    """Rows as aligned text; a dash where a value is missing, yes or no for a truth value."""
+    words = {None: "-", True: "yes", False: "no"}
+    shown = [
+        [
+            words[value] if value is None or isinstance(value, bool) else str(value)
+            for value in map(row.get, columns)
+        ]
+        for row in rows
+    ]
     rows_of_cells = [list(columns), *shown]
     widths = [max(_cells(row[index]) for row in rows_of_cells) for index in range(len(columns))]
     lines = [
