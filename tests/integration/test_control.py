@@ -192,7 +192,10 @@ def test_a_key_of_another_zone_is_sent_there(run: Path) -> None:
 
 def test_declared_users_share_a_class_and_not_a_principal(run: Path) -> None:
     made = new_key(run, end_users="declared")
-    assert principal(run, made["text"])[1]["error"]["code"] == "invalid_user_token"
+    nobody = principal(run, made["text"])[1]["error"]
+    assert nobody["code"] == "invalid_user_token"
+    assert "dragoman-user-token" in nobody["message"]["en"]
+    assert "请求头 dragoman-user-token" in nobody["message"]["zh"]
 
     def token(**claims: Any) -> str:
         body = {"key": made["key"], "sub": "u-1", "residence": "SG", "age": 30, "ttl_s": 600, **claims}

@@ -72,7 +72,9 @@ class Principals:
         if user_token is None:
             if record.end_users == "declared":
                 raise texts.invalid_user_token(
-                    "this key speaks for declared users, so each request names one"
+                    "this key speaks for declared users, so each request names one "
+                    "in the header dragoman-user-token",
+                    "此密钥代表已声明的用户，每个请求须在请求头 dragoman-user-token 中写明用户",
                 )
             return self._answer(
                 record, record.principal, facts_of_key(record.end_users), None, now, record.expires_at

@@ -58,11 +58,11 @@ def wrong_zone(zone: str, address: str | None) -> RefusedError:
     )
 
 
-def invalid_user_token(why: str) -> RefusedError:
-    """401: the signed user token cannot be accepted."""
+def invalid_user_token(why: str, zh: str | None = None) -> RefusedError:
+    """401: the signed user token cannot be accepted. `zh`: the reason in Chinese where it has one."""
     return RefusedError(
         401,
         "invalid_user_token",
-        {"en": f"The user token was not accepted: {why}.", "zh": f"用户令牌未被接受：{why}。"},
+        {"en": f"The user token was not accepted: {why}.", "zh": f"用户令牌未被接受：{zh or why}。"},
         param="user_token",
     )
