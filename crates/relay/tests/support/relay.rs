@@ -3,6 +3,8 @@ use super::client::Client;
 use super::control::Control;
 use super::provider::Provider;
 use serde_json::{Value, json};
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -27,8 +29,17 @@ pub struct Zone {
     child: Option<Child>,
 }
 
+/// Below the ports that systems give to outgoing connections, so that none of those takes one in between.
+const PORTS: std::ops::Range<u64> = 20_000..32_000;
+
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+    loop {
+        let drawn = RandomState::new().build_hasher().finish() % (PORTS.end - PORTS.start);
+        let port = u16::try_from(PORTS.start + drawn).expect("a port");
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Zone {
