@@ -31,7 +31,7 @@ bench: setup-dev ## measure against the floor and the peers; writes bench/result
 	@$(BIN)/python bench/run.py $(ARGS)
 
 wheel: setup-dev ## one wheel with the relay inside, in dist/
-	@$(BIN)/maturin build --release --locked --out dist
+	@$(BIN)/maturin build --profile native --locked --out dist
 	@ls -1 dist/*.whl
 
 clean:           ## remove what was built, keep data

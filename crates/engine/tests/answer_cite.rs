@@ -20,7 +20,7 @@ fn cite(title: &str, start: usize, end: usize) -> Value {
 }
 
 fn labelled(rules: &Arc<RuleSet>, stream: bool) -> AnswerSpec {
-    AnswerSpec { labels: vec![label()], ..spec(Route::Chat, stream, 1, rules) }
+    AnswerSpec { labels: [label()].into(), ..spec(Route::Chat, stream, 1, rules) }
 }
 
 /// The annotations of all frames, in order.

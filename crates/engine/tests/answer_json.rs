@@ -83,7 +83,7 @@ fn content_under_a_response_format_is_json_and_the_notice_stands_apart() {
     };
     let given = |stream| AnswerSpec {
         json_lanes: true,
-        labels: vec![answers::label()],
+        labels: [answers::label()].into(),
         ..spec(Route::Chat, stream, 1, &rules)
     };
     let got = run(given(true), [frames(r#"{"a":"\u0073ecret"}"#).as_slice()]).map_err(|e| e.0).expect("runs");

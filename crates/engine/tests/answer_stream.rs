@@ -82,7 +82,7 @@ fn one_byte_and_small_chunks() {
 fn without_rules_only_model_usage_and_metadata_change() {
     for (name, route, n, frames) in recorded() {
         let mut given = spec(route, true, n, &RuleSet::empty());
-        given.labels = vec![label()];
+        given.labels = [label()].into();
         let got = run(given, [sse(&frames).as_slice()]).map_err(|e| e.0).expect(name);
         let client = Client::read(&[got.out.clone(), got.tail].concat());
         for (lane, text) in said(&frames) {

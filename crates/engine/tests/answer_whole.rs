@@ -49,9 +49,9 @@ fn a_whole_answer_is_scanned_labelled_and_described() {
         {"index": 1, "message": {"role": "assistant", "content": "\u{7edd}\u{5bc6} and more"}, "finish_reason": "stop"},
     ]));
     let mut given = spec(Route::Chat, false, 2, &rules);
-    given.labels = vec![label()];
+    given.labels = [label()].into();
     given.notices =
-        vec![NoticeText { id: "n1".to_owned(), rule_id: "r".to_owned(), text: "A notice.".to_owned() }];
+        [NoticeText { id: "n1".to_owned(), rule_id: "r".to_owned(), text: "A notice.".to_owned() }].into();
     let (got, summary) = whole(given, &body).expect("an answer");
     let message = &got["choices"][0]["message"];
     assert_eq!(message["content"], "[AI-generated] \nA notice.\n\na ▮ ▮");
@@ -79,7 +79,7 @@ fn a_whole_answer_equals_its_stream() {
             "finish_reason": "stop"}]));
         let mut given = [true, false].map(|stream| spec(Route::Chat, stream, 1, &rules));
         for one in &mut given {
-            one.labels = vec![label()];
+            one.labels = [label()].into();
         }
         let [streamed, at_once] = given;
         let (got, summary) = whole(at_once, &body).expect("whole");

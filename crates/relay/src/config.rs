@@ -27,6 +27,18 @@ struct Raw {
     session_cookie: String,
     threads: usize,
     providers: HashMap<String, RawProvider>,
+    #[serde(default)]
+    tighter: Tighter,
+}
+
+/// Limits of one relay that are tighter than its own. Absent in what control writes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tighter {
+    /// Turns in flight per thread.
+    pub turns_per_thread: Option<usize>,
+    /// Length of a segment of the journal, bytes.
+    pub segment_bytes: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -157,6 +169,7 @@ pub struct Config {
     pub origins: Vec<String>,
     pub session_cookie: String,
     pub threads: usize,
+    pub tighter: Tighter,
     pub providers: HashMap<String, Arc<Provider>>,
 }
 
@@ -227,6 +240,7 @@ impl Config {
             origins,
             session_cookie: raw.session_cookie,
             threads: raw.threads.clamp(1, 64),
+            tighter: raw.tighter,
             providers,
         })
     }

@@ -80,7 +80,7 @@ async fn push(relay: &Relay, control: &Control, log: &str, from: u64) -> Option<
             return None;
         }
     };
-    let mut lines = Vec::new();
+    let mut lines = Vec::with_capacity(entries.iter().map(|(_, entry)| entry.len() + 1).sum());
     for (_, entry) in &entries {
         lines.extend_from_slice(entry);
         lines.push(b'\n');

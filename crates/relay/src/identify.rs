@@ -12,6 +12,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
+/// Bytes that a question mostly fits in.
+const QUESTION_BYTES_USUAL: usize = 256;
+
 /// What a request carries to say who asks.
 #[derive(Debug, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -119,8 +122,9 @@ pub async fn principal(
     user_token: Option<&str>,
     peer: &str,
 ) -> Result<Arc<Principal>, ApiError> {
-    let question =
-        serde_json::to_vec(&Question { credential, user_token, peer }).map_err(|_| &errors::INTERNAL)?;
+    let mut question = Vec::with_capacity(QUESTION_BYTES_USUAL);
+    serde_json::to_writer(&mut question, &Question { credential, user_token, peer })
+        .map_err(|_| &errors::INTERNAL)?;
     let key = key(&question);
     for _ in 0..limits::ASK_AGAIN {
         let ticket = match relay.principals.find(&key, wall_ms()) {

@@ -104,18 +104,18 @@ pub const ENTRY_INTERVENTIONS: usize = 300;
 pub const SETTLE_MS: u64 = 5_000;
 
 /// Milliseconds of the coarse clock of a thread: deadlines are checked this often.
-pub const TICK_MS: u64 = 50;
+pub const TICK_MS: u64 = 100;
 /// Milliseconds open turns may take to finish when the relay is asked to stop.
 pub const DRAIN_MS: u64 = 25_000;
 /// Milliseconds that ended turns, and the last push, may take after that.
 pub const END_MS: u64 = 3_000;
 
 /// Entries of one push to control.
-pub const FEED_ENTRIES: usize = 2_000;
+pub const FEED_ENTRIES: usize = 4_000;
 /// Bytes of one push to control.
 pub const FEED_BYTES: usize = 4 * 1024 * 1024;
 /// Milliseconds between two pushes when fewer entries wait.
-pub const FEED_MS: u64 = 500;
+pub const FEED_MS: u64 = 1_000;
 /// Milliseconds control may take to project one push.
 pub const FEED_POST_MS: u64 = 30_000;
 /// Bytes of a field in a log line.

@@ -16,8 +16,10 @@ pub struct Log {
 
 impl Log {
     /// Opens or recovers the log in `folder`.
-    pub fn open(folder: &Path, zone: &str) -> Result<Self, JournalError> {
-        let opened = Journal::open(&JournalConfig::new(folder, zone))?;
+    pub fn open(folder: &Path, zone: &str, segment_bytes: Option<u64>) -> Result<Self, JournalError> {
+        let mut config = JournalConfig::new(folder, zone);
+        config.segment_bytes = config.segment_bytes.min(segment_bytes.unwrap_or(u64::MAX));
+        let opened = Journal::open(&config)?;
         for turn in &opened.interrupted {
             tracing::warn!(turn = %turn.turn, index = turn.index, "a turn was interrupted by the last stop");
         }

@@ -57,6 +57,8 @@ macro_rules! metrics {
             /// Waiting for the journal, intents and results.
             pub journal_wait: Times,
             pub open_turns: AtomicI64,
+            /// Code points that open answers hold back.
+            pub held: AtomicI64,
             $(pub $field: AtomicU64,)*
         }
 
@@ -133,9 +135,13 @@ impl Metrics {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} histogram");
             times.write(&mut out, name);
         }
-        let open = self.open_turns.load(Ordering::Relaxed);
-        let name = "dragoman_open_turns";
-        let _ = writeln!(out, "# HELP {name} Turns open now.\n# TYPE {name} gauge\n{name} {open}");
+        for (name, help, value) in [
+            ("dragoman_open_turns", "Turns open now.", &self.open_turns),
+            ("dragoman_held_code_points", "Code points of open answers held back by rules now.", &self.held),
+        ] {
+            let value = value.load(Ordering::Relaxed);
+            let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}");
+        }
         self.counters(&mut out);
         for (name, kind, value) in more {
             let _ = writeln!(out, "# TYPE {name} {kind}\n{name} {value}");

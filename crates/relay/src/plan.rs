@@ -8,7 +8,8 @@ use crate::errors::{self, ApiError};
 use crate::limits;
 use crate::record;
 use crate::state::Relay;
-use crate::wire::{Plan, Question};
+use crate::wire::{self, Lang, Plan, Question};
+use dragoman_engine::answer::{self, NoticeText};
 use dragoman_engine::rules::RuleSet;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
@@ -21,6 +22,8 @@ const CARRIED_OUT: &[&str] = &["label.visible", "label.machine", "notice"];
 pub const HTTP_FORMAT: &str = "http";
 /// Machine label formats that the engine writes.
 const FORMATS: &[&str] = &["aigc_cn", HTTP_FORMAT];
+/// Bytes that a question mostly fits in.
+const QUESTION_BYTES_USUAL: usize = 512;
 /// Scope that a turn needs.
 const SCOPE: &str = "turns";
 
@@ -35,6 +38,51 @@ pub struct Ready {
     pub rules_in: Arc<RuleSet>,
     pub rules_out: Arc<RuleSet>,
     pub config: Arc<Config>,
+    said: [Said; 2],
+}
+
+/// What an answer says of itself, in one language: made once, shared by all turns of the plan.
+#[derive(Debug)]
+pub struct Said {
+    pub labels: Arc<[answer::Label]>,
+    pub notices: Arc<[NoticeText]>,
+}
+
+impl Said {
+    fn of(plan: &Plan, lang: Lang) -> Self {
+        let notice = |n: &wire::Notice| NoticeText {
+            id: n.id.clone(),
+            rule_id: n.rule_id.clone(),
+            text: n.text.get(lang).to_owned(),
+        };
+        Self {
+            labels: plan.labels.iter().map(|label| engine_label(label, lang)).collect(),
+            notices: plan.notices.iter().map(notice).collect(),
+        }
+    }
+}
+
+fn engine_label(label: &wire::Label, lang: Lang) -> answer::Label {
+    let machine = label
+        .format
+        .as_ref()
+        .map(|format| serde_json::json!({ "format": format, "fields": label.fields }).to_string());
+    answer::Label {
+        kind: label.kind.clone(),
+        rule_id: label.rule_id.clone(),
+        visible: label.text.as_ref().map(|text| text.get(lang).to_owned()),
+        machine,
+    }
+}
+
+impl Ready {
+    /// The labels and notices of an answer in `lang`.
+    pub fn said(&self, lang: Lang) -> &Said {
+        match lang {
+            Lang::En => &self.said[0],
+            Lang::Zh => &self.said[1],
+        }
+    }
 }
 
 /// A kept answer: the plan, or control's refusal to make one.
@@ -68,7 +116,8 @@ pub async fn plan(relay: &Relay, control: &Control, question: &Question<'_>) -> 
     if !question.scopes.iter().any(|s| s == SCOPE) {
         return Err((&errors::PERMISSION).into());
     }
-    let asked = serde_json::to_vec(question).map_err(|_| &errors::INTERNAL)?;
+    let mut asked = Vec::with_capacity(QUESTION_BYTES_USUAL);
+    serde_json::to_writer(&mut asked, question).map_err(|_| &errors::INTERNAL)?;
     let key = Sha256::digest(&asked).into();
     for _ in 0..limits::ASK_AGAIN {
         let ticket = match relay.plans.find(&key, wall_ms()) {
@@ -142,6 +191,7 @@ async fn ready(relay: &Relay, control: &Control, plan: Plan) -> Result<Ready, Ap
         rules_in,
         rules_out,
         config,
+        said: [Said::of(&plan, Lang::En), Said::of(&plan, Lang::Zh)],
         plan,
     })
 }

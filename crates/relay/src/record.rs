@@ -3,10 +3,13 @@
 use crate::errors::{self, ApiError};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use dragoman_engine::ledger::canonical::{canonical, canonical_document};
+use dragoman_engine::ledger::canonical::{canonical, canonical_document, push_hex};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+
+/// Bytes that an entry of a turn mostly fits in.
+const ENTRY_BYTES_USUAL: usize = 1024;
 
 /// `sha256:<hex>` of the RFC 8785 form of a document; empty for one that has none, which matches nothing.
 pub fn digest_of(document: &Value) -> String {
@@ -21,16 +24,10 @@ pub fn canonical_entry(entry: &Value) -> Result<Vec<u8>, ApiError> {
     })
 }
 
-/// Formatting byte by byte costs more than hashing; three digests are written per turn.
-const DIGITS: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
-
 fn hex(digest: &[u8]) -> String {
     let mut text = String::with_capacity(7 + digest.len() * 2);
     text.push_str("sha256:");
-    for byte in digest {
-        text.push(DIGITS[usize::from(byte >> 4)]);
-        text.push(DIGITS[usize::from(byte & 15)]);
-    }
+    push_hex(digest, &mut text);
     text
 }
 
@@ -119,6 +116,10 @@ pub struct Outcome<'a> {
 
 /// An entry's bytes.
 pub fn bytes(entry: &impl Serialize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(ENTRY_BYTES_USUAL);
     // Writing plain structs into memory cannot fail; an empty entry would be refused by the journal.
-    serde_json::to_vec(entry).unwrap_or_default()
+    if serde_json::to_writer(&mut bytes, entry).is_err() {
+        bytes.clear();
+    }
+    bytes
 }

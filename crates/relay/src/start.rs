@@ -137,7 +137,7 @@ fn raise_file_limit() {
 fn start(path: PathBuf) -> Result<Started, Box<dyn std::error::Error>> {
     raise_file_limit();
     let config = Config::read(&path)?;
-    let log = Log::open(&config.journal, &config.zone)?;
+    let log = Log::open(&config.journal, &config.zone, config.tighter.segment_bytes)?;
     let tls = pool::tls_config()?;
     let runtime = local_runtime()?;
     let (public, admin, turns) = runtime.block_on(async {

@@ -2,6 +2,7 @@
 //! `tests/wire/v1/` are read by tests of both languages. Nothing here decides.
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::borrow::Cow;
 
 /// The version of the wire this relay speaks.
 pub const WIRE: &str = "1";
@@ -78,9 +79,9 @@ pub struct Principal {
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Address {
     pub country: Option<String>,
-    pub kind: String,
+    pub kind: Cow<'static, str>,
     #[serde(default)]
-    pub peer: String,
+    pub peer: Cow<'static, str>,
 }
 
 /// Question of `POST /plan`: all keys always present, never text.

@@ -42,14 +42,16 @@ pub struct Worker {
 
 impl Worker {
     pub fn new(relay: Arc<Relay>) -> Rc<Self> {
-        let run = relay.config.load().run.clone();
+        let config = relay.config.load_full();
+        let run = &config.run;
+        let places = config.tighter.turns_per_thread.unwrap_or(limits::TURNS_PER_THREAD);
         Rc::new(Self {
             now: Rc::new(Cell::new(boot_ms())),
-            control: Control::new(&run, Arc::clone(&relay.tls)),
+            control: Control::new(run, Arc::clone(&relay.tls)),
             providers: Pool::new(Arc::clone(&relay.tls)),
             pages: Pages::new(run.join("pages.sock")),
             scratch: RefCell::new(vec![0; limits::PROVIDER_READ_BYTES].into()),
-            places: Semaphore::new(limits::TURNS_PER_THREAD),
+            places: Semaphore::new(places.min(limits::TURNS_PER_THREAD)),
             waiting: Cell::new(0),
             settling: Cell::new(0),
             draining: Cell::new(false),

@@ -7,6 +7,7 @@ use super::lanes::{Choice, spoken};
 use super::spec::{AnswerError, Summary};
 use super::stream::{Pass, Refused};
 use super::{AnswerScan, write};
+use crate::ledger::canonical::push_hex;
 use crate::limits::WITHHELD_BYTES;
 use crate::stream::json::{decode, encode};
 
@@ -339,18 +340,20 @@ impl AnswerScan {
 }
 
 fn digests(lanes: &[(String, [u8; 32])]) -> String {
-    let mut out = b"{".to_vec();
+    let mut out = String::with_capacity(2 + lanes.len() * 128);
+    let mut name = Vec::with_capacity(64);
+    out.push('{');
     for (at, (lane, digest)) in lanes.iter().enumerate() {
         if at > 0 {
-            out.push(b',');
+            out.push(',');
         }
-        super::disclose::string(lane, &mut out);
-        out.extend_from_slice(b":\"sha256:");
-        for byte in digest {
-            out.extend_from_slice(format!("{byte:02x}").as_bytes());
-        }
-        out.push(b'"');
+        name.clear();
+        super::disclose::string(lane, &mut name);
+        out.push_str(&String::from_utf8_lossy(&name));
+        out.push_str(":\"sha256:");
+        push_hex(digest, &mut out);
+        out.push('"');
     }
-    out.push(b'}');
-    String::from_utf8_lossy(&out).into_owned()
+    out.push('}');
+    out
 }

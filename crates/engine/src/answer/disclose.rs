@@ -208,7 +208,7 @@ pub(super) fn opening(spec: &AnswerSpec) -> String {
         }
     }
     if !spec.notices.is_empty() {
-        for notice in &spec.notices {
+        for notice in spec.notices.iter() {
             if !text.is_empty() {
                 text.push('\n');
             }

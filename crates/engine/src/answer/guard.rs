@@ -43,6 +43,19 @@ const KNOWN: &[&str] = &[
     "reasoning",
     "output_text",
 ];
+/// Keys that the wire formats define; they need no scan.
+const KNOWN_KEYS: &[&str] = &[
+    "prompt_tokens",
+    "completion_tokens",
+    "total_tokens",
+    "prompt_tokens_details",
+    "completion_tokens_details",
+    "cached_tokens",
+    "audio_tokens",
+    "reasoning_tokens",
+    "accepted_prediction_tokens",
+    "rejected_prediction_tokens",
+];
 /// Strings remembered as clean, so that a field repeated in each frame is scanned once.
 const REMEMBERED: usize = 64;
 /// Of the ids that a place has had, what the next one is read after, bytes.
@@ -114,7 +127,7 @@ impl Guard {
     }
 
     pub fn is_key(&mut self, text: &str) -> bool {
-        self.is_id(text)
+        KNOWN_KEYS.contains(&text) || self.is_id(text)
     }
 
     /// Scans a complete string of no lane.

@@ -201,6 +201,11 @@ impl JsonLane {
     }
 
     /// Code points of the text as written that were sent or replaced.
+    /// Code points held back.
+    pub fn held(&self) -> usize {
+        self.units.iter().map(|unit| unit.length).sum()
+    }
+
     pub fn passed(&self) -> u64 {
         self.used
     }

@@ -180,6 +180,15 @@ impl LaneState {
         Course { ours: self.ours, shown: &self.shown, passed, written, ended: self.ended }
     }
 
+    /// Code points held back.
+    pub fn held(&self) -> usize {
+        match &self.voice {
+            Voice::Free => 0,
+            Voice::Plain(lane) => lane.held(),
+            Voice::Json(lane) => lane.held(),
+        }
+    }
+
     fn account(&mut self, text: &str) {
         self.sent += text.chars().count() as u64;
         self.hash.update(text.as_bytes());

@@ -138,6 +138,11 @@ impl AnswerScan {
         self.disclosure.drain()
     }
 
+    /// Code points that all lanes hold back now.
+    pub fn held(&self) -> usize {
+        self.choices.iter().flat_map(|choice| &choice.lanes).map(lanes::LaneState::held).sum()
+    }
+
     fn progress(&self) -> Progress {
         Progress { ended: self.stopped || self.done, closing: self.last.is_some() }
     }

@@ -43,8 +43,8 @@ pub struct AnswerSpec {
     pub locale: Locale,
     pub rules: Arc<RuleSet>,
     pub rules_digest: String,
-    pub labels: Vec<Label>,
-    pub notices: Vec<NoticeText>,
+    pub labels: Arc<[Label]>,
+    pub notices: Arc<[NoticeText]>,
     /// Content is JSON by the caller's `response_format`.
     pub json_lanes: bool,
     pub blocks: Vec<VendorBlock>,

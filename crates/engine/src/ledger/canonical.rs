@@ -147,3 +147,16 @@ fn write_string(out: &mut Vec<u8>, s: &str) {
 
 #[cfg(test)]
 mod tests;
+
+/// Appends bytes as lower-case hex. Formatting byte by byte costs more than hashing.
+pub fn push_hex(bytes: &[u8], text: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [0; 64];
+    for block in bytes.chunks(pairs.len() / 2) {
+        for (pair, byte) in pairs.chunks_exact_mut(2).zip(block) {
+            pair[0] = DIGITS[usize::from(byte >> 4)];
+            pair[1] = DIGITS[usize::from(byte & 15)];
+        }
+        text.push_str(std::str::from_utf8(&pairs[..block.len() * 2]).unwrap_or_default());
+    }
+}

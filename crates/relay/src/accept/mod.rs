@@ -250,9 +250,9 @@ fn socket_credential(headers: &HeaderMap) -> Result<(Credential, Address), ApiEr
         Some(json) => {
             serde_json::from_str(json).map_err(|_| ApiError::about(&errors::BAD_HEAD, "dragoman-address"))?
         }
-        None => Address { country: None, kind: "unknown".into(), peer: String::new() },
+        None => Address { country: None, kind: "unknown".into(), peer: "".into() },
     };
-    "socket".clone_into(&mut address.peer);
+    address.peer = "socket".into();
     let credential =
         Credential::Socket { principal: principal.into(), channel: channel.into(), address: address.clone() };
     Ok((credential, address))

@@ -60,7 +60,11 @@ const LAST_WORDS_MS: u64 = 2_000;
 const OURS: [u16; 3] = [401, 403, 404];
 
 /// The answer of the first attempt that gives one.
-pub async fn answer(mut open: Open, asked: &Asked, caller: &HeaderMap) -> Result<Response<Source>, ApiError> {
+pub async fn answer(
+    mut open: Box<Open>,
+    asked: &Asked,
+    caller: &HeaderMap,
+) -> Result<Response<Source>, ApiError> {
     let out = Rc::new(Out::default());
     let called = Instant::now();
     let mut last = Broken::Call(CallError::Garbage("no attempt"));
@@ -271,6 +275,7 @@ async fn burst(open: &mut Open, live: &mut Live, out: &Out) -> Result<(), Broken
         open.disclose(&made, "out").await?;
         out.with(|out| out.extend_from_slice(&held));
     }
+    open.note_held();
     Ok(())
 }
 
@@ -333,7 +338,7 @@ fn media(stream: bool) -> &'static str {
     if stream { "text/event-stream; charset=utf-8" } else { "application/json" }
 }
 
-fn streamed(open: Open, live: Live, out: Rc<Out>) -> Response<Source> {
+fn streamed(open: Box<Open>, live: Live, out: Rc<Out>) -> Response<Source> {
     let metrics = Arc::clone(&open.turn.worker.relay.metrics);
     let lang = open.turn.lang;
     let mut answer = response(&open, open.intent, Source::Bytes(None));
@@ -343,7 +348,7 @@ fn streamed(open: Open, live: Live, out: Rc<Out>) -> Response<Source> {
 }
 
 /// The rest of a streamed answer, inside its body.
-async fn carry_on(mut open: Open, mut live: Live, out: Rc<Out>) {
+async fn carry_on(mut open: Box<Open>, mut live: Live, out: Rc<Out>) {
     let mut outcome = to_end(&mut open, &mut live, &out).await;
     if outcome.is_ok() {
         let mut tail = Vec::new();
@@ -396,7 +401,7 @@ async fn over(turn: &Turn, mut call: Call, name: &Arc<str>) {
     }
 }
 
-async fn whole(mut open: Open, live: Live) -> Result<Response<Source>, ApiError> {
+async fn whole(mut open: Box<Open>, live: Live) -> Result<Response<Source>, ApiError> {
     let mut tail = Vec::new();
     match finish(&mut open, live, &mut tail).await {
         Ok(()) => Ok(response(&open, open.intent, Source::from(Bytes::from(tail)))),

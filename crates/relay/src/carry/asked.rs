@@ -8,9 +8,9 @@ use crate::errors::{self, ApiError};
 use crate::limits;
 use crate::plan::Ready;
 use crate::record::Finding;
-use crate::wire::{Label, Lang};
+use crate::wire::Lang;
 use bytes::Bytes;
-use dragoman_engine::answer::{self, AnswerScan, AnswerSpec, InterventionRecord, NoticeText, VendorBlock};
+use dragoman_engine::answer::{self, AnswerScan, AnswerSpec, InterventionRecord, VendorBlock};
 use dragoman_engine::request::{BodyLimits, FieldError, FieldTable, InFinding, Request, Route, Unknown};
 use dragoman_engine::rules::{Action, Locale, RuleSet};
 
@@ -161,6 +161,7 @@ impl Asked {
     /// A scan of one attempt's answer.
     pub fn scan_out(&self, turn: &Turn, provider: &Provider) -> AnswerScan {
         let plan = &turn.plan.plan;
+        let said = turn.plan.said(turn.lang);
         let zone = turn.plan.config.zone.clone();
         AnswerScan::new(AnswerSpec {
             route: self.request.route(),
@@ -171,16 +172,8 @@ impl Asked {
             locale: locale(turn.lang),
             rules: turn.plan.rules_out.clone(),
             rules_digest: plan.rules_out.clone().unwrap_or_default(),
-            labels: plan.labels.iter().map(|label| engine_label(label, turn.lang)).collect(),
-            notices: plan
-                .notices
-                .iter()
-                .map(|n| NoticeText {
-                    id: n.id.clone(),
-                    rule_id: n.rule_id.clone(),
-                    text: n.text.get(turn.lang).to_owned(),
-                })
-                .collect(),
+            labels: said.labels.clone(),
+            notices: said.notices.clone(),
             json_lanes: self.request.is_json(),
             blocks: provider
                 .blocks
@@ -274,17 +267,4 @@ fn together(turn: &Turn, rules: &RuleSet, further: &[(u32, u64)]) -> Vec<Interve
         all.push(InterventionRecord { rule: None, set: None, reason_code: None, n, ..made(first) });
     }
     all
-}
-
-fn engine_label(label: &Label, lang: Lang) -> answer::Label {
-    let machine = label
-        .format
-        .as_ref()
-        .map(|format| serde_json::json!({ "format": format, "fields": label.fields }).to_string());
-    answer::Label {
-        kind: label.kind.clone(),
-        rule_id: label.rule_id.clone(),
-        visible: label.text.as_ref().map(|text| text.get(lang).to_owned()),
-        machine,
-    }
 }

@@ -60,7 +60,8 @@ pub async fn turn(
     asked.check(&plan)?;
     let lang = asked.lang(said.or(who.locale.as_deref().map(|l| Lang::of(Some(l)))));
     let counted = key_turn(worker, &who, &plan)?;
-    let mut open = Open::new(Turn {
+    // In one place for the turn's whole life: it is large, and is handed on from step to step.
+    let mut open = Box::new(Open::new(Turn {
         worker: Rc::clone(worker),
         id: clock::new_id("trn", &plan.config.zone),
         salt: Salt(clock::random()),
@@ -75,7 +76,7 @@ pub async fn turn(
         started,
         place,
         counted,
-    });
+    }));
     if open.turn.plan.plan.refusal.is_some() {
         return notice::denied(open, &asked).await;
     }

@@ -20,7 +20,7 @@ struct Said {
 }
 
 /// The plan allows no attempt: its notice.
-pub async fn denied(open: Open, asked: &Asked) -> Result<Response<Source>, ApiError> {
+pub async fn denied(open: Box<Open>, asked: &Asked) -> Result<Response<Source>, ApiError> {
     let refusal = open.turn.plan.plan.refusal.as_ref().ok_or(&errors::INTERNAL)?;
     let said = Said {
         outcome: refusal.outcome.clone(),
@@ -32,7 +32,7 @@ pub async fn denied(open: Open, asked: &Asked) -> Result<Response<Source>, ApiEr
 }
 
 /// A rule refused the request; its interventions are stored already.
-pub async fn refused(open: Open, asked: &Asked, inward: &Inward) -> Result<Response<Source>, ApiError> {
+pub async fn refused(open: Box<Open>, asked: &Asked, inward: &Inward) -> Result<Response<Source>, ApiError> {
     let rule = inward.refused.ok_or(&errors::INTERNAL)?;
     let base = asked::intervention_base(&open.turn.plan.config);
     let url = inward.made.last().map(|made| format!("{base}{}", made.id)).unwrap_or_default();
@@ -57,7 +57,7 @@ pub async fn refused(open: Open, asked: &Asked, inward: &Inward) -> Result<Respo
 }
 
 async fn told(
-    mut open: Open,
+    mut open: Box<Open>,
     asked: &Asked,
     said: Said,
     end: &End<'_>,

@@ -49,6 +49,8 @@ pub struct Open {
     /// Of those, the ones made on the way in: named in a header, for the answer's own scan does not know them.
     pub disclosed: Vec<String>,
     pub scan: Option<AnswerScan>,
+    /// Code points the scan held back when last asked.
+    held: i64,
     /// Number of the attempt, its provider and model name.
     pub attempt: Option<(u64, String, String)>,
     /// Index of the intent, once durable.
@@ -109,6 +111,7 @@ impl Open {
             interventions: Vec::new(),
             disclosed: Vec::new(),
             scan: None,
+            held: 0,
             attempt: None,
             intent: None,
             settled: false,
@@ -141,6 +144,19 @@ impl Open {
         });
         self.intent = Some(turn.write(entry).await?);
         Ok(())
+    }
+
+    /// Brings the gauge of held code points up to the scan.
+    pub fn note_held(&mut self) {
+        let held = self.scan.as_ref().map_or(0, |scan| i64::try_from(scan.held()).unwrap_or(i64::MAX));
+        self.note_held_as(held);
+    }
+
+    fn note_held_as(&mut self, held: i64) {
+        if held != self.held {
+            self.turn.worker.relay.metrics.held.fetch_add(held - self.held, Ordering::Relaxed);
+            self.held = held;
+        }
     }
 
     /// Stores what was done to the request, and remembers it for the answer's head.
@@ -273,6 +289,7 @@ fn fitting(all: &[Finding]) -> Vec<Finding> {
 impl Drop for Open {
     /// Who drops a turn that is not settled left it: the client, or a panic.
     fn drop(&mut self) {
+        self.note_held_as(0);
         if self.settled || self.intent.is_none() {
             return;
         }

@@ -1,7 +1,6 @@
 //! Derives C2SP tiles and the signed checkpoint from durable entries. Never on a turn's path.
-use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use dragoman_engine::ledger::checkpoint::Checkpoint;
@@ -40,7 +39,7 @@ pub struct Deriver {
     edge: Edge,
     bundle: Vec<u8>,
     turns: OpenTurns,
-    finals: VecDeque<Final>,
+    finals: Vec<Final>,
     /// Size of the newest durable checkpoint; `None` before the first.
     signed: Option<u64>,
 }
@@ -56,7 +55,7 @@ impl Deriver {
             edge: Edge::default(),
             bundle: Vec::new(),
             turns: OpenTurns::default(),
-            finals: VecDeque::new(),
+            finals: Vec::new(),
             signed: None,
         }
     }
@@ -140,33 +139,45 @@ impl Deriver {
         for FullTile { level, n, hashes } in self.edge.push(leaf_hash(entry)) {
             if level == 0 {
                 let bytes = std::mem::take(&mut self.bundle);
-                self.finals
-                    .push_back(Final { path: self.layout.root.join(bundle_path(n, TILE_WIDTH)), bytes });
+                self.finals.push(Final { path: self.layout.root.join(bundle_path(n, TILE_WIDTH)), bytes });
             }
             let path = self.layout.root.join(tile_path(level, n, TILE_WIDTH));
-            self.finals.push_back(Final { path, bytes: hashes.concat() });
+            self.finals.push(Final { path, bytes: hashes.concat() });
         }
     }
 
-    /// Full tiles are durable before any checkpoint needs them; then their partial forms go.
+    /// Full tiles are durable before any checkpoint needs them; then their partial forms go. A folder is synced once
+    /// for all its new files.
     fn flush_finals(&mut self) -> io::Result<()> {
-        while let Some(tile) = self.finals.front() {
+        let mut folders: Vec<&Path> = Vec::new();
+        for tile in &self.finals {
             let folder = tile.path.parent().unwrap_or(&self.layout.root);
-            self.disk.create_dirs(folder)?;
+            if !folders.contains(&folder) {
+                self.disk.create_dirs(folder)?;
+                folders.push(folder);
+            }
             self.disk.replace(&tile.path, &tile.bytes, true)?;
+        }
+        for folder in folders {
             self.disk.sync_dir(folder)?;
+        }
+        for tile in &self.finals {
             let mut partial = tile.path.clone().into_os_string();
             partial.push(".p");
-            let partial = PathBuf::from(partial);
-            for name in self.disk.list(&partial)? {
-                self.disk.remove(&partial.join(name))?;
-            }
-            match self.disk.remove_dir(&partial) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => drop(self.finals.pop_front()),
-            }
+            self.remove_partials(Path::new(&partial))?;
         }
+        self.finals.clear();
         Ok(())
+    }
+
+    fn remove_partials(&self, partial: &Path) -> io::Result<()> {
+        for name in self.disk.list(partial)? {
+            self.disk.remove(&partial.join(name))?;
+        }
+        match self.disk.remove_dir(partial) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
     }
 
     /// Brings tiles and checkpoint up to the durable entries. `false`: nothing was new.

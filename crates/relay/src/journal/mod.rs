@@ -37,6 +37,9 @@ pub const GROUP_BYTES_MAX: usize = 16 << 20;
 pub const GROUP_ENTRIES_MAX: usize = 16_384;
 /// A group that takes longer than this makes those who wait fail with [`JournalError::Slow`], milliseconds.
 pub const GROUP_SLOW_MS: u64 = 1_000;
+/// How long the writer waits for those of the group before to come back, microseconds: where turns come in step,
+/// one sync then serves all of them.
+pub const GROUP_GATHER_US: u64 = 300;
 /// Tiles and checkpoint are derived at most once in this time, milliseconds.
 pub const DERIVE_EVERY_MS: u64 = 1_000;
 /// Exit code of a process whose fdatasync failed (`EX_IOERR`): start it again, it recovers.

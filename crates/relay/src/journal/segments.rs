@@ -12,7 +12,9 @@ use super::shard::Layout;
 
 /// An offset is remembered for every so many entries.
 const MARK_EVERY: u64 = 128;
-/// Bytes read at once while looking for an index.
+/// Bytes read at first while looking for an index: mostly few entries are new.
+const READ_FIRST_BYTES: usize = 16 * 1024;
+/// Bytes read at once when there is more. A multiple of the first; holds the longest record.
 const READ_BYTES: usize = 256 * 1024;
 
 /// One segment.
@@ -156,8 +158,10 @@ fn read_segment(segment: &Segment, from: u64, durable: u64, found: &mut Found) -
     let mut offset = segment.nearest(from);
     let mut reached = from;
     let length = segment.file.len()?;
+    let mut most = READ_FIRST_BYTES;
     loop {
-        let mut piece = vec![0; READ_BYTES.min(length.saturating_sub(offset) as usize)];
+        let asked = most.min(length.saturating_sub(offset) as usize);
+        let mut piece = vec![0; asked];
         let got = segment.file.read_at(&mut piece, offset)?;
         piece.truncate(got);
         let piece = Bytes::from(piece);
@@ -184,9 +188,11 @@ fn read_segment(segment: &Segment, from: u64, durable: u64, found: &mut Found) -
             }
             at += header.span();
         }
-        if at == 0 {
+        // A record may be longer than the first piece; one that is not whole in the longest is none.
+        if at == 0 && (most == READ_BYTES || asked < most) {
             return Ok(reached);
         }
+        most = READ_BYTES;
         offset += at as u64;
     }
 }

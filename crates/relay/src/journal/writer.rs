@@ -16,11 +16,12 @@ use super::open::{EarlierLog, Opened, SyncJournal};
 use super::record::{SEGMENT_BODY, TRAILER_BYTES, span};
 use super::segments::Segments;
 use super::{
-    DERIVE_EVERY_MS, GROUP_BYTES_MAX, GROUP_ENTRIES_MAX, GROUP_SLOW_MS, JournalConfig, JournalError, OnLost,
+    DERIVE_EVERY_MS, GROUP_BYTES_MAX, GROUP_ENTRIES_MAX, GROUP_GATHER_US, GROUP_SLOW_MS, JournalConfig,
+    JournalError, OnLost,
 };
 
 /// How often the watching thread looks, milliseconds.
-const WATCH_EVERY_MS: u64 = 250;
+const WATCH_EVERY_MS: u64 = 500;
 
 /// The handle of an open journal. Cheap to clone; the last one to go closes it.
 #[derive(Debug, Clone)]
@@ -55,7 +56,8 @@ struct Queue {
     since: Option<Instant>,
     in_flight: Vec<Waiter>,
     started: Option<Instant>,
-    idle: bool,
+    /// The writer sleeps until this many entries wait.
+    wakes_at: Option<usize>,
     closing: bool,
     dead: bool,
 }
@@ -260,7 +262,7 @@ impl Inner {
         {
             let mut queue = self.shared.lock();
             queue.closing = true;
-            queue.idle = false;
+            queue.wakes_at = None;
         }
         self.shared.work.notify_all();
         *self.shared.ending.lock().unwrap_or_else(PoisonError::into_inner) = true;
@@ -311,7 +313,10 @@ impl Shared {
         queue.entries.extend(entries);
         queue.waiters.push(Waiter { place, reply });
         queue.bytes += bytes;
-        let wake = std::mem::take(&mut queue.idle);
+        let wake = queue.wakes_at.is_some_and(|enough| queue.entries.len() >= enough);
+        if wake {
+            queue.wakes_at = None;
+        }
         drop(queue);
         if wake {
             self.work.notify_one();
@@ -319,17 +324,36 @@ impl Shared {
         Ok(receiver)
     }
 
-    /// Waits for the next group's entries; `false` when the journal closes and nothing is left.
-    fn take(&self, entries: &mut Vec<Vec<u8>>) -> bool {
+    /// Waits a little for those of the group before: turns that were answered together mostly come back together,
+    /// and one sync for all of them costs as much as one for each half.
+    fn gather(&self, last: &LastGroup) -> MutexGuard<'_, Queue> {
         let mut queue = self.lock();
+        let Some(until) = last.ended.map(|at| at + Duration::from_micros(GROUP_GATHER_US)) else {
+            return queue;
+        };
+        let enough = (last.entries + queue.entries.len()).min(GROUP_ENTRIES_MAX / 2);
+        while enough > 1 && queue.entries.len() < enough && !queue.closing {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            queue.wakes_at = Some(enough);
+            queue = self.work.wait_timeout(queue, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        queue
+    }
+
+    /// Waits for the next group's entries; `false` when the journal closes and nothing is left.
+    fn take(&self, entries: &mut Vec<Vec<u8>>, last: &LastGroup) -> bool {
+        let mut queue = self.gather(last);
         while queue.entries.is_empty() {
             if queue.closing {
                 return false;
             }
-            queue.idle = true;
+            queue.wakes_at = Some(1);
             queue = self.work.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        queue.idle = false;
+        queue.wakes_at = None;
         entries.clear();
         std::mem::swap(&mut queue.entries, entries);
         queue.in_flight = std::mem::take(&mut queue.waiters);
@@ -380,9 +404,17 @@ fn answer(waiters: Vec<Waiter>, result: &Result<u64, JournalError>) {
     }
 }
 
+/// The group before: by it the next one's size is guessed.
+#[derive(Debug, Default)]
+struct LastGroup {
+    entries: usize,
+    ended: Option<Instant>,
+}
+
 fn write_groups(shared: &Shared, core: &mut Core, on_lost: &OnLost) {
     let mut entries = Vec::new();
-    while shared.take(&mut entries) {
+    let mut last = LastGroup::default();
+    while shared.take(&mut entries, &last) {
         let begun = Instant::now();
         let result = core.commit(&entries);
         let counts = &shared.counts;
@@ -417,6 +449,7 @@ fn write_groups(shared: &Shared, core: &mut Core, on_lost: &OnLost) {
             }
         };
         answer(shared.finish(), &result);
+        last = LastGroup { entries: entries.len(), ended: Some(Instant::now()) };
     }
 }
 

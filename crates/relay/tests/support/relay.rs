@@ -15,6 +15,9 @@ const CONFIG: &str = "RELAY_TEST_CONFIG";
 /// Has to be the body of a test named `relay_process` in each test binary: runs the relay when asked to.
 pub fn process() {
     if let Ok(config) = std::env::var(CONFIG) {
+        // A file that may not grow is then an error of the call, as a full disk is.
+        // SAFETY: sets a disposition that every thread of this process inherits; no handler runs.
+        unsafe { libc::signal(libc::SIGXFSZ, libc::SIG_IGN) };
         std::process::exit(dragoman_relay::run(&["--config".to_owned(), config]));
     }
 }
