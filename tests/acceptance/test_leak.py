@@ -114,7 +114,7 @@ def delivered(client, name: str) -> tuple[dict, str]:
     return got, "\n".join(raw)
 
 
-def compare(words, texts, got, argument: str = "") -> list[str]:
+def compare(words, texts, got, arguments: str = "") -> list[str]:
     """Every difference between what was delivered and the reference, and every forbidden word delivered.
 
     Where a lane is refused its choice ends: the lanes before it keep what they emitted and lose what they held.
@@ -122,9 +122,7 @@ def compare(words, texts, got, argument: str = "") -> list[str]:
     wrong = []
     for index, lanes in enumerate(texts):
         wants = {lane: offline(words, text, lambda r: f"[removed: {r}]") for lane, text in lanes.items()}
-        ended = any(rule for _, rule in wants.values()) or any(
-            w.refuse for _, _, w in matches(words, argument)
-        )
+        ended = any(rule for _, rule in wants.values()) or arguments_refused(words, arguments)
         refused = False
         for lane, (want, rule) in wants.items():
             have = NOTICE.split(got.get((index, lane), ""))[0].removesuffix("\n\n")
@@ -138,6 +136,20 @@ def compare(words, texts, got, argument: str = "") -> list[str]:
             leaked = [w.rule for s, e, w in matches(words, strip_notices(got.get((index, lane), ""), words))]
             wrong += [f"choice {index} {lane}: leaked {rule}" for rule in leaked]
     return wrong
+
+
+def arguments_refused(words, arguments: str) -> bool:
+    """Whether the tool arguments end their choice: a refuse rule, or a match that starts or ends inside an escape.
+
+    JSON lanes are scanned as written too, and what crosses an escape's edge cannot be redacted and stay JSON.
+    """
+    if not arguments:
+        return False
+    escapes = [m.span() for m in re.finditer(r"\\u[0-9a-f]{4}", arguments)]
+    raw = matches(words, arguments)
+    return any(w.refuse for _, _, w in [*raw, *matches(words, json.loads(arguments)["q"])]) or any(
+        s < end and start < e for s, e, _ in raw for start, end in escapes
+    )
 
 
 def strip_notices(text: str, words: list[Word]) -> str:
@@ -183,13 +195,12 @@ def test_nothing_leaks_and_nothing_waits(server, provider):
             for case in range(CASES // SETS):
                 texts = [{lane: text_of(rng, words) for lane in LANES} for _ in range(2)]
                 name = f"case {number}.{case}"
-                argument = text_of(rng, words)
-                provider.scripts[name] = scripted(
-                    rng, texts, json.dumps({"q": argument}, ensure_ascii=rng.random() < 0.5)
-                )
+                question = text_of(rng, words)
+                arguments = json.dumps({"q": question}, ensure_ascii=rng.random() < 0.5)
+                provider.scripts[name] = scripted(rng, texts, arguments)
                 got, _ = delivered(client, name)
                 forbidden += sum(len(matches(words, t)) for lanes in texts for t in lanes.values())
-                failures += [f"seed {SEED} {name}: {line}" for line in compare(words, texts, got, argument)]
+                failures += [f"seed {SEED} {name}: {line}" for line in compare(words, texts, got, arguments)]
                 del provider.scripts[name]
                 done += 1
     print(

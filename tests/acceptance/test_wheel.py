@@ -24,7 +24,10 @@ def wheel(tmp_path_factory):
     out = tmp_path_factory.mktemp("dist")
     maturin = Path(sys.executable).with_name("maturin")
     subprocess.run(
-        [maturin, "build", "--profile", "native", "--locked", "-q", "--out", out], cwd=ROOT, check=True, timeout=900
+        [maturin, "build", "--profile", "native", "--locked", "-q", "--out", out],
+        cwd=ROOT,
+        check=True,
+        timeout=900,
     )
     return next(out.glob("*.whl"))
 
