@@ -100,7 +100,15 @@ def main() -> None:
         run("1/3 virtual environment", sys.executable, "-m", "venv", VENV)
     pip = [VENV / "bin" / "python", "-m", "pip", "install", "--disable-pip-version-check", "--require-hashes"]
     run("2/3 Python packages", *pip, "--progress-bar", "on", "-r", lock)
-    run("3/3 native part", VENV / "bin" / "maturin", "develop", "--profile", "native", "--locked", "--skip-install")
+    run(
+        "3/3 native part",
+        VENV / "bin" / "maturin",
+        "develop",
+        "--profile",
+        "native",
+        "--locked",
+        "--skip-install",
+    )
     install_package()
     keep = [digest(ROOT / "requirements" / "serve.txt")] if lock.stem == "dev" else []
     STAMP.write_text("\n".join([wanted, *keep]))
