@@ -11,6 +11,8 @@ from typing import Any
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REQUIRED = os.environ.get("DRAGOMAN_BROWSER") == "required"
 GET = "Chromium is missing; get it with: apt-get install chromium"
+SLOW_MS = 60_000
+"""What a busy machine may take for one step; a step that is right takes milliseconds."""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -37,7 +39,8 @@ class Visit:
         """Type a question, send it, and wait for the finished answer."""
         self.page.fill("#q", question)
         self.page.click("#send")
-        self.page.wait_for_selector(".finished", timeout=30_000)
+        self.page.wait_for_selector(".finished")
+        self.page.wait_for_load_state("load")  # without script the answer is part of the document
 
 
 Visiting = Callable[..., Any]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from browser_visit import ARGUMENTS, CHROMIUM, GET, REQUIRED, Visit, Visiting
+from browser_visit import ARGUMENTS, CHROMIUM, GET, REQUIRED, SLOW_MS, Visit, Visiting
 
 
 @pytest.fixture(scope="module")
@@ -17,8 +17,10 @@ def browser() -> Iterator[Any]:
         (pytest.fail if REQUIRED else pytest.skip)(GET)
     with importlib.import_module("playwright.sync_api").sync_playwright() as playwright:
         it = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield it
-        it.close()
+        try:
+            yield it
+        finally:
+            it.close()
 
 
 @pytest.fixture
@@ -29,13 +31,16 @@ def visiting(browser: Any) -> Visiting:
     def open_page(origin: str, language: str = "en", *, script: bool = True) -> Iterator[Visit]:
         locale = {"en": "en-GB", "zh": "zh-CN"}[language]
         context = browser.new_context(locale=locale, java_script_enabled=script)
+        context.set_default_timeout(SLOW_MS)
         visit = Visit(context.new_page(), origin)
         visit.page.on("request", lambda request: visit.requests.append(request.url))
         visit.page.on("console", lambda message: visit.complaints.append(message.text))
         visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
         visit.page.goto(f"{origin}/?lang={language}")
-        yield visit
-        context.close()
+        try:
+            yield visit
+        finally:
+            context.close()
         assert visit.requests
         assert visit.foreign() == []
 

@@ -6,26 +6,33 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from browser_visit import Visit, Visiting
+from browser_visit import SLOW_MS, Visit, Visiting
 
 from dragoman.testing.ports import free_port
+from dragoman.testing.site import STEPS
 from dragoman.web.texts import TEXTS
 
 pytestmark = pytest.mark.browser
 QUESTION = {"en": "How long do I have to return an item?", "zh": "怎么退货？"}
 SENTENCE = {"en": "You may return an unused item within 30 days", "zh": "打开订单，点击“退货”"}
 LABEL = {"en": "AI-generated", "zh": "AI 生成"}
+ALL = 1_000_000
+"""More pieces than an answer has."""
 
 
 @pytest.fixture(scope="module")
-def origin(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    port = free_port()
-    folder = tmp_path_factory.mktemp("site")
+def site_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("site")
+
+
+@pytest.fixture(scope="module")
+def origin(browser: Any, site_folder: Path) -> Iterator[str]:
+    port, folder = free_port(), site_folder
     command = [sys.executable, "-m", "dragoman.testing.site", str(port), str(folder), "0.02"]
     server = subprocess.Popen(command)
     try:
@@ -33,17 +40,31 @@ def origin(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
+
+
+@pytest.fixture
+def allow(site_folder: Path) -> Iterator[Callable[[int], None]]:
+    """Say how many pieces of an answer "step by step" the site may have sent so far."""
+    file = site_folder / STEPS
+
+    def write(pieces: int) -> None:
+        whole = file.with_suffix(".new")
+        whole.write_text(str(pieces), encoding="ascii")
+        whole.replace(file)
+
+    yield write
+    file.unlink(missing_ok=True)
 
 
 def _wait_for(port: int, sock: Path, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(300):
+    for _ in range(600):
         assert server.poll() is None, "the site ended at once"
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0 and sock.exists():
                 return
         time.sleep(0.1)
-    pytest.fail("the site did not start in 30 s")
+    pytest.fail("the site did not start in 60 s")
 
 
 @pytest.fixture
@@ -74,27 +95,38 @@ def test_an_answer_with_citations_and_label(visit: Visit, language: str) -> None
 
 
 @pytest.mark.parametrize("visit", [("en", True), ("en", False)], indirect=True)
-def test_the_answer_is_seen_while_it_grows(visit: Visit) -> None:
+def test_the_answer_is_seen_while_it_grows(visit: Visit, allow: Callable[[int], None]) -> None:
+    """The site holds every piece back until this test has seen the one before it."""
     page = visit.page
-    page.fill("#q", "What is a jurisdiction pack?")
+    page.fill("#q", "What is a jurisdiction pack, step by step?")
     page.click("#send", no_wait_after=True)
-    draft = page.locator(".draft")
-    draft.wait_for(state="visible", timeout=10_000)
-    seen = set()
-    for _ in range(200):
-        if page.locator(".finished").count():
-            break
-        if draft.count():
-            seen.add(draft.first.text_content())
+    page.locator(".draft").wait_for(state="attached")  # it stays until the last piece, which is not sent yet
+    seen = 0
+    for pieces in (1, 3, 5):
+        allow(pieces)
+        seen = _longer_draft(page, seen)
+        assert page.locator(".finished").count() == 0, "it ended while pieces were held back"
+    allow(ALL)
+    page.wait_for_selector(".finished")
+
+
+def _longer_draft(page: Any, than: int) -> int:
+    """Wait until the draft has more than `than` characters; how many it has."""
+    until = time.monotonic() + SLOW_MS / 1000
+    while time.monotonic() < until:
+        length = sum(map(len, page.locator(".draft").all_text_contents()))  # waits for nothing
+        if length > than:
+            return length
         time.sleep(0.02)
-    assert len({len(text or "") for text in seen}) >= 3, "the text came all at once"
+    pytest.fail(f"the draft has not grown beyond {than} characters: the text is kept until it is whole")
 
 
 @pytest.mark.parametrize("visit", [("en", True)], indirect=True)
-def test_keyboard_stop_and_status(visit: Visit) -> None:
+def test_keyboard_stop_and_status(visit: Visit, allow: Callable[[int], None]) -> None:
     page = visit.page
+    allow(1)
     page.focus("#q")
-    page.keyboard.type("What is Dragoman?")
+    page.keyboard.type("What is Dragoman, step by step?")
     page.keyboard.press("Enter")
     page.locator(".draft").wait_for(state="visible")
     assert page.locator("#status").text_content() == TEXTS["en"]["answering"]
@@ -158,6 +190,7 @@ def test_phone_and_dark_pages_do_not_overflow(browser: Any, origin: str) -> None
     for scheme in ("light", "dark"):
         context = browser.new_context(viewport={"width": 360, "height": 640}, color_scheme=scheme)
         page = context.new_page()
+        page.set_default_timeout(SLOW_MS)
         for path in ("/", "/sources/dragoman/models-en", "/nothing"):
             page.goto(origin + path)
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
@@ -185,7 +218,7 @@ def test_the_recorder_sees_a_foreign_request(browser: Any, origin: str) -> None:
     it = Visit(page, origin)
     page.on("request", lambda r: it.requests.append(r.url))
     page.route("http://elsewhere.invalid/**", lambda route: route.abort())
-    page.set_content("<img src=http://elsewhere.invalid/x.png>")
-    page.wait_for_timeout(200)
+    with page.expect_request("http://elsewhere.invalid/**", timeout=SLOW_MS):
+        page.set_content("<img src=http://elsewhere.invalid/x.png>", wait_until="commit")
     assert it.foreign() == ["http://elsewhere.invalid/x.png"]
     context.close()

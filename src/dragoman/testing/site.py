@@ -32,17 +32,26 @@ SESSION = "dragoman_session"
 LABEL = {"en": "[AI-generated] ", "zh": "【AI 生成】"}
 PIECE = 7
 """Code points of a streamed piece."""
+STEPS = "steps"
+"""The file in the site's folder that says how many pieces of a "step by step" answer may be sent so far."""
+STEP_SECONDS = 60.0
+"""How long such an answer waits for its next step before it breaks off."""
+LOOK_SECONDS = 0.01
 
 INTERVENTION = {"id": "int_local_0192", "origin": "rule", "action": "redact", "rule": "op.demo"}
 HOSTILE = "<script>document.title='hit'</script><img src=x onerror=\"document.title='hit'\"> [1]"
 
 
 class RelayPart:
-    """Answers turns; the words overload, break off, redact and script in a question make it misbehave."""
+    """Answers turns; the words overload, break off, redact and script in a question make it misbehave.
 
-    def __init__(self, knowledge: Knowledge, pause: float) -> None:
+    A question with "step by step" is answered as far as the file STEPS allows, so that a test decides when.
+    """
+
+    def __init__(self, knowledge: Knowledge, pause: float, steps: Path) -> None:
         self._knowledge = knowledge
         self._pause = pause
+        self._steps = steps
         self.headers: list[dict[str, str]] = []
 
     async def chat(self, request: Request) -> Response:
@@ -62,6 +71,8 @@ class RelayPart:
         text, notes = self._answer(question, locale)
         for at in range(0, len(text), PIECE):
             await asyncio.sleep(self._pause)
+            if "step by step" in question and not await self._may_send(at // PIECE):
+                return
             yield _event({"content": text[at : at + PIECE]})
             if "break off" in question and at > 2 * PIECE:
                 return
@@ -69,6 +80,14 @@ class RelayPart:
         told = [INTERVENTION] if "redact" in question else []
         yield _event({}, "stop", dragoman={"turn": "trn_local_1", "interventions": told})
         yield b"data: [DONE]\n\n"
+
+    async def _may_send(self, piece: int) -> bool:
+        """Wait until the piece of this number (from 0) may be sent; False where nobody allows it."""
+        for _ in range(int(STEP_SECONDS / LOOK_SECONDS)):
+            if self._steps.exists() and int(self._steps.read_text() or "0") > piece:
+                return True
+            await asyncio.sleep(LOOK_SECONDS)
+        return False
 
     def _answer(self, question: str, locale: str) -> tuple[str, list[dict[str, Any]]]:
         if "script" in question:
@@ -138,7 +157,7 @@ class Site(NamedTuple):
 def site(folder: Path, pause: float = 0.0) -> Site:
     """A site with its data and turn.sock in `folder`; `pause` seconds between the pieces of an answer."""
     knowledge = Knowledge(folder / "knowledge")
-    relay = RelayPart(knowledge, pause)
+    relay = RelayPart(knowledge, pause, folder / STEPS)
     guests = Guests()
     turns = TurnClient(folder / "turn.sock")
     context = PagesContext(knowledge, turns, guests.read, guests.mint, guests.kept.append)
