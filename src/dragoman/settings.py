@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from dragoman.caller_fields import may_pass
 from dragoman.errors import ConfigError
 from dragoman.ids import ZONE_PATTERN
+from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
 from dragoman.settings_faults import explain, unknown_overrides
 
 DEFAULT_FILE = "dragoman.toml"
@@ -31,9 +32,7 @@ MAX_FILE_BYTES = 1 << 20
 """LIMIT: bytes of a configuration or rule file."""
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$"
-_ENV_NAME = re.compile(r"^[A-Z_][A-Z0-9_]{0,127}$")
 _COUNTRY = r"^[A-Z]{2}$"
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 
 
 class Table(BaseModel):
@@ -160,7 +159,7 @@ class Provider(Table):
     @field_validator("key_env")
     @classmethod
     def _reference(cls, value: str | None) -> str | None:
-        if value is not None and not _ENV_NAME.match(value):
+        if value is not None and not ENV_NAME.match(value):
             raise ValueError("give the NAME of an environment variable (A-Z, 0-9, _), not the key itself")
         return value
 
@@ -252,6 +251,7 @@ class Settings(BaseSettings):
     rules: tuple[Path, ...] = ()
     packs_dir: Path | None = None
     journal: Journal = Journal()
+    admin: Admin = Admin()
 
     @classmethod
     def settings_customise_sources(
@@ -293,7 +293,7 @@ class Settings(BaseSettings):
             if unknown:
                 raise ValueError(f"models.{name}.fallbacks: not another model here: {', '.join(unknown)}")
         for name in ("listen", "admin_listen"):
-            if _host(getattr(self.zone, name)) not in _LOOPBACK:
+            if getattr(self.zone, name).rpartition(":")[0] not in LOOPBACK:
                 raise ValueError(
                     f"zone.{name}: this version listens on loopback only. A public address needs an "
                     "administrator and TLS or a trusted proxy, which it does not offer yet"
@@ -326,13 +326,9 @@ def _checked_url(value: str) -> str:
         raise ValueError(
             "a base URL carries no credentials, query or fragment; give the key by key_env or key_file"
         )
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
         raise ValueError("http is for loopback only; use https")
     return value.rstrip("/")
-
-
-def _host(address: str) -> str:
-    return address.rpartition(":")[0]
 
 
 def find_file(given: Path | None) -> Path | None:
@@ -396,5 +392,6 @@ def _anchored(settings: Settings, root: Path) -> Settings:
             "journal": settings.journal.model_copy(update={"folder": folder}),
             "rules": tuple(at(path) for path in settings.rules),
             "packs_dir": at(settings.packs_dir),
+            "admin": settings.admin.anchored(at),
         }
     )

@@ -158,8 +158,9 @@ def test_a_backup_is_made_before_an_older_file_is_migrated(
         raw.execute("INSERT INTO zone_meta VALUES ('ten_a', 'kept', '1')")
     steps = tmp_path / "migrations"
     shutil.copytree(migrations.MIGRATIONS, steps)
-    (steps / "versions" / "0002_next.py").write_text(
-        'import sqlalchemy as sa\nfrom alembic import op\nrevision = "0002"\ndown_revision = "0001"\n'
+    today = migrations.versions()[-1]
+    (steps / "versions" / "9000_next.py").write_text(
+        f'import sqlalchemy as sa\nfrom alembic import op\nrevision = "9000"\ndown_revision = "{today}"\n'
         'def upgrade():\n    op.add_column("zone_meta", sa.Column("more", sa.Text()))\n',
         encoding="utf-8",
     )
@@ -169,7 +170,7 @@ def test_a_backup_is_made_before_an_older_file_is_migrated(
     with sqlite3.connect(backup) as old, sqlite3.connect(file) as new:
         assert old.execute("SELECT * FROM zone_meta").fetchall() == [("ten_a", "kept", "1")]
         assert new.execute("SELECT name, more FROM zone_meta").fetchall() == [("kept", None)]
-        assert old.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+        assert old.execute("SELECT version_num FROM alembic_version").fetchone() == (today,)
     assert Path(backup).stat().st_mode & 0o077 == 0
 
 

@@ -10,13 +10,18 @@ from starlette.concurrency import run_in_threadpool
 
 from dragoman.accounts.registry import Registry, public_view
 from dragoman.accounts.user_tokens import UserClaims
+from dragoman.admin.people import NewInvite, People
 from dragoman.control.asgi import Answer, Request, Routes
 from dragoman.control.loaded import Holder
+from dragoman.core.admins import OPERATOR
 from dragoman.errors import ConfigError, RefusedError
 from dragoman.events import metrics_text
 from dragoman.ids import now_ms
+from dragoman.settings import Settings
 
 MAX_TOKEN_S = 86_400
+BY_COMMAND_LINE = "cli"
+"""Who acted, in the ledger, where it was somebody with this machine's account."""
 
 Reload = Callable[[], dict[str, Any]]
 
@@ -24,9 +29,10 @@ Reload = Callable[[], dict[str, Any]]
 class AdminSocket:
     """The endpoints of admin.sock. `reload` is None where nothing runs that could swap."""
 
-    def __init__(self, holder: Holder, registry: Registry, reload: Reload | None) -> None:
+    def __init__(self, holder: Holder, registry: Registry, people: People, reload: Reload | None) -> None:
         self._holder = holder
         self._registry = registry
+        self._people = people
         self._reload = reload
 
     def app(self) -> Routes:
@@ -43,6 +49,9 @@ class AdminSocket:
         routes.on("POST", "/admin/v1/keys", self.create_key)
         routes.on("POST", "/admin/v1/keys/revoke", self.revoke_key)
         routes.on("POST", "/admin/v1/keys/token", self.user_token)
+        routes.on("GET", "/admin/v1/admins", self.admins)
+        routes.on("POST", "/admin/v1/admins/invite", self.invite)
+        routes.on("POST", "/admin/v1/admins/remove", self.remove_admin)
         return routes
 
     async def status(self, _request: Request) -> Answer:
@@ -139,6 +148,38 @@ class AdminSocket:
         exp = now_ms() // 1000 + max(0, min(body["ttl_s"], MAX_TOKEN_S))
         claims = UserClaims(body["sub"], body["residence"], body["age"], body["locale"], exp)
         return 200, {"token": self._registry.user_token(body["key"], claims), "exp": exp}
+
+    async def admins(self, _request: Request) -> Answer:
+        """Who administers this zone."""
+        return 200, {"admins": self._people.listing()}
+
+    async def invite(self, request: Request) -> Answer:
+        """A one-time link; its text is in this answer and nowhere else."""
+        kinds = {name: (str, type(None)) for name in ("role", "name", "admin")}
+        body = await _body(request, kinds)
+        made = await run_in_threadpool(
+            self._people.invite, BY_COMMAND_LINE, body["role"] or OPERATOR, body["name"], body["admin"]
+        )
+        return 201, {"link": enrol_link(self._holder.loaded.settings, made), **invite_view(made)}
+
+    async def remove_admin(self, request: Request) -> Answer:
+        """Remove a person; the last operator too, since this socket can invite another."""
+        body = await _body(request, {"admin": str})
+        gone = await run_in_threadpool(
+            self._people.remove, body["admin"], BY_COMMAND_LINE, even_the_last=True
+        )
+        return 200, {"admin": gone.admin, "state": gone.state}
+
+
+def enrol_link(settings: Settings, made: NewInvite) -> str:
+    """The address a person opens once; the secret is a fragment, which no server or log gets to see."""
+    return f"{settings.admin.origin(settings.zone.admin_listen)}/enrol#{made.text}"
+
+
+def invite_view(made: NewInvite) -> dict[str, Any]:
+    """A link as listings show it: no verifier, no text."""
+    one = made.record
+    return {"invite": one.invite, "role": one.role, "admin": one.admin, "expires_at": one.expires_at}
 
 
 async def _body(request: Request, kinds: dict[str, Any]) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Control:
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
         context = self._pages_context(knowledge)
         site = pages_app(own, pages(context), core.principals, context.mint_session, secure=context.secure)
-        admin = AdminSocket(core.holder, core.registry, self.reloader.reload)
+        admin = AdminSocket(core.holder, core.registry, core.people, self.reloader.reload)
         self.plan_socket = SocketServer(
             run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge))), waiting["plan"]
         )

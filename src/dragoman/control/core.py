@@ -13,12 +13,14 @@ from dragoman.accounts.classes import Classes
 from dragoman.accounts.pepper import open_pepper
 from dragoman.accounts.principals import Principals
 from dragoman.accounts.registry import DEFAULT_TENANT, Registry
+from dragoman.admin.people import People
 from dragoman.control.loaded import Holder, Loaded
 from dragoman.control.planner import Planner
 from dragoman.core.accounts import Change, TenantRecord
 from dragoman.ids import now_ms
 from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
+from dragoman.stores.admins import SqlAdmins
 from dragoman.stores.database import Database, ZoneLock
 from dragoman.stores.interventions import Interventions
 from dragoman.stores.journal import JournalCursors
@@ -50,6 +52,8 @@ class Core:
         self.interventions = Interventions(self.database)
         self.cursors = JournalCursors(self.database, zone.id)
         self.outbox = Outbox(self.database)
+        self.admins = SqlAdmins(self.database, zone.id)
+        self.people = People(self.admins, pepper, zone.id)
         self.ensure_tenants()
 
     def ensure_tenants(self) -> None:

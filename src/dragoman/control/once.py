@@ -34,7 +34,7 @@ def main() -> int:
             400, {"error": {"code": fault.code, "message": {"en": fault.message, "zh": fault.message}}}
         )
     try:
-        status, body = asyncio.run(_ask(AdminSocket(core.holder, core.registry, None), asked))
+        status, body = asyncio.run(_ask(AdminSocket(core.holder, core.registry, core.people, None), asked))
     finally:
         core.close()
     return _answer(status, body)

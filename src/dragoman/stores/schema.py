@@ -161,6 +161,77 @@ outbox = sa.Table(
     sa.Column("log_index", sa.BigInteger),
 )
 
+admins = sa.Table(
+    "admins",
+    metadata,
+    _tenant(),
+    sa.Column("admin", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),  # operator | auditor
+    sa.Column("state", sa.Text, nullable=False),  # active | removed
+    sa.Column("subject", sa.Text, unique=True),  # issuer and subject of an identity provider
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+)
+
+admin_passkeys = sa.Table(
+    "admin_passkeys",
+    metadata,
+    _tenant(),
+    sa.Column("passkey", sa.Text, primary_key=True),
+    sa.Column("admin", sa.Text, nullable=False),
+    sa.Column("credential", sa.Text, nullable=False, unique=True),
+    sa.Column("public_key", sa.Text, nullable=False),
+    sa.Column("sign_count", sa.BigInteger, nullable=False),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger),
+    sa.ForeignKeyConstraint(["tenant", "admin"], ["admins.tenant", "admins.admin"]),
+)
+
+admin_invites = sa.Table(
+    "admin_invites",
+    metadata,
+    _tenant(),
+    sa.Column("invite", sa.Text, primary_key=True),
+    sa.Column("verifier", sa.Text, nullable=False, unique=True),  # a keyed hash, as all verifiers here
+    sa.Column("admin", sa.Text),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("used_at", sa.BigInteger),
+)
+
+admin_sessions = sa.Table(
+    "admin_sessions",
+    metadata,
+    _tenant(),
+    sa.Column("session", sa.Text, primary_key=True),
+    sa.Column("verifier", sa.Text, nullable=False, unique=True),
+    sa.Column("admin", sa.Text, nullable=False),
+    sa.Column("method", sa.Text, nullable=False),  # passkey | oidc
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+    sa.Column("fresh_at", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["tenant", "admin"], ["admins.tenant", "admins.admin"]),
+)
+
+admin_tokens = sa.Table(
+    "admin_tokens",
+    metadata,
+    _tenant(),
+    sa.Column("token", sa.Text, primary_key=True),
+    sa.Column("verifier", sa.Text, nullable=False, unique=True),
+    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),  # operator | auditor | metrics
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+    sa.Column("revoked_at", sa.BigInteger),
+)
+
 sa.Index("ix_interventions_turn", interventions.c.tenant, interventions.c.turn)
 sa.Index("ix_changes_seq", changes.c.seq, unique=True)
 sa.Index("ix_outbox_pending", outbox.c.log_index, outbox.c.at)

@@ -1,0 +1,159 @@
+"""Administrators: one-time links, roles, removal, and whether anybody can log in; all in the zone's file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dragoman.accounts.pepper import Pepper
+from dragoman.admin import people as acts
+from dragoman.admin.people import INVITE_MS, NewPasskey, People
+from dragoman.errors import RefusedError
+from dragoman.ids import new_id
+from dragoman.stores.admins import INVITES_KEPT, PASSKEYS_EACH, SqlAdmins, admin_exists
+from dragoman.stores.database import Database
+from dragoman.stores.migrate import migrate
+from dragoman.stores.outbox import Outbox
+from dragoman.testing.clock import FakeClock
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "zone.db"
+
+
+@pytest.fixture
+def database(file: Path) -> Iterator[Database]:
+    migrate(file)
+    database = Database(file)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def people(database: Database) -> People:
+    return People(SqlAdmins(database, "local"), Pepper(b"p" * 32), "local")
+
+
+def passkey(name: str = "a") -> NewPasskey:
+    return NewPasskey(f"cred-{name}", f"key-{name}", 0, "laptop")
+
+
+def enrol(people: People, role: str = "operator", name: str = "a") -> str:
+    made = people.invite("cli", role)
+    return people.enrol(made.text, new_id("adm", "local"), passkey(name)).admin
+
+
+def test_a_link_enrols_once(people: People, database: Database) -> None:
+    made = people.invite("cli", "auditor", "Li Wei")
+    person = people.enrol(made.text, new_id("adm", "local"), passkey())
+    assert (person.name, person.role, person.state) == ("Li Wei", "auditor", "active")
+    for again in (
+        lambda: people.enrol(made.text, new_id("adm", "local"), passkey("b")),
+        lambda: people.opened(made.text),
+    ):
+        with pytest.raises(RefusedError) as refused:
+            again()
+        assert (refused.value.status, refused.value.code) == (403, "link_over")
+    assert len(people.listing()) == 1
+    told = [one.entry for one in Outbox(database).pending()]
+    assert [entry["act"] for entry in told] == ["admin.invite", "admin.enrol"]
+    assert made.text not in str(told)
+    assert "Li Wei" not in str(told), "the ledger names ids, no person"
+
+
+def test_a_link_ends(people: People, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    monkeypatch.setattr(acts, "now_ms", clock)
+    made = people.invite("cli")
+    clock.advance(INVITE_MS - 1)
+    assert people.opened(made.text).invite == made.record.invite
+    clock.advance(1)
+    with pytest.raises(RefusedError, match="has ended"):
+        people.opened(made.text)
+
+
+def test_no_table_holds_a_link(people: People, database: Database, file: Path) -> None:
+    text = people.invite("cli").text
+    with sqlite3.connect(file) as raw:
+        assert text not in "\n".join(raw.iterdump())
+        verifier = raw.execute("SELECT verifier FROM admin_invites").fetchone()[0]
+    with pytest.raises(RefusedError):
+        people.opened(verifier)
+
+
+def test_links_kept_are_bounded(people: People, file: Path) -> None:
+    for _ in range(INVITES_KEPT + 5):
+        people.invite("cli")
+    with sqlite3.connect(file) as raw:
+        assert raw.execute("SELECT count(*) FROM admin_invites").fetchone()[0] == INVITES_KEPT
+
+
+def test_an_admin_exists_once_an_operator_can_log_in(people: People, file: Path, tmp_path: Path) -> None:
+    assert not admin_exists(tmp_path / "none.db")
+    assert not admin_exists(file)
+    enrol(people, "auditor")
+    people.invite("cli")
+    assert not admin_exists(file), "neither an auditor nor an open link is an operator"
+    admin = enrol(people, name="b")
+    assert admin_exists(file)
+    people.remove(admin, "cli", even_the_last=True)
+    assert not admin_exists(file)
+
+
+def test_a_start_offers_a_link_until_somebody_can_log_in(people: People) -> None:
+    first, second = people.first_invite(), people.first_invite()
+    assert first is not None
+    assert second is not None
+    with pytest.raises(RefusedError):
+        people.opened(first.text)
+    people.enrol(second.text, new_id("adm", "local"), passkey())
+    assert people.first_invite() is None
+
+
+def test_a_new_link_lets_a_known_person_in_again_and_ends_older_passkeys(people: People) -> None:
+    admin = enrol(people)
+    people.add_passkey(admin, passkey("b"))
+    made = people.invite("cli", admin=admin)
+    with pytest.raises(RefusedError):
+        people.enrol(made.text, new_id("adm", "local"), passkey("c"))
+    people.enrol(made.text, admin, passkey("c"))
+    assert [one.credential for one in people.passkeys(admin)] == ["cred-c"]
+
+
+def test_the_last_operator_stays(people: People) -> None:
+    admin = enrol(people)
+    for act in (lambda: people.remove(admin, admin), lambda: people.set_role(admin, "auditor", admin)):
+        with pytest.raises(RefusedError) as refused:
+            act()
+        assert refused.value.code == "last_operator"
+    other = enrol(people, name="b")
+    assert people.set_role(admin, "auditor", other).role == "auditor"
+    assert people.remove(admin, other).state == "removed"
+    with pytest.raises(RefusedError, match="No administrator"):
+        people.active(admin)
+
+
+def test_passkeys_are_bounded_and_the_last_one_stays(people: People) -> None:
+    admin = enrol(people)
+    with pytest.raises(RefusedError) as kept:
+        people.remove_passkey(admin, people.passkeys(admin)[0].passkey)
+    assert kept.value.code == "passkey_kept"
+    for number in range(PASSKEYS_EACH - 1):
+        people.add_passkey(admin, passkey(str(number)))
+    with pytest.raises(RefusedError) as many:
+        people.add_passkey(admin, passkey("more"))
+    assert many.value.code == "too_many_passkeys"
+    other = enrol(people, name="other")
+    with pytest.raises(RefusedError):
+        people.remove_passkey(other, people.passkeys(admin)[0].passkey)
+
+
+@pytest.mark.parametrize(("role", "name"), [("root", "a"), ("operator", "a\nb"), ("operator", "x" * 81)])
+def test_odd_roles_and_names_are_refused(people: People, role: str, name: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        people.invite("cli", role, name)
+    assert refused.value.status == 400
