@@ -33,7 +33,7 @@ def test_the_messages_name_the_same_turn() -> None:
         "parent",
         "input",
     ]
-    for name in ("opened", "finished", "failed"):
-        assert golden(f"turns.response.{name}")["turn"] == request["turn"]
+    for name in ("turns.response.opened", "turns.response.finished", "turns.response.failed"):
+        assert golden(name)["turn"] == request["turn"]
     assert golden("outcome.abandoned.request")["tenant"] == request["tenant"]
     assert golden("recover.request")["intents"] == [request["turn"]]
