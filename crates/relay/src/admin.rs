@@ -1,4 +1,5 @@
 //! The admin listener, loopback only for now: metrics and liveness. It shows numbers, never a name or a text.
+use crate::accept;
 use crate::state::Relay;
 use crate::worker::Worker;
 use bytes::Bytes;
@@ -46,7 +47,11 @@ fn answer(relay: &Relay, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     match (request.method(), request.uri().path()) {
         (&Method::GET, "/metrics") => text(StatusCode::OK, metrics(relay)),
         (&Method::GET, "/healthz") => text(StatusCode::OK, "alive\n".into()),
-        _ => text(StatusCode::NOT_FOUND, "GET /metrics or GET /healthz\n".into()),
+        (&Method::GET, "/readyz") => match accept::fault(relay) {
+            None => text(StatusCode::OK, "ready\n".into()),
+            Some(code) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", code.code)),
+        },
+        _ => text(StatusCode::NOT_FOUND, "GET /metrics, /healthz or /readyz\n".into()),
     }
 }
 

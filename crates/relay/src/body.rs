@@ -1,5 +1,6 @@
 //! What an answer's body is made of: bytes, a proxied stream, or a turn that writes as it goes.
-use crate::accept::guard::Vitals;
+use crate::accept::guard::{Stall, Vitals};
+use crate::address::crowd::Counted;
 use crate::carry::TurnBody;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -27,12 +28,25 @@ impl From<Bytes> for Source {
 pub struct Answering {
     vitals: Rc<Vitals>,
     now: Rc<Cell<u64>>,
+    /// Watches the reader of a stream of HTTP/2; a connection of HTTP/1.1 has one reader, whom its guard watches.
+    stall: Option<Rc<Stall>>,
+    /// The request under its client's address, where a proxy brought it.
+    pub counted: Option<Counted>,
 }
 
 impl Answering {
-    pub fn begin(vitals: &Rc<Vitals>, now: &Rc<Cell<u64>>) -> Self {
+    pub fn begin(vitals: &Rc<Vitals>, now: &Rc<Cell<u64>>, stall: Option<Rc<Stall>>) -> Self {
         vitals.open.set(vitals.open.get() + 1);
-        Self { vitals: Rc::clone(vitals), now: Rc::clone(now) }
+        Self { vitals: Rc::clone(vitals), now: Rc::clone(now), stall, counted: None }
+    }
+
+    /// Something was given to hyper, or there is nothing to give.
+    fn note(&self, handed: bool) {
+        match &self.stall {
+            Some(stall) if handed => stall.handed(self.now.get()),
+            Some(stall) => stall.drained(),
+            None => {}
+        }
     }
 }
 
@@ -45,23 +59,17 @@ impl Drop for Answering {
 /// A body as hyper polls it. Nothing is read from the source before hyper has room to write.
 pub struct RelayBody {
     source: Source,
-    _answering: Answering,
+    answering: Answering,
 }
 
 impl RelayBody {
     pub fn new(source: Source, answering: Answering) -> Self {
-        Self { source, _answering: answering }
+        Self { source, answering }
     }
 }
 
-impl Body for RelayBody {
-    type Data = Bytes;
-    type Error = io::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+impl RelayBody {
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match &mut self.source {
             Source::Bytes(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Source::Turn(turn) => turn.poll(cx).map(|bytes| bytes.map(|b| Ok(Frame::data(b)))),
@@ -78,6 +86,20 @@ impl Body for RelayBody {
                 }
             },
         }
+    }
+}
+
+impl Body for RelayBody {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+        let polled = self.poll_source(cx);
+        self.answering.note(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        polled
     }
 
     fn is_end_stream(&self) -> bool {

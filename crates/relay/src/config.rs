@@ -1,5 +1,6 @@
 //! The relay's configuration, `run/relay.json`, as control writes it: read at start and whenever a
 //! plan names another digest. Secrets are references; they are resolved here and never printed.
+use crate::edge::{EdgeConfig, RawEdge};
 use crate::limits;
 use crate::proxy;
 use http::{HeaderName, HeaderValue, Uri};
@@ -29,6 +30,8 @@ struct Raw {
     providers: HashMap<String, RawProvider>,
     #[serde(default)]
     tighter: Tighter,
+    #[serde(default)]
+    edge: RawEdge,
 }
 
 /// Limits of one relay that are tighter than its own. Absent in what control writes.
@@ -165,11 +168,14 @@ pub struct Config {
     pub journal: PathBuf,
     pub lease_ms: u64,
     pub public_url: String,
+    /// People reach it by TLS, ours or a proxy's.
+    pub https: bool,
     /// Scheme, host and port of `public_url`: what a same-origin `Origin` says.
     pub origins: Vec<String>,
     pub session_cookie: String,
     pub threads: usize,
     pub tighter: Tighter,
+    pub edge: EdgeConfig,
     pub providers: HashMap<String, Arc<Provider>>,
 }
 
@@ -224,7 +230,16 @@ impl Config {
             .into_iter()
             .map(|(name, p)| Ok((name.clone(), Arc::new(provider(name, p, &raw.run)?))))
             .collect::<Result<_, ConfigError>>()?;
-        let mut origins: Vec<String> = raw.hosts.iter().map(|h| format!("http://{h}")).collect();
+        let edge = EdgeConfig::of(raw.edge).map_err(wrong)?;
+        if !raw.listen.ip().is_loopback() && edge.tls.is_none() && edge.trusted.is_empty() {
+            return Err(wrong(
+                "`listen` is not loopback, and neither edge.tls nor edge.trusted_proxies is set",
+            ));
+        }
+        let https = raw.public_url.starts_with("https://");
+        // Where people come by TLS, a page of the same name without it is somebody else's.
+        let scheme = if https { "https" } else { "http" };
+        let mut origins: Vec<String> = raw.hosts.iter().map(|h| format!("{scheme}://{h}")).collect();
         origins.push(raw.public_url.trim_end_matches('/').to_owned());
         Ok(Self {
             digest: raw.digest,
@@ -237,10 +252,12 @@ impl Config {
             journal: raw.journal,
             lease_ms: raw.lease_ms,
             public_url: raw.public_url,
+            https,
             origins,
             session_cookie: raw.session_cookie,
             threads: raw.threads.clamp(1, 64),
             tighter: raw.tighter,
+            edge,
             providers,
         })
     }

@@ -38,9 +38,18 @@ codes! {
     FORWARDED_LOCALLY "forwarded_locally" 421 "invalid_request_error"
         "In stage local no forwarded request is answered. Call the address directly, or set up the stage public."
         "本地阶段不接受经转发的请求。请直接访问该地址，或配置为公开阶段。";
+    FORWARDED_UNTRUSTED "forwarded_untrusted" 421 "invalid_request_error"
+        "A proxy on this machine forwarded the request, but it is not in edge.trusted_proxies. The operator adds its address there."
+        "本机代理转发了该请求，但它不在 edge.trusted_proxies 中。请运营者将其地址加入该列表。";
+    TLS_REQUIRED "tls_required" 403 "invalid_request_error"
+        "Without TLS this server answers trusted proxies only. Call its public address, which begins with https."
+        "未经 TLS 时，本服务器只响应受信任的代理。请访问其以 https 开头的公开地址。";
+    TOO_MANY_OPEN "too_many_open" 429 "rate_limit_error"
+        "Your address has as many requests open as one may. Wait until one ends, then try again."
+        "您的地址同时打开的请求已达上限，请等其中一个结束后重试。";
     BAD_HEAD "bad_request_head" 400 "invalid_request_error"
-        "The request head is not valid HTTP/1.1. Send one Host, one length and plain CRLF lines."
-        "请求头不是有效的 HTTP/1.1。请只发送一个 Host、一种长度声明和标准 CRLF 行。";
+        "The request head is not valid HTTP. Send one Host, one length and plain CRLF lines."
+        "请求头不是有效的 HTTP。请只发送一个 Host、一种长度声明和标准 CRLF 行。";
     HEAD_TOO_LARGE "request_head_too_large" 431 "invalid_request_error"
         "The request head is larger than 32 KiB or has more than 100 fields. Send fewer or shorter fields."
         "请求头超过 32 KiB 或 100 个字段，请减少或缩短字段。";

@@ -1,6 +1,7 @@
 //! Dragoman's relay: carries turns, records them, decides nothing. The order of a turn is in `carry`.
 //! See ARCHITECTURE.md.
 pub mod accept;
+pub mod address;
 mod admin;
 mod body;
 pub mod cache;
@@ -10,6 +11,7 @@ mod clock;
 pub mod config;
 mod contact;
 mod control;
+mod edge;
 pub mod errors;
 mod feed;
 pub mod frame;
@@ -23,10 +25,12 @@ mod metrics;
 mod plan;
 mod provider;
 mod proxy;
+mod proxy_protocol;
 pub mod record;
 mod rules;
 mod start;
 mod state;
+mod tls;
 mod upload;
 pub mod wire;
 mod worker;

@@ -12,6 +12,26 @@ pub const TARGET_BYTES: usize = 8 * 1024;
 /// Milliseconds a connection may idle between two requests.
 pub const KEEP_ALIVE_MS: u64 = 75_000;
 
+/// Milliseconds a new connection may wait with its first byte.
+pub const FIRST_BYTE_MS: u64 = 20_000;
+/// Milliseconds for the TLS handshake of a connection, and for its PROXY header.
+pub const HANDSHAKE_MS: u64 = 10_000;
+/// Bytes of a PROXY header, its TLVs included.
+pub const PROXY_HEADER_BYTES: usize = 4 * 1024;
+
+/// Streams of an HTTP/2 connection that may be open at once.
+pub const H2_STREAMS: u32 = 100;
+/// Bytes an HTTP/2 stream may send before it is read.
+pub const H2_STREAM_WINDOW: u32 = 64 * 1024;
+/// Bytes an HTTP/2 connection may send before it is read.
+pub const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
+/// `RST_STREAM` frames of an HTTP/2 connection in a second; one more ends it with GOAWAY.
+pub const H2_RESETS: u32 = 100;
+/// SETTINGS, PING, PRIORITY, unknown and empty frames of an HTTP/2 connection in a second.
+pub const H2_IDLE_FRAMES: u32 = 200;
+/// `WINDOW_UPDATE` frames of an HTTP/2 connection in a second.
+pub const H2_WINDOW_UPDATES: u32 = 20_000;
+
 /// Bytes of a JSON request body.
 pub const BODY_BYTES: usize = 10 * 1024 * 1024;
 /// Milliseconds a body, or an upload to pages, may take before the least rate applies.
@@ -58,6 +78,14 @@ pub const WRITE_STALL_MS: u64 = 60_000;
 
 /// Connections of all listeners together.
 pub const CONNECTIONS: usize = 12_000;
+/// Connections of one client address (IPv6: of one /64); behind a trusted proxy, its open requests.
+pub const PER_ADDRESS: u32 = 200;
+/// Hops of `X-Forwarded-For` that are read, from the right.
+pub const FORWARDED_HOPS: usize = 32;
+/// Bytes of one file that says where addresses are.
+pub const ADDRESS_FILE_BYTES: u64 = 512 * 1024 * 1024;
+/// Milliseconds between two looks at the certificate's and the address files.
+pub const WATCH_MS: u64 = 1_000;
 /// Turns in flight per thread, waiting ones not counted. Idle streams are cheap; 10,000 in all is the goal.
 pub const TURNS_PER_THREAD: usize = 6_000;
 /// Turns waiting for a place per thread.

@@ -1,12 +1,16 @@
 //! Starts a relay and stops it: arguments, configuration, journal, threads, listeners, signals. A turn is
 //! not seen here.
+use crate::address::Origin;
+use crate::address::crowd::Crowd;
 use crate::config::Config;
 use crate::contact;
+use crate::edge::{self, Edge};
 use crate::limits;
 use crate::lines::Lines;
 use crate::log::Log;
+use crate::metrics::count;
 use crate::provider::pool;
-use crate::state::{Loads, Relay, Slot, Told};
+use crate::state::{Arrived, Loads, Relay, Slot, Told};
 use crate::worker::Worker;
 use std::io;
 use std::net::SocketAddr;
@@ -139,6 +143,8 @@ fn start(path: PathBuf) -> Result<Started, Box<dyn std::error::Error>> {
     let config = Config::read(&path)?;
     let log = Log::open(&config.journal, &config.zone, config.tighter.segment_bytes)?;
     let tls = pool::tls_config()?;
+    let looked = edge::looks(&config);
+    let edge = Edge::open(&config.edge)?;
     let runtime = local_runtime()?;
     let (public, admin, turns) = runtime.block_on(async {
         let public = listen(config.listen)?;
@@ -149,7 +155,7 @@ fn start(path: PathBuf) -> Result<Started, Box<dyn std::error::Error>> {
     let count = config.threads;
     let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
     tracing::info!(listen = %public.local_addr()?, admin = %admin.local_addr()?, threads = count, "relay started");
-    let relay = Arc::new(Relay::new(config, path, log, tls, senders));
+    let relay = Arc::new(Relay::new(config, path, log, edge, tls, senders));
     let threads = receivers
         .into_iter()
         .enumerate()
@@ -157,6 +163,10 @@ fn start(path: PathBuf) -> Result<Started, Box<dyn std::error::Error>> {
         .collect::<io::Result<Vec<_>>>()?;
     let contact = spawn("contact".to_owned(), Arc::clone(&relay), keep_contact)?;
     let loads = Arc::new(Loads::new(count));
+    spawn("edge".to_owned(), Arc::clone(&relay), move |relay| {
+        edge::watch(&relay, looked);
+        Ok(())
+    })?;
     Ok(Started { relay, runtime, threads, contact, public, admin, turns, owner, loads })
 }
 
@@ -227,7 +237,10 @@ impl Started {
             tokio::select! {
                 _ = term.recv() => return Ok(()),
                 _ = int.recv() => return Ok(()),
-                got = self.public.accept() => self.handed(got.and_then(|(s, _)| s.into_std()), Told::Public).await,
+                got = self.public.accept() => match got.and_then(|(s, peer)| Ok((s.into_std()?, peer))) {
+                    Ok((stream, peer)) => self.admit(stream, peer).await,
+                    Err(e) => self.handed(Err(e), Told::Public).await,
+                },
                 got = self.admin.accept() => {
                     let told = got.and_then(|(s, _)| s.into_std());
                     self.handed(told, |s, _| Told::Admin(s)).await;
@@ -241,6 +254,21 @@ impl Started {
                 },
             }
         }
+    }
+
+    /// Counts a public connection under its address. The ones of trusted proxies count for their clients, later.
+    async fn admit(&self, stream: std::net::TcpStream, peer: SocketAddr) {
+        let config = self.relay.config.load();
+        let mut arrived = Arrived { stream, peer, counted: None };
+        if !config.local && !Origin::of(peer).is_proxy(&config.edge.trusted) {
+            arrived.counted = Crowd::take(&self.relay.edge.crowd, peer.ip().to_canonical());
+            if arrived.counted.is_none() {
+                count(&self.relay.metrics.crowded);
+                return;
+            }
+        }
+        drop(config);
+        self.handed(Ok(arrived), Told::Public).await;
     }
 
     async fn handed<S>(&self, got: io::Result<S>, tell: impl FnOnce(S, Slot) -> Told) {

@@ -1,7 +1,9 @@
 //! What the threads of one relay share.
+use crate::address::crowd::Counted;
 use crate::cache::Cache;
 use crate::changes::{ChangeLog, Lease};
 use crate::config::Config;
+use crate::edge::Edge;
 use crate::identify::Principals;
 use crate::limits;
 use crate::log::Log;
@@ -19,7 +21,7 @@ use tokio::sync::mpsc::UnboundedSender;
 /// What a thread is told from outside.
 pub enum Told {
     /// A client's connection, accepted and handed over.
-    Public(std::net::TcpStream, Slot),
+    Public(Arrived, Slot),
     /// A connection on `turn.sock`.
     Socket(std::os::unix::net::UnixStream, Slot),
     /// A connection on the admin listener.
@@ -32,6 +34,14 @@ pub enum Told {
     End,
 }
 
+/// A client's connection as it was accepted.
+pub struct Arrived {
+    pub stream: std::net::TcpStream,
+    pub peer: std::net::SocketAddr,
+    /// Counted under its address, unless that is a trusted proxy's.
+    pub counted: Option<Counted>,
+}
+
 /// One relay: its configuration, what it knows from control, and its record.
 pub struct Relay {
     pub config: ArcSwap<Config>,
@@ -42,6 +52,7 @@ pub struct Relay {
     pub plans: Plans,
     pub rules: Rules,
     pub log: Log,
+    pub edge: Edge,
     pub metrics: Arc<Metrics>,
     pub tls: Arc<rustls::ClientConfig>,
     /// No new turn is taken.
@@ -60,6 +71,7 @@ impl Relay {
         config: Config,
         config_path: PathBuf,
         log: Log,
+        edge: Edge,
         tls: Arc<rustls::ClientConfig>,
         threads: Vec<UnboundedSender<Told>>,
     ) -> Self {
@@ -72,6 +84,7 @@ impl Relay {
             plans: Cache::new(limits::PLANS),
             rules: Rules::default(),
             log,
+            edge,
             metrics: Arc::default(),
             tls,
             stopping: AtomicBool::new(false),
@@ -100,8 +113,11 @@ impl Relay {
                 if config.listen != current.listen
                     || config.run != current.run
                     || config.journal != current.journal
+                    || config.edge.tls.is_some() != current.edge.tls.is_some()
                 {
-                    tracing::error!("listen, run or journal changed: restart the relay");
+                    tracing::error!(
+                        "listen, run, journal or whether TLS is spoken changed: restart the relay"
+                    );
                     return false;
                 }
                 tracing::info!(digest = %config.digest, "configuration exchanged");

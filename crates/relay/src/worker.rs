@@ -1,6 +1,6 @@
 //! One thread that carries turns: its clock, its connections, its pools. Threads share nothing mutable
 //! but what `state` holds; a turn stays on the thread that accepted its connection.
-use crate::accept::{self, Door, guard::Vitals};
+use crate::accept::{self, guard::Vitals};
 use crate::admin;
 use crate::carry::running::Running;
 use crate::changes;
@@ -84,7 +84,7 @@ impl Worker {
 
     fn hear(self: &Rc<Self>, told: Told) {
         match told {
-            Told::Public(stream, slot) => accept::public(self, stream, slot),
+            Told::Public(arrived, slot) => accept::public(self, arrived, slot),
             Told::Socket(stream, slot) => accept::socket(self, stream, slot),
             Told::Admin(stream) => admin::serve(self, stream),
             Told::Changed(changes) => self.changed(&changes),
@@ -96,9 +96,9 @@ impl Worker {
         }
     }
 
-    /// Watches a new connection. Ended ones are forgotten at the next tick.
-    pub fn watch(&self, door: Door) -> Rc<Vitals> {
-        let vitals = Rc::new(Vitals::new(self.now.get(), door == Door::Public));
+    /// Watches a new connection; `idles` is false where it may be kept for ever. Ended ones are forgotten at the next tick.
+    pub fn watch(&self, idles: bool) -> Rc<Vitals> {
+        let vitals = Rc::new(Vitals::new(self.now.get(), idles));
         self.connections.borrow_mut().push(Rc::downgrade(&vitals));
         vitals
     }

@@ -1,21 +1,17 @@
-//! A strict reader in front of hyper: it hands a request head on only when it is whole and plain, and
-//! body bytes only as the head declared them. A head that is not gets an error answer, through a
-//! head of our own that names the fault. It also lets the thread's clock end slow connections.
+//! A strict reader in front of hyper: what came is handed on only as the version's `Rules` allow (`heads`,
+//! `frames`); in place of what they refuse hyper reads bytes of our own that make it answer with the fault.
+//! It also lets the thread's clock end slow connections.
 use crate::errors::{self, Code};
-use crate::frame::{self, Bad, Length};
 use crate::limits;
 use bytes::{Buf, BytesMut};
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// The target of the head that stands for a head that was refused.
-pub const FAULT_TARGET: &str = "/.fault";
-const FAULT_HEAD: &[u8] = b"GET /.fault HTTP/1.1\r\nhost: fault\r\nconnection: close\r\n\r\n";
 /// Bytes read from a client's socket at once.
 const READ_BYTES: usize = 16 * 1024;
 
@@ -26,15 +22,58 @@ pub struct Vitals {
     keep: bool,
     /// Requests being answered.
     pub open: Cell<u32>,
-    /// Boot milliseconds of the last step: a head's first byte, an answer's end.
+    /// Boot milliseconds of the last step: a whole head, an answer's end.
     since: Cell<u64>,
+    /// Boot milliseconds of the first byte of what is not whole yet.
+    begun: Cell<u64>,
     /// A head has begun and is not whole.
     head_begun: Cell<bool>,
+    /// A request has begun once.
+    spoke: Cell<bool>,
     /// Boot milliseconds since which a write makes no progress; 0 when it does.
     write_stuck: Cell<u64>,
     fault: Cell<Option<&'static Code>>,
     closed: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+    streams: RefCell<Vec<Weak<Stall>>>,
+}
+
+/// One stream of a connection of HTTP/2: since when its reader takes nothing, and the end of it.
+#[derive(Default)]
+pub struct Stall {
+    /// Boot milliseconds since which something waits to be taken; 0 where nothing does.
+    since: Cell<u64>,
+    cut: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Stall {
+    /// Something was handed over: until it is asked for more, the reader is waited for.
+    pub fn handed(&self, now: u64) {
+        self.since.set(now.max(1));
+    }
+
+    /// Nothing is there to be read.
+    pub fn drained(&self) {
+        self.since.set(0);
+    }
+
+    /// Whether the stream has to end; keeps the waker for when it has.
+    pub fn is_cut(&self, cx: &Context<'_>) -> bool {
+        if !self.cut.get() {
+            *self.waker.borrow_mut() = Some(cx.waker().clone());
+        }
+        self.cut.get()
+    }
+
+    fn tick(&self, now: u64) {
+        if self.since.get() != 0 && now.saturating_sub(self.since.get()) > limits::WRITE_STALL_MS {
+            self.cut.set(true);
+            if let Some(waker) = self.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
 }
 
 impl Vitals {
@@ -56,14 +95,45 @@ impl Vitals {
         self.since.set(now);
     }
 
+    /// The first byte of a head, or of a frame, came, unless it had.
+    pub fn head_begins(&self, now: u64) {
+        if !self.head_begun.replace(true) {
+            self.begun.set(now);
+        }
+    }
+
+    /// What began is whole.
+    pub fn whole(&self) {
+        self.head_begun.set(false);
+    }
+
+    /// A request begins, so that the connection does not idle.
+    pub fn spoken(&self, now: u64) {
+        self.spoke.set(true);
+        self.since.set(now);
+    }
+
+    /// Watches a stream of this connection.
+    pub fn watch(&self, stall: &Rc<Stall>) {
+        self.streams.borrow_mut().push(Rc::downgrade(stall));
+    }
+
     /// Called by the thread's clock: ends heads, idling and writes that take too long.
     pub fn tick(&self, now: u64) {
+        self.streams.borrow_mut().retain(|stream| {
+            stream.upgrade().is_some_and(|stall| {
+                stall.tick(now);
+                true
+            })
+        });
         let stuck = self.write_stuck.get();
+        let idle = if self.spoke.get() { limits::KEEP_ALIVE_MS } else { limits::FIRST_BYTE_MS };
         let age = now.saturating_sub(self.since.get());
-        if self.head_begun.get() && age > limits::HEAD_MS && self.fault.get().is_none() {
+        let late = self.head_begun.get() && now.saturating_sub(self.begun.get()) > limits::HEAD_MS;
+        if late && self.fault.get().is_none() {
             self.fault.set(Some(&errors::HEAD_TIMEOUT));
         } else if (stuck != 0 && now.saturating_sub(stuck) > limits::WRITE_STALL_MS)
-            || (!self.keep && self.open.get() == 0 && !self.head_begun.get() && age > limits::KEEP_ALIVE_MS)
+            || (!self.keep && self.open.get() == 0 && !self.head_begun.get() && age > idle)
         {
             self.closed.set(true);
         } else {
@@ -75,128 +145,60 @@ impl Vitals {
     }
 }
 
-enum State {
-    Head,
-    Body(Length),
-    /// Nothing more is read: the head was refused.
-    Ended,
+/// How one version of HTTP is read: what hyper may have of the bytes that came.
+pub trait Rules: Unpin {
+    /// How many bytes at the front of `raw` hyper may have; 0 where more have to come first.
+    fn classify(&mut self, raw: &[u8], vitals: &Vitals, now: u64) -> Result<usize, &'static Code>;
+
+    /// What hyper reads in place of what was refused, or nothing where the connection has to be cut.
+    fn instead(&self) -> Option<&'static [u8]>;
 }
 
 /// A client's connection, as hyper reads and writes it.
-pub struct Guard<S> {
+pub struct Guard<S, R> {
     inner: S,
+    rules: R,
     vitals: Rc<Vitals>,
     now: Rc<Cell<u64>>,
-    state: State,
     raw: BytesMut,
     /// Bytes at the front of `raw` that hyper may have.
     pass: usize,
-    /// Bytes of `raw` already searched for the head's end.
-    searched: usize,
+    /// Bytes of `raw` that were classified without being whole.
+    seen: usize,
+    /// Nothing more is read: what came was refused.
+    ended: bool,
 }
 
-impl<S> Guard<S> {
-    pub fn new(inner: S, vitals: Rc<Vitals>, now: Rc<Cell<u64>>) -> Self {
-        Self { inner, vitals, now, state: State::Head, raw: BytesMut::new(), pass: 0, searched: 0 }
+impl<S, R: Rules> Guard<S, R> {
+    pub fn new(inner: S, rules: R, vitals: Rc<Vitals>, now: Rc<Cell<u64>>) -> Self {
+        Self { inner, rules, vitals, now, raw: BytesMut::new(), pass: 0, seen: 0, ended: false }
     }
 
-    /// Classifies what was read: afterwards `pass` says what hyper may have.
     fn classify(&mut self) {
-        let outcome = match &mut self.state {
-            State::Head => self.head(),
-            State::Body(Length::Known(left)) => {
-                self.pass = self.raw.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
-                *left -= self.pass as u64;
-                if *left == 0 {
-                    self.state = State::Head;
-                }
-                Ok(())
-            }
-            State::Body(Length::Chunked(chunked)) => chunked_span(chunked, &self.raw).map(|(span, ended)| {
-                self.pass = span;
-                if ended {
-                    self.state = State::Head;
-                }
-            }),
-            State::Body(Length::UntilClose) | State::Ended => {
-                self.raw.clear();
-                Ok(())
-            }
-        };
-        if let Err(code) = outcome {
-            self.refuse(code);
+        match self.rules.classify(&self.raw, &self.vitals, self.now.get()) {
+            Ok(0) => self.seen = self.raw.len(),
+            Ok(pass) => (self.pass, self.seen) = (pass, 0),
+            Err(code) => self.refuse(code),
         }
-    }
-
-    fn head(&mut self) -> Result<(), &'static Code> {
-        if !self.vitals.head_begun.replace(true) {
-            self.vitals.since.set(self.now.get());
-        }
-        let end = frame::head_end(&self.raw, self.searched).map_err(|_| &errors::BAD_HEAD)?;
-        self.searched = self.raw.len();
-        let Some(end) = end else {
-            return if self.raw.len() > limits::HEAD_BYTES { Err(&errors::HEAD_TOO_LARGE) } else { Ok(()) };
-        };
-        if end > limits::HEAD_BYTES {
-            return Err(&errors::HEAD_TOO_LARGE);
-        }
-        let length = check_head(&self.raw[..end])?;
-        self.vitals.head_begun.set(false);
-        self.searched = 0;
-        self.pass = end;
-        if let Some(length) = length {
-            self.state = State::Body(length);
-        }
-        Ok(())
     }
 
     fn refuse(&mut self, code: &'static Code) {
         self.vitals.head_begun.set(false);
-        let in_body = matches!(self.state, State::Body(_));
-        self.state = State::Ended;
+        self.ended = true;
         self.raw.clear();
-        if in_body {
-            // The request is being answered already: its body just ends, which hyper reports to it.
-            self.vitals.closed.set(true);
-            return;
+        match self.rules.instead() {
+            Some(instead) => {
+                self.vitals.fault.set(Some(code));
+                self.raw.extend_from_slice(instead);
+                self.pass = self.raw.len();
+            }
+            // What was refused is within a request that is being answered: it just ends, which hyper reports to it.
+            None => self.vitals.closed.set(true),
         }
-        self.vitals.fault.set(Some(code));
-        self.raw.extend_from_slice(FAULT_HEAD);
-        self.pass = self.raw.len();
     }
 }
 
-/// The whole chunks' span at the front of `raw`, and whether the body ends with it.
-fn chunked_span(chunked: &mut frame::Chunked, raw: &[u8]) -> Result<(usize, bool), &'static Code> {
-    let mut at = 0;
-    while at < raw.len() && !chunked.ended() {
-        let (skip, take) = chunked.piece(&raw[at..]).map_err(|Bad(_)| &errors::BAD_BODY)?;
-        at += skip + take;
-    }
-    Ok((at, chunked.ended()))
-}
-
-/// Checks a whole head: one Host, one length, plain names, bounded target. Gives the body's length.
-fn check_head(head: &[u8]) -> Result<Option<Length>, &'static Code> {
-    let mut fields = [httparse::EMPTY_HEADER; limits::HEAD_FIELDS];
-    let mut request = httparse::Request::new(&mut fields);
-    match request.parse(head) {
-        Ok(httparse::Status::Complete(_)) => {}
-        Err(httparse::Error::TooManyHeaders) => return Err(&errors::HEAD_TOO_LARGE),
-        _ => return Err(&errors::BAD_HEAD),
-    }
-    if request.path.unwrap_or("").len() > limits::TARGET_BYTES {
-        return Err(&errors::TARGET_TOO_LONG);
-    }
-    let hosts = request.headers.iter().filter(|f| f.name.eq_ignore_ascii_case("host")).count();
-    let plain = request.headers.iter().all(|f| !f.name.contains('_') && !f.value.contains(&b'\r'));
-    if !plain || hosts > 1 || (hosts == 0 && request.version == Some(1)) {
-        return Err(&errors::BAD_HEAD);
-    }
-    frame::declared(request.headers.iter().map(|f| (f.name, f.value))).map_err(|Bad(_)| &errors::BAD_HEAD)
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
+impl<S: AsyncRead + Unpin, R: Rules> AsyncRead for Guard<S, R> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -217,15 +219,15 @@ impl<S: AsyncRead + Unpin> AsyncRead for Guard<S> {
                 }
                 return Poll::Ready(Ok(()));
             }
-            if let Some(code) = this.vitals.fault.get().filter(|_| !matches!(this.state, State::Ended)) {
+            if let Some(code) = this.vitals.fault.get().filter(|_| !this.ended) {
                 this.refuse(code);
                 continue;
             }
-            if matches!(this.state, State::Ended) {
+            if this.ended {
                 // The error's answer is on its way; whatever else the client sends is not read.
                 return Poll::Pending;
             }
-            if !this.raw.is_empty() && this.searched < this.raw.len() {
+            if this.seen < this.raw.len() {
                 this.classify();
                 continue;
             }
@@ -254,7 +256,7 @@ fn fill<S: AsyncRead + Unpin>(
     Poll::Ready(Ok(read.filled().len()))
 }
 
-impl<S: AsyncWrite + Unpin> Guard<S> {
+impl<S: AsyncWrite + Unpin, R> Guard<S, R> {
     fn progress<T>(&self, cx: &mut Context<'_>, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if result.is_ready() {
             self.vitals.write_stuck.set(0);
@@ -271,7 +273,7 @@ impl<S: AsyncWrite + Unpin> Guard<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+impl<S: AsyncWrite + Unpin, R: Rules> AsyncWrite for Guard<S, R> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.inner).poll_write(cx, data);
         self.progress(cx, result)
@@ -291,7 +293,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(cx)
+        let result = Pin::new(&mut self.inner).poll_flush(cx);
+        self.progress(cx, result)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,116 +1,263 @@
 //! Step 1: a connection and its requests' heads, checked before anything else is done. The order of a
-//! turn after that is in `carry`. Plain HTTP on loopback only; TLS and HTTP/2 are added beside `public`.
+//! turn after that is in `carry`. HTTP/2 is spoken over TLS alone; both versions pass the same `admit`.
+mod frames;
 pub mod guard;
+mod heads;
 pub mod routes;
+mod streams;
 
+use crate::address::crowd::{Counted, Crowd};
+use crate::address::{self, Origin, Seen};
 use crate::body::{Answering, RelayBody, Source};
 use crate::carry;
-use crate::errors::{self, ApiError};
+use crate::config::Config;
+use crate::errors::{self, ApiError, Code};
 use crate::identify::{self, Credential};
 use crate::limits;
 use crate::metrics::count;
 use crate::proxy::{self, Asker};
-use crate::state::Slot;
+use crate::proxy_protocol;
+use crate::state::{Arrived, Relay, Slot};
+use crate::tls;
 use crate::wire::{Address, Lang, Principal};
 use crate::worker::Worker;
-use guard::{FAULT_TARGET, Guard, Vitals};
-use http::{HeaderMap, Method, Request, Response, Uri, header};
+use frames::Frames;
+use guard::{Guard, Vitals};
+use heads::{FAULT_TARGET, Heads};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use routes::Route;
 use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+use streams::Streams;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
 
+/// Browsers come by TLS for a year after each answer.
+const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// The scope that the list of models needs.
 const MODELS_SCOPE: &str = "models";
 
 /// By which door a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
-    /// The public listener.
-    Public,
+    /// The public listener, from where the address says.
+    Public(Seen),
     /// `turn.sock`: control asks for a user of its pages.
     Socket,
 }
 
+/// What is known of a connection before its first request.
+#[derive(Clone, Copy)]
+enum From {
+    Socket,
+    Public {
+        origin: Origin,
+        /// It came by our own TLS.
+        secure: bool,
+    },
+}
+
 /// Serves a connection of the public listener.
-pub fn public(worker: &Rc<Worker>, stream: std::net::TcpStream, slot: Slot) {
+pub fn public(worker: &Rc<Worker>, arrived: Arrived, slot: Slot) {
+    let Arrived { stream, peer, counted } = arrived;
     let ready = stream.set_nonblocking(true).and_then(|()| {
         stream.set_nodelay(true)?;
         tokio::net::TcpStream::from_std(stream)
     });
-    match ready {
-        Ok(stream) => serve(worker, stream, Door::Public, slot),
-        Err(e) => tracing::warn!(error = %e, "a connection was lost on its way to a thread"),
+    let stream = match ready {
+        Ok(stream) => stream,
+        Err(e) => return tracing::warn!(error = %e, "a connection was lost on its way to a thread"),
+    };
+    let worker = Rc::clone(worker);
+    let config = worker.relay.config.load();
+    if worker.relay.edge.tls.is_none() && !config.edge.proxy_protocol {
+        let from = From::Public { origin: Origin::of(peer), secure: false };
+        drop(config);
+        return serve(&worker, stream, from, (slot, counted));
+    }
+    drop(config);
+    tokio::task::spawn_local(async move {
+        if open(&worker, stream, peer, (slot, counted)).await.is_err() {
+            // Scanners end like this all the time: a count, not a line each.
+            count(&worker.relay.metrics.unclear);
+        }
+    });
+}
+
+type Held = (Slot, Option<Counted>);
+
+/// What comes before HTTP: the PROXY header of a trusted proxy, then TLS.
+async fn open(
+    worker: &Rc<Worker>,
+    mut stream: tokio::net::TcpStream,
+    peer: SocketAddr,
+    (slot, mut counted): Held,
+) -> io::Result<()> {
+    let edge = &worker.relay.edge;
+    let config = worker.relay.config.load_full();
+    let mut origin = Origin::of(peer);
+    if config.edge.proxy_protocol {
+        if !origin.is_proxy(&config.edge.trusted) {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        origin = proxy_protocol::read(&mut stream).await?;
+        if let Origin::Peer(client) = origin
+            && !config.edge.trusted.contain(client)
+        {
+            let one = Crowd::take(&edge.crowd, client);
+            count_if(one.is_none(), &worker.relay.metrics.crowded);
+            counted = Some(one.ok_or(io::ErrorKind::QuotaExceeded)?);
+        }
+    }
+    let Some(tls) = &edge.tls else {
+        serve(worker, stream, From::Public { origin, secure: false }, (slot, counted));
+        return Ok(());
+    };
+    let wait = Duration::from_millis(limits::HANDSHAKE_MS);
+    let accepting = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
+    let stream = tokio::time::timeout(wait, accepting).await??;
+    let from = From::Public { origin, secure: true };
+    if stream.get_ref().1.alpn_protocol() == Some(tls::H2) {
+        serve_h2(worker, stream, from, (slot, counted));
+    } else {
+        serve(worker, stream, from, (slot, counted));
+    }
+    Ok(())
+}
+
+fn count_if(happened: bool, counter: &std::sync::atomic::AtomicU64) {
+    if happened {
+        count(counter);
     }
 }
 
 /// Serves a connection of `turn.sock`, whose peer was checked.
 pub fn socket(worker: &Rc<Worker>, stream: std::os::unix::net::UnixStream, slot: Slot) {
     match stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream)) {
-        Ok(stream) => serve(worker, stream, Door::Socket, slot),
+        Ok(stream) => serve(worker, stream, From::Socket, (slot, None)),
         Err(e) => tracing::warn!(error = %e, "a connection was lost on its way to a thread"),
     }
 }
 
+/// HTTP/1.1.
 fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: &Rc<Worker>,
     stream: S,
-    door: Door,
-    slot: Slot,
+    from: From,
+    held: Held,
 ) {
     count(&worker.relay.metrics.connections);
     let worker = Rc::clone(worker);
-    let vitals = worker.watch(door);
+    let vitals = worker.watch(!matches!(from, From::Socket));
     tokio::task::spawn_local(async move {
-        let _slot = slot;
-        let io = TokioIo::new(Guard::new(stream, Rc::clone(&vitals), Rc::clone(&worker.now)));
+        let _held = held;
+        let guard = Guard::new(stream, Heads::default(), Rc::clone(&vitals), Rc::clone(&worker.now));
         let service = service_fn(|request| {
-            let answering = Answering::begin(&vitals, &worker.now);
-            answer(Rc::clone(&worker), Rc::clone(&vitals), door, request, answering)
+            let answering = Answering::begin(&vitals, &worker.now, None);
+            answer(Rc::clone(&worker), Rc::clone(&vitals), from, Ok(request), answering)
         });
         let connection = http1::Builder::new()
             .max_headers(limits::HEAD_FIELDS)
             .max_buf_size(limits::WRITE_BUFFER_BYTES)
-            .serve_connection(io, service);
-        let mut connection = std::pin::pin!(connection);
-        let drained = worker.drain.notified();
-        let ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => Some(ended),
-            () = drained => None,
-        };
-        if ended.is_none() || worker.draining.get() {
-            connection.as_mut().graceful_shutdown();
-            // An error here is a client that left; its turn recorded itself.
-            drop(connection.await);
-        }
+            .serve_connection(TokioIo::new(guard), service);
+        drive(&worker, connection, http1::Connection::graceful_shutdown).await;
     });
+}
+
+/// HTTP/2: the same requests, on streams.
+fn serve_h2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
+    worker: &Rc<Worker>,
+    stream: S,
+    from: From,
+    held: Held,
+) {
+    count(&worker.relay.metrics.connections);
+    let worker = Rc::clone(worker);
+    let vitals = worker.watch(true);
+    vitals.head_begins(worker.now.get());
+    tokio::task::spawn_local(async move {
+        let _held = held;
+        let guard = Guard::new(stream, Frames::default(), Rc::clone(&vitals), Rc::clone(&worker.now));
+        let streams = Streams::new(&vitals);
+        let service = service_fn(|request| {
+            let answering = Answering::begin(&vitals, &worker.now, Some(streams.begin()));
+            let request = streams::plain(request);
+            answer(Rc::clone(&worker), Rc::clone(&vitals), from, request, answering)
+        });
+        let connection = http2::Builder::new(streams.clone())
+            .max_concurrent_streams(limits::H2_STREAMS)
+            .initial_stream_window_size(limits::H2_STREAM_WINDOW)
+            .initial_connection_window_size(limits::H2_CONNECTION_WINDOW)
+            .max_header_list_size(limits::HEAD_BYTES as u32)
+            .max_pending_accept_reset_streams(limits::H2_RESETS as usize)
+            .max_local_error_reset_streams(limits::H2_RESETS as usize)
+            .max_send_buf_size(limits::OUT_BYTES)
+            .serve_connection(TokioIo::new(guard), service);
+        drive(&worker, connection, http2::Connection::graceful_shutdown).await;
+    });
+}
+
+/// Runs a connection to its end; when the relay stops, to the end of what it has open.
+async fn drive<C: Future>(worker: &Worker, connection: C, stop: impl FnOnce(Pin<&mut C>)) {
+    let mut connection = std::pin::pin!(connection);
+    let drained = worker.drain.notified();
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => Some(ended),
+        () = drained => None,
+    };
+    if ended.is_none() || worker.draining.get() {
+        stop(connection.as_mut());
+        // An error here is a client that left; its turn recorded itself.
+        drop(connection.await);
+    }
 }
 
 async fn answer(
     worker: Rc<Worker>,
     vitals: Rc<Vitals>,
-    door: Door,
-    request: Request<Incoming>,
-    answering: Answering,
+    from: From,
+    request: Result<Request<Incoming>, &'static Code>,
+    mut answering: Answering,
 ) -> Result<Response<RelayBody>, Infallible> {
-    let said = language(door, request.headers());
-    let lang = said.unwrap_or_default();
-    let outcome = match admit(&worker, &vitals, door, &request) {
-        Ok(route) => carry::caught(&worker, Box::pin(dispatch(&worker, door, route, said, request))).await,
-        Err(e) => Err(e),
+    let outcome = match request {
+        Ok(request) => answered(&worker, &vitals, from, request, &mut answering).await,
+        Err(code) => Err((code.into(), Lang::default())),
     };
-    let response = outcome.unwrap_or_else(|e| {
+    let response = outcome.unwrap_or_else(|(e, lang)| {
         count(&worker.relay.metrics.errors);
         refusal(&e, lang)
     });
-    let (parts, source) = response.into_parts();
+    let (mut parts, source) = response.into_parts();
+    if worker.relay.config.load().https {
+        parts.headers.insert(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT);
+    }
     Ok(Response::from_parts(parts, RelayBody::new(source, answering)))
+}
+
+async fn answered(
+    worker: &Rc<Worker>,
+    vitals: &Vitals,
+    from: From,
+    request: Request<Incoming>,
+    answering: &mut Answering,
+) -> Result<Response<Source>, (ApiError, Lang)> {
+    let said = language(from, request.headers());
+    let lang = said.unwrap_or_default();
+    let named = |e| (e, lang);
+    let (route, door, counted) = admit(worker, vitals, from, &request).map_err(named)?;
+    answering.counted = counted;
+    carry::caught(worker, Box::pin(dispatch(worker, door, route, said, request))).await.map_err(named)
 }
 
 /// The answer that says what was wrong.
@@ -121,38 +268,71 @@ pub fn refusal(error: &ApiError, lang: Lang) -> Response<Source> {
         .unwrap_or_else(|_| Response::new(Source::Bytes(None)))
 }
 
-fn language(door: Door, headers: &HeaderMap) -> Option<Lang> {
-    let name = if door == Door::Socket { "dragoman-locale" } else { "accept-language" };
+fn language(from: From, headers: &HeaderMap) -> Option<Lang> {
+    let name = if matches!(from, From::Socket) { "dragoman-locale" } else { "accept-language" };
     Lang::said(headers.get(name).and_then(|v| v.to_str().ok()))
 }
 
-/// Checks the head and finds the route.
+/// Checks the head, finds the route, and where the request comes from.
 fn admit(
     worker: &Worker,
     vitals: &Vitals,
-    door: Door,
+    from: From,
     request: &Request<Incoming>,
-) -> Result<Route, ApiError> {
+) -> Result<(Route, Door, Option<Counted>), ApiError> {
     if request.uri().path() == FAULT_TARGET
         && let Some(fault) = vitals.take_fault()
     {
         return Err(fault.into());
     }
     origin_form(request.uri())?;
-    if door == Door::Socket {
-        return routes::turn(request.uri().path())
-            .map(Route::Turn)
-            .ok_or_else(|| (&errors::NOT_FOUND).into());
-    }
+    let From::Public { origin, secure } = from else {
+        let turn = routes::turn(request.uri().path()).ok_or(&errors::NOT_FOUND)?;
+        return Ok((Route::Turn(turn), Door::Socket, None));
+    };
     let config = worker.relay.config.load();
     let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("");
     if !config.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) {
         return Err((&errors::WRONG_HOST).into());
     }
-    if config.local && request.headers().keys().any(proxy::is_forwarding) {
-        return Err((&errors::FORWARDED_LOCALLY).into());
+    let (seen, counted) = whence(worker, &config, origin, secure, request.headers())?;
+    Ok((routes::of(request.method(), request.uri().path())?, Door::Public(seen), counted))
+}
+
+/// Where a public request comes from, and its place among the open ones of its client.
+fn whence(
+    worker: &Worker,
+    config: &Config,
+    origin: Origin,
+    secure: bool,
+    headers: &HeaderMap,
+) -> Result<(Seen, Option<Counted>), ApiError> {
+    let forwarded = || headers.keys().any(proxy::is_forwarding);
+    if config.local {
+        if forwarded() {
+            return Err((&errors::FORWARDED_LOCALLY).into());
+        }
+        return Ok((Seen { loopback: true, ..Seen::default() }, None));
     }
-    routes::of(request.method(), request.uri().path())
+    let by_proxy = origin.is_proxy(&config.edge.trusted);
+    let here = matches!(origin, Origin::Peer(ip) if ip.is_loopback());
+    if here && !by_proxy && forwarded() {
+        // A proxy of this machine that nobody named: its address would stand for everybody's.
+        return Err((&errors::FORWARDED_UNTRUSTED).into());
+    }
+    if !secure && !here && !by_proxy && !config.edge.proxy_protocol {
+        return Err((&errors::TLS_REQUIRED).into());
+    }
+    let client = origin.client(headers, &config.edge.trusted);
+    let mut counted = None;
+    if let Some(ip) = client.filter(|_| by_proxy) {
+        counted = Crowd::take(&worker.relay.edge.crowd, ip);
+        if counted.is_none() {
+            count(&worker.relay.metrics.crowded);
+            return Err((&errors::TOO_MANY_OPEN).into());
+        }
+    }
+    Ok((address::seen(client, &worker.relay.edge.files.load()), counted))
 }
 
 /// Only `/path` targets: a host in the target could differ from the one that was checked.
@@ -181,7 +361,7 @@ async fn dispatch(
         Route::Healthz => Ok(plain("alive\n")),
         Route::Readyz => readyz(worker),
         Route::Pages => {
-            let (who, address) = visitor(worker, &request).await;
+            let (who, address) = visitor(worker, door, &request).await;
             pages(worker, request, who.as_deref(), &address, lang, false).await
         }
     }
@@ -198,11 +378,6 @@ async fn pages(
     worker.pages.pass(request, &Asker { principal, lang, address, hide_credential }).await
 }
 
-/// What is seen of a public request's origin; a look-up of countries comes with the public edge.
-fn seen_address() -> Address {
-    Address { country: None, kind: "unknown".into(), peer: "loopback".into() }
-}
-
 /// The principal of a request, which has to carry a credential.
 pub async fn identified(
     worker: &Worker,
@@ -214,12 +389,13 @@ pub async fn identified(
     if !relay.lease.fresh() && !relay.lease.wait().await {
         return Err((&errors::NO_CONTACT).into());
     }
-    let (credential, address) = if door == Door::Socket {
-        socket_credential(headers)?
-    } else {
-        let config = relay.config.load();
-        let sent = identify::credential(method, headers, &config.session_cookie, &config.origins)?;
-        (sent.ok_or(&errors::MISSING_CREDENTIAL)?, seen_address())
+    let (credential, address) = match door {
+        Door::Socket => socket_credential(headers)?,
+        Door::Public(seen) => {
+            let config = relay.config.load();
+            let sent = identify::credential(method, headers, &config.session_cookie, &config.origins)?;
+            (sent.ok_or(&errors::MISSING_CREDENTIAL)?, seen.address())
+        }
     };
     let user_token = headers.get("dragoman-user-token").and_then(|v| v.to_str().ok());
     let who = identify::principal(relay, &worker.control, &credential, user_token, &address.peer).await?;
@@ -227,11 +403,16 @@ pub async fn identified(
 }
 
 /// Who visits a page, when a session says so. A page is shown to anybody; it decides what to show.
-async fn visitor(worker: &Worker, request: &Request<Incoming>) -> (Option<Arc<Principal>>, Address) {
+async fn visitor(
+    worker: &Worker,
+    door: Door,
+    request: &Request<Incoming>,
+) -> (Option<Arc<Principal>>, Address) {
     let config = worker.relay.config.load_full();
     let sent =
         identify::credential(request.method(), request.headers(), &config.session_cookie, &config.origins);
-    let address = seen_address();
+    let seen = if let Door::Public(seen) = door { seen } else { Seen::default() };
+    let address = seen.address();
     let Ok(Some(session @ Credential::Session { .. })) = sent else {
         return (None, address);
     };
@@ -266,20 +447,17 @@ fn plain(text: &'static str) -> Response<Source> {
     response
 }
 
-/// Ready: contact within the lease, a journal that writes, and not about to stop.
 fn readyz(worker: &Worker) -> Result<Response<Source>, ApiError> {
-    let relay = &worker.relay;
-    if relay.is_stopping() {
-        return Err((&errors::STOPPING).into());
-    }
-    if !relay.lease.fresh() {
-        return Err((&errors::NO_CONTACT).into());
-    }
-    if !relay.log.is_healthy() {
-        return Err((&errors::JOURNAL).into());
-    }
-    if !relay.rules.is_ready() {
-        return Err((&errors::RULES_NOT_READY).into());
-    }
-    Ok(plain("ready\n"))
+    fault(&worker.relay).map_or_else(|| Ok(plain("ready\n")), |code| Err(code.into()))
+}
+
+/// Why the relay is not ready: no contact within the lease, a journal that does not write, or about to stop.
+pub fn fault(relay: &Relay) -> Option<&'static Code> {
+    let faults = [
+        (relay.is_stopping(), &errors::STOPPING),
+        (!relay.lease.fresh(), &errors::NO_CONTACT),
+        (!relay.log.is_healthy(), &errors::JOURNAL),
+        (!relay.rules.is_ready(), &errors::RULES_NOT_READY),
+    ];
+    faults.into_iter().find(|(found, _)| *found).map(|(_, code)| code)
 }
