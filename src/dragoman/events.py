@@ -119,6 +119,27 @@ class JournalClamped(Event):
 
 
 @dataclass(frozen=True)
+class BudgetOverrun(Event):
+    """A provider used more than the turn had reserved at the worst case."""
+
+    name: ClassVar[str] = "budget_overrun"
+    level: ClassVar[str] = "error"
+    limit: str
+    bucket: str
+    spent: int
+
+
+@dataclass(frozen=True)
+class LimitReached(Event):
+    """A relay asked for more of a limit than is left."""
+
+    name: ClassVar[str] = "limit_reached"
+    labels: ClassVar[tuple[str, ...]] = ("limit",)
+    limit: str
+    bucket: str
+
+
+@dataclass(frozen=True)
 class OutboxWritten(Event):
     """Control's own acts reached its journal."""
 

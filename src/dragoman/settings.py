@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dragoman.caller_fields import may_pass
@@ -23,22 +23,19 @@ from dragoman.errors import ConfigError
 from dragoman.ids import ZONE_PATTERN
 from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
 from dragoman.settings_faults import explain, unknown_overrides
+from dragoman.settings_limits import Limit, Model, Price, Rate, Table
 
 DEFAULT_FILE = "dragoman.toml"
 LOCAL_PROVIDER = "local"
 LOCAL_MODEL = "dragoman"
 LOCAL_UPSTREAM_MODEL = "dragoman-local"
+LOCAL_OUTPUT_TOKENS = 4_096
+"""LIMIT: tokens of one answer of the built-in model."""
 MAX_FILE_BYTES = 1 << 20
 """LIMIT: bytes of a configuration or rule file."""
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$"
 _COUNTRY = r"^[A-Z]{2}$"
-
-
-class Table(BaseModel):
-    """A table of the file: closed, frozen."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class LocalText(Table):
@@ -154,6 +151,8 @@ class Provider(Table):
     headers: tuple[str, ...] = ()
     fields: tuple[str, ...] = ()
     unknown_fields: Literal["reject", "pass"] = "reject"
+    output_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """The field in which a chat asks for at most so many tokens; None: as the catalogue says of the host."""
     deadlines_ms: Deadlines = Deadlines()
 
     @field_validator("key_env")
@@ -183,15 +182,6 @@ class Provider(Table):
         if self.key_env is not None and self.key_file is not None:
             raise ValueError("give key_env or key_file, not both")
         return self
-
-
-class Model(Table):
-    """A name that callers use, and what stands behind it."""
-
-    provider: str
-    model: str = Field(min_length=1, max_length=200)
-    fallbacks: tuple[str, ...] = ()
-    """Names of other models, tried in order when this one fails before its first byte."""
 
 
 class Tenant(Table):
@@ -248,6 +238,9 @@ class Settings(BaseSettings):
     models: dict[str, Model] = Field(default_factory=dict)
     tenants: dict[str, Tenant] = Field(default_factory=dict)
     sources: dict[str, Source] = Field(default_factory=dict)
+    limits: tuple[Limit, ...] = ()
+    rates: tuple[Rate, ...] = ()
+    prices: tuple[Price, ...] = ()
     rules: tuple[Path, ...] = ()
     packs_dir: Path | None = None
     journal: Journal = Journal()
@@ -282,7 +275,10 @@ class Settings(BaseSettings):
     @classmethod
     def _with_local_model(cls, value: dict[str, Model]) -> dict[str, Model]:
         _check_names(value)
-        return {LOCAL_MODEL: Model(provider=LOCAL_PROVIDER, model=LOCAL_UPSTREAM_MODEL), **value}
+        local = Model(
+            provider=LOCAL_PROVIDER, model=LOCAL_UPSTREAM_MODEL, max_output_tokens=LOCAL_OUTPUT_TOKENS
+        )
+        return {LOCAL_MODEL: local, **value}
 
     @model_validator(mode="after")
     def _references(self) -> Self:

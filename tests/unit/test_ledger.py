@@ -285,7 +285,7 @@ def test_projection_sums_a_batch() -> None:
 
     sums = _native.project(batch, 40)
 
-    assert sums["usage"] == [(("ten", "k", "m", "", "", 1, "finished"), (2, 6, 18, 0))]
+    assert sums["usage"] == [(("ten", "k", "", "m", "", "", 1, "finished", ""), (2, 6, 0, 18, 0, 0, 0))]
     assert sums["interventions"] == [("int_1", "t", 41), ("int_1", "t", 42)]
     with pytest.raises(ValueError, match="line 1"):
         _native.project(b'{"kind":"intent"}\nx\n')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import pytest
 
 from dragoman.accounts.texts import refused, wrong_zone
+from dragoman.budgets.allotments import Allotments
+from dragoman.budgets.book import Book, NoLimits, limit_document, rate_document
 from dragoman.canonical import canonical, digest
 from dragoman.control import questions
 from dragoman.control.journal_feed import project
@@ -16,6 +19,10 @@ from dragoman.control.loaded import Holder, read_all
 from dragoman.control.planner import Planner
 from dragoman.errors import RefusedError
 from dragoman.policy.rules import EMPTY_DOCUMENT, Rule, rule_set
+from dragoman.settings_limits import Limit, Rate
+from dragoman.stores.budgets import Budgets
+from dragoman.stores.database import Database
+from dragoman.stores.migrate import migrate
 
 GOLDEN = Path(__file__).parent / "v1"
 
@@ -116,12 +123,34 @@ def test_interventions_are_accepted_and_checked() -> None:
             questions.interventions({"interventions": [{**body["interventions"][0], "n": times}]})
 
 
+def test_allotments_are_granted_in_the_golden_shape(tmp_path: Path) -> None:
+    migrate(tmp_path / "zone.db")
+    database = Database(tmp_path / "zone.db")
+    limit = Limit(id="team-daily", tenant="default", each="key", unit="tokens", per="day", most=100_000)
+    book = Book(lambda: ((limit,), ()), NoLimits())
+    request, expected = golden("allotments.request"), golden("allotments.response")
+    try:
+        answer = asyncio.run(Allotments(book, Budgets(database, "local")).take(request, expected["now"]))
+    finally:
+        database.close()
+    # 5,000 were granted before; a quarter of the 95,000 that are left would be more than what is wanted.
+    assert answer == expected
+    assert limit_document(limit) == golden("plan.response.allow")["budgets"][0]
+    assert shape(golden("principal.response")["budgets"][0]).keys() == shape(limit_document(limit)).keys()
+    rate = Rate(id="pace", unit="requests", most=600, burst=60)
+    assert rate_document(rate) == golden("plan.response.allow")["rates"][0]
+    assert golden("plan.response.deny")["budgets"] == golden("plan.response.deny")["rates"] == []
+
+
 def test_entries_are_projected() -> None:
     entries = [golden("entry.decision"), golden("entry.intent"), golden("entry.result")]
     batch = project(b"".join(canonical(entry) + b"\n" for entry in entries), 0)
     assert batch.entries == 3
     assert [(row.turns, row.input, row.output, row.unknown) for row in batch.usage] == [(1, 3, 9, 0)]
     assert batch.usage[0].day == "2026-09-21"
+    spent = [(spend.limit, spend.index, spend.amount) for spend in batch.spends]
+    assert spent == [("team-daily", 2, 12)]
+    assert batch.spends[0].bucket == golden("entry.intent")["budget"][0]["bucket"]
     assert shape(golden("journal.response")) == shape(golden("cursor.response")) == {"next": "int"}
     with pytest.raises(RefusedError):
         project(b"[]\n", 0)

@@ -99,21 +99,24 @@ impl Journal {
 #[pyfunction]
 #[pyo3(signature = (batch, first = 0))]
 pub fn project<'py>(py: Python<'py>, batch: &[u8], first: u64) -> PyResult<Bound<'py, PyDict>> {
-    let Batch { entries, kinds, usage, simulated, interventions, interrupted, opened } = py
+    let Batch { entries, kinds, usage, spends, simulated, interventions, interrupted, opened } = py
         .detach(|| project_batch(batch, first))
         .map_err(|e| PyValueError::new_err(format!("line {}: {}", e.line, e.why)))?;
     let rows: Vec<_> = usage
         .into_iter()
         .map(|(k, u)| {
-            let who = (k.tenant, k.key, k.asked, k.provider, k.model, k.day, k.status);
-            (who, (u.turns, u.input, u.output, u.unknown))
+            let who = (k.tenant, k.key, k.app, k.asked, k.provider, k.model, k.day, k.status, k.currency);
+            (who, (u.turns, u.input, u.cached, u.output, u.unknown, u.spend, u.unpriced))
         })
         .collect();
+    let spends: Vec<_> =
+        spends.into_iter().map(|s| (s.tenant, s.bucket, s.index, s.amount, s.over)).collect();
     let opened: Vec<_> = opened.into_iter().map(|o| (o.log, o.key, o.origin, o.at)).collect();
     let sums = PyDict::new(py);
     sums.set_item("entries", entries)?;
     sums.set_item("kinds", kinds)?;
     sums.set_item("usage", rows)?;
+    sums.set_item("spends", spends)?;
     sums.set_item("simulated", simulated)?;
     sums.set_item("interventions", interventions)?;
     sums.set_item("interrupted", interrupted)?;

@@ -167,7 +167,7 @@ fn understood(plan: &Plan) -> bool {
         _ => false,
     });
     let refuses = plan.attempts.is_empty() == plan.refusal.is_some();
-    let bounded = plan.limits.max_output_tokens.is_none();
+    let bounded = plan.limits.max_output_tokens.is_none() && plan.budgets.is_empty() && plan.rates.is_empty();
     known && labels && refuses && bounded && !plan.decision_id().is_empty()
 }
 

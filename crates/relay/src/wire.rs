@@ -165,6 +165,10 @@ pub struct Plan {
     #[serde(default)]
     pub limits: PlanLimits,
     #[serde(default)]
+    pub budgets: Vec<Value>,
+    #[serde(default)]
+    pub rates: Vec<Value>,
+    #[serde(default)]
     pub tags: Vec<String>,
     /// Milliseconds UTC.
     pub holds_until: u64,

@@ -6,7 +6,7 @@ time, and never says whether it was the id or the secret that was wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dragoman.accounts import keys, sessions, texts, user_tokens
@@ -21,17 +21,32 @@ _NO_VERIFIER = "0" * 64
 """Compared against where no key has the id, so that both refusals take the same time."""
 
 
+BoundsOf = Callable[[str], Mapping[str, Any]]
+"""The limits and rates of a key alone: `budgets` and `rates` of docs/wire.md."""
+
+
+def _no_bounds(_key: str) -> Mapping[str, Any]:
+    return {"budgets": [], "rates": []}
+
+
 class Principals:
     """Answers who stands behind a credential."""
 
-    def __init__(
-        self, store: AccountStore, pepper: Pepper, classes: Classes, zone: str, addresses: Mapping[str, str]
+    def __init__(  # noqa: PLR0913, PLR0917 - what the composition root hands over
+        self,
+        store: AccountStore,
+        pepper: Pepper,
+        classes: Classes,
+        zone: str,
+        addresses: Mapping[str, str],
+        bounds_of: BoundsOf = _no_bounds,
     ) -> None:
         self._store = store
         self._pepper = pepper
         self._classes = classes
         self._zone = zone
         self._addresses = addresses
+        self._bounds_of = bounds_of
 
     def identify(self, question: Mapping[str, Any], now: int) -> dict[str, Any]:
         """The answer to a well-formed question. Raises RefusedError."""
@@ -117,7 +132,7 @@ class Principals:
         now: int,
         ends: int | None,
     ) -> dict[str, Any]:
-        tags = [f"key:{record.key}", f"tenant:{record.tenant}"]
+        tags = [f"key:{record.key}", f"tenant:{record.tenant}", "limits"]
         if principal != record.principal:
             tags.append(f"principal:{principal}")
         return {
@@ -130,6 +145,7 @@ class Principals:
             "end_users": record.end_users,
             "channel": "api",
             "locale": locale,
+            **self._bounds_of(record.key),
             "tags": tags,
             "expires": min(now + ANSWER_MS, ends if ends is not None else now + ANSWER_MS),
         }
@@ -166,6 +182,7 @@ class Principals:
             "end_users": "none",
             "channel": channel,
             "locale": None,
+            **_no_bounds(""),
             "tags": [f"principal:{guest.principal}", f"tenant:{guest.tenant}"],
             "expires": ends,
         }

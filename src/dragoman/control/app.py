@@ -74,6 +74,7 @@ class Control:
             changes=self.feed,
             interventions=core.interventions,
             journal=JournalFeed(core.cursors),
+            allotments=core.allotments,
         )
         self.log = OwnLog(registry_folder(self.settings), core.outbox, self.settings.zone.id)
         core.database.on_entry = self.log.entered

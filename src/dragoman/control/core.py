@@ -14,6 +14,8 @@ from dragoman.accounts.pepper import open_pepper
 from dragoman.accounts.principals import Principals
 from dragoman.accounts.registry import DEFAULT_TENANT, Registry
 from dragoman.admin.people import People
+from dragoman.budgets.allotments import Allotments
+from dragoman.budgets.book import Book
 from dragoman.control.loaded import Holder, Loaded
 from dragoman.control.planner import Planner
 from dragoman.core.accounts import Change, TenantRecord
@@ -21,6 +23,7 @@ from dragoman.ids import now_ms
 from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
 from dragoman.stores.admins import SqlAdmins
+from dragoman.stores.budgets import Budgets
 from dragoman.stores.database import Database, ZoneLock
 from dragoman.stores.interventions import Interventions
 from dragoman.stores.journal import JournalCursors
@@ -46,9 +49,12 @@ class Core:
         addresses = {name: other.address for name, other in loaded.settings.zones.items()}
         self.holder = Holder(loaded)
         self.classes = Classes(store, pepper)
-        self.principals = Principals(store, pepper, self.classes, zone.id, addresses)
+        self.budgets = Budgets(self.database, zone.id)
+        self.book = Book(self.holder.limits, self.budgets)
+        self.allotments = Allotments(self.book, self.budgets)
+        self.principals = Principals(store, pepper, self.classes, zone.id, addresses, self.book.of_key)
         self.registry = Registry(store, pepper, zone.id)
-        self.planner = Planner(self.holder, self.classes.facts, self._slug)
+        self.planner = Planner(self.holder, self.classes.facts, self._slug, self.book)
         self.interventions = Interventions(self.database)
         self.cursors = JournalCursors(self.database, zone.id)
         self.outbox = Outbox(self.database)

@@ -7,9 +7,13 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from dragoman import _native
+from dragoman.budgets.buckets import parse
 from dragoman.control.questions import malformed
-from dragoman.events import JournalClamped, JournalProjected, emit
-from dragoman.stores.journal import JournalCursors, Opened, Projected, Usage
+from dragoman.core.budgets import Spend
+from dragoman.core.projection import Projection
+from dragoman.events import BudgetOverrun, JournalClamped, JournalProjected, emit
+from dragoman.stores.journal import USAGE_SUMS, JournalCursors, Opened, Projected, Usage
+from dragoman.stores.schema import ZONE_TENANT
 from dragoman.stores.tenancy import COUNTER_MAX
 
 _EPOCH = date(1970, 1, 1)
@@ -48,25 +52,41 @@ def project(batch: bytes, first: int) -> Projected:
         raise malformed(str(fault)) from None
     rows: dict[tuple[str, ...], Usage] = {}
     clamped = 0
-    for (tenant, key, asked, provider, _model, day, _status), amounts in sums["usage"]:
+    for (tenant, key, app, asked, provider, model, day, _status, currency), amounts in sums["usage"]:
         shown = min(max(day, 0), _LAST_DAY)
         kept = [min(amount, COUNTER_MAX) for amount in amounts]
         clamped += shown != day or kept != list(amounts)
-        one = Usage(tenant, (_EPOCH + timedelta(days=shown)).isoformat(), key, asked, provider, *kept)
-        held = rows.get(name := (tenant, one.day, key, asked, provider))
+        date_ = (_EPOCH + timedelta(days=shown)).isoformat()
+        name = (tenant, date_, key, app, asked, provider, model, currency)
+        one = Usage(*name, *kept)
+        held = rows.get(name)
         rows[name] = one if held is None else _added(held, one)
     opened = []
     for opener, verifier, origin, at in sums["opened"]:
         clamped += (said := min(max(at, 0), COUNTER_MAX)) != at
         opened.append(Opened(opener, verifier, origin, said))
-    return Projected(sums["entries"], tuple(rows.values()), tuple(opened), clamped)
+    spends, odd = _spends(sums)
+    return Projected(sums["entries"], tuple(rows.values()), tuple(opened), clamped + odd, spends)
+
+
+def _spends(sums: Projection) -> tuple[tuple[Spend, ...], int]:
+    """What results spent of buckets, and how many of them no table can hold."""
+    spends, odd = [], 0
+    for tenant, name, index, amount, over in sums["spends"]:
+        try:
+            bucket = parse(name)
+        except ValueError:
+            odd += 1
+            continue
+        if over:
+            emit(BudgetOverrun(bucket.limit, name, amount))
+        owner = ZONE_TENANT if bucket.is_zone else tenant
+        kept = min(amount, COUNTER_MAX)
+        odd += kept != amount
+        spends.append(Spend(owner, name, bucket.limit, bucket.window.ends, index, kept))
+    return tuple(spends), odd
 
 
 def _added(a: Usage, b: Usage) -> Usage:
-    return replace(
-        a,
-        turns=min(a.turns + b.turns, COUNTER_MAX),
-        input=min(a.input + b.input, COUNTER_MAX),
-        output=min(a.output + b.output, COUNTER_MAX),
-        unknown=min(a.unknown + b.unknown, COUNTER_MAX),
-    )
+    sums = {name: min(getattr(a, name) + getattr(b, name), COUNTER_MAX) for name in USAGE_SUMS}
+    return replace(a, **sums)

@@ -13,14 +13,19 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from dragoman.budgets.book import doubled
+from dragoman.budgets.bounds import faults
 from dragoman.control.relay_config import relay_config
 from dragoman.decide.packs import PackSet, load_packs
 from dragoman.decide.schema import PackError
 from dragoman.decide.world import Offer, World
 from dragoman.errors import ConfigError
+from dragoman.ids import now_ms
 from dragoman.policy.rules import Compile, Rule, RuleSet, load_rules, rule_set
-from dragoman.providers.catalogue import load_catalogue, pack_of
+from dragoman.providers.catalogue import load_catalogue, output_field_of, pack_of
+from dragoman.providers.prices import PriceBook, load_shipped
 from dragoman.settings import DEFAULT_FILE, Deployment, Provider, Settings, load
+from dragoman.settings_limits import Limit, Rate
 
 RULESETS_KEPT = 16
 """LIMIT: rule sets kept for turns that run on an older one."""
@@ -28,10 +33,13 @@ RULESETS_KEPT = 16
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to carry a turn: a provider and the model's name there."""
+    """One way to carry a turn: a provider, the model's name there, its bounds."""
 
     provider: str
     model: str
+    max_output_tokens: int | None = None
+    max_input_tokens: int | None = None
+    output_field: str = "max_tokens"
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class Loaded:
     territory: frozenset[str]
     """Providers whose pack has territory terms: they accept no merely declared or simulated users."""
     rules: RuleSet
+    prices: PriceBook
     relay: dict[str, Any]
 
     @property
@@ -74,6 +83,10 @@ class Holder:
             self._sets.popitem(last=False)
         self.loaded = loaded
 
+    def limits(self) -> tuple[tuple[Limit, ...], tuple[Rate, ...]]:
+        """The limits and rates of the file in use."""
+        return self.loaded.settings.limits, self.loaded.settings.rates
+
     def ruleset(self, digest: str) -> bytes | None:
         """The bytes of a rule set, or None for one no longer kept."""
         found = self._sets.get(digest)
@@ -97,7 +110,9 @@ def read_all(file: Path | None, compile_rules: Compile) -> Loaded:
     packs_by_provider = {
         name: _pack_of(name, item, catalogue, packs) for name, item in settings.providers.items()
     }
-    attempts = {name: _attempts(name, settings) for name in settings.models}
+    attempts = {name: _attempts(name, settings, catalogue) for name in settings.models}
+    prices = PriceBook(settings.prices, load_shipped(), settings.providers, packs_by_provider)
+    _check_limits(settings, attempts, prices)
     models = {
         name: tuple(dict.fromkeys(Offer(one.provider, packs_by_provider[one.provider]) for one in ways))
         for name, ways in attempts.items()
@@ -115,6 +130,7 @@ def read_all(file: Path | None, compile_rules: Compile) -> Loaded:
             if pack is not None and terms[pack].territory_terms
         ),
         rules=rule_set(load_rules(settings.rules), compile_rules),
+        prices=prices,
         relay=relay_config(
             settings, catalogue, {n: terms[p].wire for n, p in packs_by_provider.items() if p}
         ),
@@ -183,9 +199,33 @@ def _pack_of(name: str, provider: Provider, catalogue: dict[str, Any], packs: Pa
     return pack
 
 
-def _attempts(name: str, settings: Settings) -> tuple[Attempt, ...]:
+def _attempts(name: str, settings: Settings, catalogue: dict[str, Any]) -> tuple[Attempt, ...]:
     chain = [settings.models[name], *(settings.models[other] for other in settings.models[name].fallbacks)]
-    return tuple(dict.fromkeys(Attempt(model.provider, model.model) for model in chain))
+    ways = (
+        Attempt(
+            model.provider,
+            model.model,
+            model.max_output_tokens,
+            model.max_input_tokens,
+            output_field_of(settings.providers[model.provider], catalogue),
+        )
+        for model in chain
+    )
+    return tuple(dict.fromkeys(ways))
+
+
+def _check_limits(settings: Settings, attempts: dict[str, tuple[Attempt, ...]], prices: PriceBook) -> None:
+    """A limit that cannot be kept is found here, not at the first turn."""
+    problems = [f"limits: more than one is called {name}" for name in doubled(settings.limits)]
+    problems += [f"rates: more than one is called {name}" for name in doubled(settings.rates)]
+    problems += [
+        f"prices: no provider is called {price.provider!r}"
+        for price in settings.prices
+        if price.provider not in settings.providers
+    ]
+    problems += faults(settings.limits, attempts, prices, now_ms())
+    if problems:
+        raise ConfigError(problems)
 
 
 def _check_secrets(settings: Settings) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from dragoman.accounts.classes import Classes
 from dragoman.accounts.principals import Principals
+from dragoman.budgets.allotments import Allotments
 from dragoman.control import questions
 from dragoman.control.asgi import Answer, App, Request, Routes
 from dragoman.control.changes import ChangeFeed
@@ -35,6 +36,7 @@ class PlanSocket:
         changes: ChangeFeed,
         interventions: Interventions,
         journal: JournalFeed,
+        allotments: Allotments,
     ) -> None:
         self._holder = holder
         self._principals = principals
@@ -44,6 +46,7 @@ class PlanSocket:
         self._changes = changes
         self._interventions = interventions
         self._journal = journal
+        self._allotments = allotments
 
     def app(self, provider: App | None) -> Routes:
         """The application; `provider` serves the `local` provider below `/provider/`."""
@@ -55,6 +58,7 @@ class PlanSocket:
         routes.on("POST", "/interventions", self.interventions)
         routes.on("POST", "/journal", self.journal)
         routes.on("GET", "/journal/cursor", self.cursor)
+        routes.on("POST", "/allotments", self.allot)
         if provider is not None:
             routes.mount("/provider/", provider)
         return routes
@@ -126,6 +130,10 @@ class PlanSocket:
             raise questions.malformed("dragoman-log and dragoman-first-index name the batch")
         taken, position = await self._journal.take(log, int(first), await request.body())
         return (200 if taken else 409), {"next": position}
+
+    async def allot(self, request: Request) -> Answer:
+        """Parts of limits for a relay."""
+        return 200, await self._allotments.take(await request.json(), now_ms())
 
     async def cursor(self, request: Request) -> Answer:
         """The index expected next of a log."""

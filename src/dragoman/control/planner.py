@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dragoman.budgets.book import TAG, Book, NoLimits
 from dragoman.canonical import digest
+from dragoman.control.bounds import Bounds, bounds_of
 from dragoman.control.duties import Duties, duties, not_carried, uncarried, with_operator_label
 from dragoman.control.loaded import Attempt, Holder, Loaded
 from dragoman.control.refusal import refusal
@@ -65,9 +67,14 @@ class Planner:
     """Makes plans from the reading in use."""
 
     def __init__(
-        self, holder: Holder, facts_of_class: FactsOfClass, slug_of: SlugOf = lambda _tenant: None
+        self,
+        holder: Holder,
+        facts_of_class: FactsOfClass,
+        slug_of: SlugOf = lambda _tenant: None,
+        book: Book | None = None,
     ) -> None:
         self._holder = holder
+        self._book = book or Book(holder.limits, NoLimits())
         self._facts_of_class = facts_of_class
         self._slug_of = slug_of
 
@@ -84,6 +91,7 @@ class Planner:
             else refusal(decision, settings.deployment.contact, _elsewhere(decision, loaded))
         )
         reusable = is_reusable(decision, outcome.facts)
+        bounds = self._bounds(question, outcome, loaded, now)
         emit(PlanMade(decision.outcome, decision.id, reusable))
         return {
             "plan": new_id("pln", settings.zone.id, now),
@@ -92,7 +100,7 @@ class Planner:
             "decision": decision.to_dict(),
             "decision_entry": decision_entry(outcome, question["tenant"], loaded, now),
             "outcome": decision.outcome,
-            "attempts": [{"provider": one.provider, "model": one.model} for one in outcome.attempts],
+            "attempts": bounds.attempts,
             "rules_in": loaded.rules.digest,
             "rules_out": loaded.rules.digest,
             "labels": outcome.duties.labels,
@@ -101,10 +109,17 @@ class Planner:
             "must": outcome.duties.must,
             "residual": list(decision.residual),
             "limits": {"max_output_tokens": None, "concurrent": None},
+            "budgets": bounds.budgets,
+            "rates": bounds.rates,
             "tags": tags(question, asked),
-            "holds_until": min(now + CAP_MS, decision.holds_until or now + CAP_MS),
+            "holds_until": min(bounds.holds_until, decision.holds_until or bounds.holds_until),
             "reusable": reusable,
         }
+
+    def _bounds(self, question: Mapping[str, Any], outcome: Outcome, loaded: Loaded, now: int) -> Bounds:
+        """What a turn may use, and what its attempts cost."""
+        slug = self._slug_of(question["tenant"])
+        return bounds_of(self._book, question, slug, outcome.attempts, loaded.prices, now, now + CAP_MS)
 
     def outcome(self, question: Mapping[str, Any], now: int) -> Outcome:
         """The decision on a question without the wire's form around it."""
@@ -203,6 +218,7 @@ def tags(question: Mapping[str, Any], asked: str) -> list[str]:
         "packs",
         "rules",
         "config",
+        TAG,
         f"question:{asked.removeprefix('sha256:')[:32]}",
     ]
 

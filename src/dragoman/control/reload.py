@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from dragoman.budgets.book import TAG
 from dragoman.control.live import LiveQuestions
 from dragoman.control.loaded import Holder, Loaded, watched
 from dragoman.control.relay_config import run_folder, write_relay_config
@@ -117,4 +118,11 @@ def _changed(old: Loaded, new: Loaded) -> list[str]:
         tags.append("packs")
     if new.ruleset_digests() != old.ruleset_digests():
         tags.append("rules")
+    if _bounds(new) != _bounds(old):
+        tags.append(TAG)
     return tags
+
+
+def _bounds(loaded: Loaded) -> tuple[object, ...]:
+    """What principals carry of the file."""
+    return loaded.settings.limits, loaded.settings.rates

@@ -8,14 +8,18 @@ from typing import TypedDict
 class Projection(TypedDict):
     """Sums of a batch.
 
-    A usage row is ((tenant, key, asked, provider, model, day, status), (turns, input, output, turns of
-    unknown usage)), the day counted from 1970-01-01 UTC, simulated turns left out. An intervention is (id,
-    turn, index of the result), an opened log (log, key, origin, at in ms UTC).
+    A usage row is ((tenant, key, app, asked, provider, model, day, status, currency), (turns, input, cached,
+    output, turns of unknown usage, spend, turns of unknown price)), the day counted from 1970-01-01 UTC,
+    simulated turns left out. A spend is (tenant, bucket, index of the result, amount, more than reserved).
+    An intervention is (id, turn, index of the result), an opened log (log, key, origin, at in ms UTC).
     """
 
     entries: int
     kinds: dict[str, int]
-    usage: list[tuple[tuple[str, str, str, str, str, int, str], tuple[int, int, int, int]]]
+    usage: list[
+        tuple[tuple[str, str, str, str, str, str, int, str, str], tuple[int, int, int, int, int, int, int]]
+    ]
+    spends: list[tuple[str, str, int, int, bool]]
     simulated: int
     interventions: list[tuple[str, str, int]]
     interrupted: list[str]

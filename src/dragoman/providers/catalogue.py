@@ -68,5 +68,13 @@ def pack_of(provider: Provider, catalogue: Mapping[str, Any]) -> str | None:
     return owner or provider.pack
 
 
+def output_field_of(provider: Provider, catalogue: Mapping[str, Any]) -> str:
+    """The field of a chat that bounds its answer: the one named, or the host's."""
+    host = urlsplit(provider.base_url or "").hostname or ""
+    named = catalogue.get("output_fields", {})
+    known = next((field for owner, field in named.items() if _under(host, owner)), "max_tokens")
+    return provider.output_field or str(known)
+
+
 def _under(host: str, known: str) -> bool:
     return host == known or host.endswith("." + known)

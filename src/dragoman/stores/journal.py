@@ -10,9 +10,11 @@ from dataclasses import asdict, dataclass
 
 import sqlalchemy as sa
 
+from dragoman.core.budgets import Spend
 from dragoman.ids import now_ms
 from dragoman.stores import schema
 from dragoman.stores.acts import enter
+from dragoman.stores.budgets import release, settle
 from dragoman.stores.database import Database
 from dragoman.stores.schema import ZONE_TENANT
 from dragoman.stores.tenancy import rows_of
@@ -36,21 +38,36 @@ class Projected:
     usage: tuple[Usage, ...]
     opened: tuple[Opened, ...] = ()
     clamped: int = 0
+    spends: tuple[Spend, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a batch adds to one row of daily usage. `unknown` counts turns whose usage nobody stated."""
+    """What a batch adds to one row of daily usage.
+
+    `unknown` counts turns whose usage nobody stated, `unpriced` called ones whose price nobody knows; `spend`
+    is in millionths of the currency's unit.
+    """
 
     tenant: str
     day: str
     key: str
+    app: str
     model: str
     provider: str
+    upstream: str
+    currency: str
     turns: int
     input: int
+    cached: int
     output: int
     unknown: int
+    spend: int
+    unpriced: int
+
+
+USAGE_KEY = ("day", "key", "app", "model", "provider", "upstream", "currency")
+USAGE_SUMS = ("turns", "input", "cached", "output", "unknown", "spend", "unpriced")
 
 
 class JournalCursors:
@@ -75,20 +92,17 @@ class JournalCursors:
             if first != expected:
                 return False, expected
             for row in batch.usage:
-                key = {"day": row.day, "key": row.key, "model": row.model, "provider": row.provider}
-                amounts = {
-                    "turns": row.turns,
-                    "input": row.input,
-                    "output": row.output,
-                    "unknown": row.unknown,
-                }
+                key = {name: getattr(row, name) for name in USAGE_KEY}
+                amounts = {name: getattr(row, name) for name in USAGE_SUMS}
                 rows_of(c, row.tenant).add_up(schema.usage_daily, key, amounts)
             for opened in batch.opened:
                 entry = {"kind": "registry", "event": "log_admitted", **asdict(opened)}
                 enter(c, self._zone, ZONE_TENANT, entry, now_ms())
+            settle(c, log, batch.spends)
             zone = rows_of(c, ZONE_TENANT)
             zone.insert_missing(schema.journal_cursor, [{"log": log, "next": 0}])
             zone.update(schema.journal_cursor, schema.journal_cursor.c.log == log, next=first + batch.entries)
+            release(c, log, first + batch.entries)
             return True, first + batch.entries
 
         return self._database.submit(work)

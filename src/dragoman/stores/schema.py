@@ -135,12 +135,62 @@ usage_daily = sa.Table(
     _tenant(),
     sa.Column("day", sa.Text, primary_key=True),  # YYYY-MM-DD, UTC
     sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("app", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),  # as asked for
     sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("upstream", sa.Text, primary_key=True),  # the model's name there
+    sa.Column("currency", sa.Text, primary_key=True),  # of `spend`; empty where nothing has a price
     sa.Column("turns", sa.BigInteger, nullable=False),
     sa.Column("input", sa.BigInteger, nullable=False),
+    sa.Column("cached", sa.BigInteger, nullable=False),  # of input
     sa.Column("output", sa.BigInteger, nullable=False),
     sa.Column("unknown", sa.BigInteger, nullable=False),  # turns whose usage the provider did not state
+    sa.Column("spend", sa.BigInteger, nullable=False),  # millionths of the currency's unit
+    sa.Column("unpriced", sa.BigInteger, nullable=False),  # turns that were called and whose price is unknown
+)
+
+limits = sa.Table(
+    "limits",
+    metadata,
+    _tenant(),
+    sa.Column("limit", sa.Text, primary_key=True),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+)
+
+buckets = sa.Table(
+    "buckets",
+    metadata,
+    _tenant(),
+    sa.Column("bucket", sa.Text, primary_key=True),
+    sa.Column("limit", sa.Text, nullable=False),
+    sa.Column("ends", sa.BigInteger, nullable=False),
+    sa.Column("spent", sa.BigInteger, nullable=False),
+)
+
+# What one run of a relay holds of a bucket: granted - returned - settled. Each number only grows.
+allotments = sa.Table(
+    "allotments",
+    metadata,
+    _tenant(),
+    sa.Column("bucket", sa.Text, primary_key=True),
+    sa.Column("log", sa.Text, primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("granted", sa.BigInteger, nullable=False),
+    sa.Column("returned", sa.BigInteger, nullable=False),
+    sa.Column("settled", sa.BigInteger, nullable=False),
+    sa.ForeignKeyConstraint(["tenant", "bucket"], ["buckets.tenant", "buckets.bucket"]),
+)
+
+# A run of a relay: it began at index `start` of its log, and its entries end before `ends`.
+relay_runs = sa.Table(
+    "relay_runs",
+    metadata,
+    _tenant(),
+    sa.Column("log", sa.Text, primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("ends", sa.BigInteger),
+    sa.Column("at", sa.BigInteger, nullable=False),
 )
 
 journal_cursor = sa.Table(
@@ -235,3 +285,5 @@ admin_tokens = sa.Table(
 sa.Index("ix_interventions_turn", interventions.c.tenant, interventions.c.turn)
 sa.Index("ix_changes_seq", changes.c.seq, unique=True)
 sa.Index("ix_outbox_pending", outbox.c.log_index, outbox.c.at)
+sa.Index("ix_buckets_ends", buckets.c.ends)
+sa.Index("ix_allotments_run", allotments.c.log, allotments.c.start)

@@ -13,6 +13,8 @@ pub struct UsageKey {
     pub tenant: String,
     /// Which credential; empty if none.
     pub key: String,
+    /// Which app; empty if none.
+    pub app: String,
     /// The model asked for.
     pub asked: String,
     /// Who answered; empty if nobody did.
@@ -23,6 +25,8 @@ pub struct UsageKey {
     pub day: i64,
     /// `finished | refused | denied | failed | cancelled | interrupted`.
     pub status: String,
+    /// The currency of the cost; empty where none is known.
+    pub currency: String,
 }
 
 /// The sums of a usage row.
@@ -32,10 +36,31 @@ pub struct Usage {
     pub turns: u64,
     /// Input tokens of turns whose usage is known.
     pub input: u64,
+    /// Of those, tokens that the provider had cached.
+    pub cached: u64,
     /// Output tokens of those.
     pub output: u64,
     /// Turns whose usage is not known.
     pub unknown: u64,
+    /// Millionths of the currency's unit.
+    pub spend: u64,
+    /// Turns that a provider was called for and whose cost is not known.
+    pub unpriced: u64,
+}
+
+/// What a result spent of a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Spend {
+    /// Whose turn.
+    pub tenant: String,
+    /// `<limit>:<window>:<thing>`.
+    pub bucket: String,
+    /// Of the result.
+    pub index: u64,
+    /// In the limit's unit.
+    pub amount: u64,
+    /// It is more than the turn had reserved: the provider went beyond what it was asked for.
+    pub over: bool,
 }
 
 /// A log that announces itself in its first entry.
@@ -60,6 +85,8 @@ pub struct Batch {
     pub kinds: BTreeMap<String, u64>,
     /// Usage, simulated turns left out.
     pub usage: BTreeMap<UsageKey, Usage>,
+    /// What results spent of buckets, simulated turns too, in the order of the entries.
+    pub spends: Vec<Spend>,
     /// Results of simulated turns.
     pub simulated: u64,
     /// (intervention, turn, index of the result that names it).
@@ -92,6 +119,8 @@ struct Line<'a> {
     #[serde(borrow, default)]
     key: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
+    app: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
     asked: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     provider: Option<Cow<'a, str>>,
@@ -111,13 +140,36 @@ struct Line<'a> {
     usage: Option<Tokens>,
     #[serde(borrow, default)]
     interventions: Vec<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    cost: Option<Cost<'a>>,
+    #[serde(borrow, default)]
+    budget: Vec<Taken<'a>>,
 }
 
 #[derive(Deserialize, Default)]
 struct Tokens {
     input: u64,
+    #[serde(default)]
+    cached: u64,
     output: u64,
     known: bool,
+}
+
+#[derive(Deserialize)]
+struct Cost<'a> {
+    amount: u64,
+    #[serde(borrow)]
+    currency: Cow<'a, str>,
+}
+
+#[derive(Deserialize)]
+struct Taken<'a> {
+    #[serde(borrow)]
+    bucket: Cow<'a, str>,
+    reserved: u64,
+    /// Of a result only.
+    #[serde(default)]
+    spent: u64,
 }
 
 fn owned(text: Option<&Cow<'_, str>>) -> String {
@@ -159,27 +211,44 @@ impl Batch {
         if line.status.as_deref() == Some("interrupted") {
             self.interrupted.push(turn.to_owned());
         }
+        for taken in &line.budget {
+            self.spends.push(Spend {
+                tenant: owned(line.tenant.as_ref()),
+                bucket: taken.bucket.to_string(),
+                index,
+                amount: taken.spent,
+                over: taken.spent > taken.reserved,
+            });
+        }
         if line.simulated {
             self.simulated += 1;
             return;
         }
+        let cost = line.cost.as_ref();
         let key = UsageKey {
             tenant: owned(line.tenant.as_ref()),
             key: owned(line.key.as_ref()),
+            app: owned(line.app.as_ref()),
             asked: owned(line.asked.as_ref()),
             provider: owned(line.provider.as_ref()),
             model: owned(line.model.as_ref()),
             day: line.at.div_euclid(DAY_MS),
             status: owned(line.status.as_ref()),
+            currency: owned(cost.map(|cost| &cost.currency)),
         };
         let row = self.usage.entry(key).or_default();
         row.turns += 1;
         match &line.usage {
             Some(tokens) if tokens.known => {
                 row.input = row.input.saturating_add(tokens.input);
+                row.cached = row.cached.saturating_add(tokens.cached);
                 row.output = row.output.saturating_add(tokens.output);
             }
             _ => row.unknown += 1,
+        }
+        match cost {
+            Some(cost) => row.spend = row.spend.saturating_add(cost.amount),
+            None => row.unpriced += u64::from(line.provider.is_some()),
         }
     }
 }

@@ -34,11 +34,9 @@ fn results_are_summed_by_who_what_day_and_status() {
         BTreeMap::from([("decision".into(), 1), ("intent".into(), 1), ("result".into(), 5)])
     );
     let rows: Vec<_> = batch.usage.iter().map(|(k, u)| (k.status.as_str(), k.day, *u)).collect();
-    let finished = Usage { turns: 3, input: 6, output: 18, unknown: 1 };
-    assert_eq!(
-        rows,
-        [("finished", 3, finished), ("interrupted", 3, Usage { turns: 1, unknown: 1, ..Usage::default() })]
-    );
+    let finished = Usage { turns: 3, input: 6, output: 18, unknown: 1, unpriced: 3, ..Usage::default() };
+    let interrupted = Usage { turns: 1, unknown: 1, unpriced: 1, ..Usage::default() };
+    assert_eq!(rows, [("finished", 3, finished), ("interrupted", 3, interrupted)]);
     assert_eq!(batch.simulated, 1);
     assert_eq!(batch.interventions[0], ("int_1".into(), "trn_1".into(), 101));
     assert_eq!(batch.interrupted, ["trn_1"]);
@@ -59,4 +57,26 @@ fn a_line_that_is_no_entry_is_named() {
     let error = project(b"{\"kind\":\"intent\"}\n{\"kind\":1}\n", 0).unwrap_err();
 
     assert_eq!(error.line, 1);
+}
+
+#[test]
+fn what_results_spent_is_listed_and_priced() {
+    let mut paid = result("finished", true);
+    paid["usage"]["cached"] = json!(2);
+    paid["cost"] = json!({"amount": 70, "currency": "EUR"});
+    paid["budget"] = json!([{"bucket": "day:20261126:ten", "reserved": 50, "spent": 12}]);
+    let mut denied = result("denied", false);
+    denied["provider"] = Value::Null;
+    let mut beyond = result("cancelled", true);
+    beyond["simulated"] = json!(true);
+    beyond["budget"] = json!([{"bucket": "day:20261126:ten", "reserved": 1, "spent": 2}]);
+
+    let batch = project(&lines(&[paid, denied, beyond]), 5).unwrap();
+
+    let spends: Vec<_> =
+        batch.spends.iter().map(|s| (s.bucket.as_str(), s.index, s.amount, s.over)).collect();
+    assert_eq!(spends, [("day:20261126:ten", 5, 12, false), ("day:20261126:ten", 7, 2, true)]);
+    let rows: Vec<_> =
+        batch.usage.iter().map(|(k, u)| (k.currency.as_str(), u.spend, u.cached, u.unpriced)).collect();
+    assert_eq!(rows, [("", 0, 0, 0), ("EUR", 70, 2, 0)]);
 }

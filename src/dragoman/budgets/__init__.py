@@ -1,0 +1,1 @@
+"""Limits, the buckets they make, what is granted of them, and usage."""

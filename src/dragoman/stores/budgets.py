@@ -1,0 +1,234 @@
+"""Limits as set, what is spent of each bucket, and what each run of a relay holds of it.
+
+INVARIANT: a grant is given in the transaction that counts it, and what is spent arrives in the transaction
+of the journal's cursor: neither a crash nor a repeated message counts anything twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from dragoman.core.accounts import Act
+from dragoman.core.budgets import Allotted, Ask, BucketState, Opening, Spend
+from dragoman.settings_limits import Limit
+from dragoman.stores import schema
+from dragoman.stores.acts import record
+from dragoman.stores.database import AFTER_COMMIT, Database
+from dragoman.stores.schema import ZONE_TENANT
+from dragoman.stores.tenancy import COUNTER_MAX, rows_of
+
+LIST_LIMIT = 10_000
+"""LIMIT: rows of one listing."""
+KEPT_MS = 40 * 86_400_000
+"""LIMIT: how long a bucket is kept after its window: a relay may bring its journal late."""
+SWEPT_AT_ONCE = 2_000
+"""LIMIT: old buckets removed in one transaction."""
+
+Grant = Callable[[Ask, int], int]
+"""How much an ask gets, of what is taken of its bucket already."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    log: str
+    start: int
+
+
+class Budgets:
+    """Limits, buckets and allotments in the zone's database; every write is durable when it resolves."""
+
+    def __init__(self, database: Database, zone: str) -> None:
+        self._database = database
+        self._zone = zone
+
+    def limits(self) -> Sequence[Limit]:
+        """Every limit that was set."""
+        query = sa.select(schema.limits.c.document).order_by(schema.limits.c.limit).limit(LIST_LIMIT)
+        rows = self._database.read(lambda c: c.execute(query).scalars().all())
+        return [Limit.model_validate_json(document) for document in rows]
+
+    def set_limit(self, owner: str, limit: Limit, at: int, act: Act, forget: Callable[[], None]) -> None:
+        """Keep a limit of an owner (a tenant, or the zone) in place of the one with its id."""
+
+        def work(c: sa.Connection) -> None:
+            c.execute(sa.delete(schema.limits).where(schema.limits.c.limit == limit.id))
+            rows_of(c, owner).insert(
+                schema.limits, limit=limit.id, document=limit.model_dump_json(), changed_at=at
+            )
+            c.info.setdefault(AFTER_COMMIT, []).append(forget)
+            record(c, self._zone, act)
+
+        self._database.write(work)
+
+    def remove_limit(self, name: str, act: Act, forget: Callable[[], None]) -> bool:
+        """Remove a limit; False where there was none."""
+
+        def work(c: sa.Connection) -> bool:
+            removed = c.execute(sa.delete(schema.limits).where(schema.limits.c.limit == name)).rowcount > 0
+            if removed:
+                c.info.setdefault(AFTER_COMMIT, []).append(forget)
+                record(c, self._zone, act)
+            return removed
+
+        return self._database.write(work)
+
+    def allot(self, opening: Opening, asks: Sequence[Ask], grant: Grant) -> Future[list[Allotted] | None]:
+        """Take what a run of a relay returns and give what it asks for; None for a run that is over."""
+
+        def work(c: sa.Connection) -> list[Allotted] | None:
+            if not _opened(c, opening):
+                return None
+            return [_allotted(c, opening, ask, grant) for ask in asks]
+
+        return self._database.submit(work)
+
+    def states(self, tenant: str | None = None, limit: str | None = None) -> list[BucketState]:
+        """Buckets with what is spent and held, newest windows first."""
+        held = sa.func.coalesce(sa.func.sum(_held()), 0)
+        buckets, allotments = schema.buckets, schema.allotments
+        joined = buckets.outerjoin(
+            allotments,
+            sa.and_(allotments.c.tenant == buckets.c.tenant, allotments.c.bucket == buckets.c.bucket),
+        )
+        query = (
+            sa.select(
+                buckets.c.tenant, buckets.c.bucket, buckets.c.limit, buckets.c.ends, buckets.c.spent, held
+            )
+            .select_from(joined)
+            .group_by(buckets.c.tenant, buckets.c.bucket)
+            .order_by(buckets.c.ends.desc(), buckets.c.bucket)
+            .limit(LIST_LIMIT)
+        )
+        if tenant is not None:
+            query = query.where(buckets.c.tenant == tenant)
+        if limit is not None:
+            query = query.where(buckets.c.limit == limit)
+        return self._database.read(lambda c: [BucketState(*row) for row in c.execute(query)])
+
+    def sweep(self, now: int) -> Future[int]:
+        """Begin to remove buckets whose windows are long over."""
+
+        def work(c: sa.Connection) -> int:
+            old = sa.select(schema.buckets.c.tenant, schema.buckets.c.bucket).where(
+                schema.buckets.c.ends < now - KEPT_MS
+            )
+            found = c.execute(old.limit(SWEPT_AT_ONCE)).all()
+            for tenant, bucket in found:
+                for table in (schema.allotments, schema.buckets):
+                    rows_of(c, tenant).delete(table, table.c.bucket == bucket)
+            return len(found)
+
+        return self._database.submit(work)
+
+
+def settle(c: sa.Connection, log: str, spends: Iterable[Spend]) -> None:
+    """Count what results spent, in the transaction that moves the log's cursor past them."""
+    runs: list[int] | None = None
+    for spend in spends:
+        if runs is None:
+            runs = _starts(c, log)
+        start = max((at for at in runs if at <= spend.index), default=None)
+        rows = rows_of(c, spend.tenant)
+        key = {"bucket": spend.bucket, "limit": spend.limit, "ends": spend.ends}
+        rows.insert_missing(schema.buckets, [{**key, "spent": 0}])
+        table = schema.buckets
+        spent = sa.func.min(table.c.spent + spend.amount, COUNTER_MAX)
+        rows.update(table, table.c.bucket == spend.bucket, spent=spent)
+        if start is not None:
+            held = schema.allotments
+            settled = sa.func.min(held.c.settled + spend.amount, COUNTER_MAX)
+            rows.update(held, *_of(_Run(log, start), spend.bucket), settled=settled)
+
+
+def release(c: sa.Connection, log: str, upto: int) -> None:
+    """Give back what ended runs of a log held, once its entries before `upto` are all projected."""
+    runs = schema.relay_runs
+    over = rows_of(c, ZONE_TENANT).select(
+        runs, runs.c.log == log, runs.c.ends.is_not(None), runs.c.ends <= upto, limit=LIST_LIMIT
+    )
+    table = schema.allotments
+    for run in over:
+        c.execute(sa.delete(table).where(table.c.log == log, table.c.start == run.start))
+        rows_of(c, ZONE_TENANT).delete(runs, runs.c.log == log, runs.c.start == run.start)
+
+
+def _opened(c: sa.Connection, opening: Opening) -> bool:
+    """Know the run; end those before it. False for a run that a later one has followed."""
+    zone, runs = rows_of(c, ZONE_TENANT), schema.relay_runs
+    starts = _starts(c, opening.log)
+    if starts and max(starts) > opening.start:
+        return False
+    if opening.start not in starts:
+        row = {"log": opening.log, "start": opening.start, "ends": None, "at": opening.at}
+        zone.insert_missing(runs, [row])
+    ended = {opening.log: opening.start, **dict(opening.earlier)}
+    for log, end in ended.items():
+        open_ = (runs.c.log == log, runs.c.ends.is_(None))
+        mine = (runs.c.start < opening.start,) if log == opening.log else ()
+        if zone.update(runs, *open_, *mine, ends=end):
+            release(c, log, _cursor(c, log))
+    return True
+
+
+def _allotted(c: sa.Connection, opening: Opening, ask: Ask, grant: Grant) -> Allotted:
+    run = _Run(opening.log, opening.start)
+    rows, table = rows_of(c, ask.tenant), schema.allotments
+    rows.insert_missing(
+        schema.buckets, [{"bucket": ask.bucket, "limit": ask.limit, "ends": ask.ends, "spent": 0}]
+    )
+    key = {"bucket": ask.bucket, "log": run.log, "start": run.start}
+    rows.insert_missing(table, [{**key, "granted": 0, "returned": 0, "settled": 0}])
+    held = rows.one(table, *_of(run, ask.bucket))
+    granted = 0 if held is None else int(held.granted)
+    # Each side's number only grows, so a message that comes late or twice changes nothing.
+    granted_before = max(granted, ask.granted)
+    returned = min(max(0 if held is None else int(held.returned), ask.returned), granted_before)
+    rows.update(table, *_of(run, ask.bucket), granted=granted_before, returned=returned)
+    bucket = rows.one(schema.buckets, schema.buckets.c.bucket == ask.bucket)
+    spent = 0 if bucket is None else int(bucket.spent)
+    taken = spent + _all_held(c, ask)
+    # What the relay does not know of yet was granted to a question whose answer it never got.
+    more = grant(ask, taken) if granted_before == ask.granted else 0
+    if more:
+        rows.update(table, *_of(run, ask.bucket), granted=granted_before + more)
+    return Allotted(ask.bucket, granted_before + more, taken + more)
+
+
+def _all_held(c: sa.Connection, ask: Ask) -> int:
+    table = schema.allotments
+    query = sa.select(sa.func.coalesce(sa.func.sum(_held()), 0))
+    query = query.where(table.c.tenant == ask.tenant, table.c.bucket == ask.bucket)
+    return int(c.execute(query).scalar_one())
+
+
+def _held() -> sa.ColumnElement[int]:
+    table = schema.allotments
+    return sa.func.max(table.c.granted - table.c.returned - table.c.settled, 0)
+
+
+def _of(run: _Run, bucket: str) -> tuple[sa.ColumnElement[bool], ...]:
+    table = schema.allotments
+    return (table.c.bucket == bucket, table.c.log == run.log, table.c.start == run.start)
+
+
+def _starts(c: sa.Connection, log: str) -> list[int]:
+    runs = schema.relay_runs
+    rows = rows_of(c, ZONE_TENANT).select(runs, runs.c.log == log, limit=LIST_LIMIT)
+    return [int(row.start) for row in rows]
+
+
+def _cursor(c: sa.Connection, log: str) -> int:
+    table = schema.journal_cursor
+    row = rows_of(c, ZONE_TENANT).one(table, table.c.log == log)
+    return 0 if row is None else int(row.next)
+
+
+def document_of(limit: Limit) -> dict[str, object]:
+    """A limit as an entry of the ledger and a listing show it: what is set, without what is not."""
+    shown: dict[str, object] = json.loads(limit.model_dump_json(exclude_none=True))
+    return shown
