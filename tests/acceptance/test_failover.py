@@ -18,7 +18,7 @@ def pair(tmp_path_factory):
     body = f"""
 [providers.first]
 base_url = "{first.url}"
-deadlines_ms = {{ connect = 500, first_byte = 700, idle = 700, total = 5000 }}
+deadlines_ms = {{ connect = 5000, first_byte = 3000, idle = 3000, total = 60000 }}
 [providers.second]
 base_url = "{second.url}"
 [models.pair]

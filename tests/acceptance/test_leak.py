@@ -9,18 +9,17 @@ import json
 import os
 import random
 import re
-import time
 
 import pytest
 from leak_oracle import INVISIBLE, Word, matches, offline
 from whole_product import start
 
 from dragoman.testing.provider import DONE, Script, chunk
+from promise import eventually
 
 CASES = int(os.environ.get("DRAGOMAN_CASES", "240"))
 SEED = int(os.environ.get("DRAGOMAN_SEED", "1"))
 SETS = 8
-RELOAD_SECONDS = 1.5
 LONG = "".join("bcde"[i * i % 4] for i in range(76)) + "z"
 """77 characters: longer than any window a peer holds."""
 LANES = ("content", "reasoning_content", "refusal")
@@ -182,6 +181,12 @@ def server(tmp_path_factory, provider):
     made.stop()
 
 
+def wait_for_set(client, provider, number: int) -> None:
+    """Until the set of this number decides: a rule of it takes the long word, or a part of it, away."""
+    provider.scripts["probe"] = Script([chunk({"content": LONG}), chunk({}, finish="stop"), DONE])
+    eventually("the new rules decide", lambda: f"s{number}." in delivered(client, "probe")[1])
+
+
 def test_nothing_leaks_and_nothing_waits(server, provider):
     rng = random.Random(SEED)
     failures, done, forbidden = [], 0, 0
@@ -191,7 +196,7 @@ def test_nothing_leaks_and_nothing_waits(server, provider):
             words = rule_set(rng, number)
             (server.folder / "rules.toml").write_text(as_toml(words), encoding="utf-8")
             server.dragoman("reload")
-            time.sleep(RELOAD_SECONDS)
+            wait_for_set(client, provider, number)
             for case in range(CASES // SETS):
                 texts = [{lane: text_of(rng, words) for lane in LANES} for _ in range(2)]
                 name = f"case {number}.{case}"

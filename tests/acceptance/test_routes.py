@@ -71,7 +71,7 @@ def spellings(path: str) -> list[str]:
 def status(port: int, method: str, target: str, host: str | None) -> int:
     """The status of one raw request; 0 when the connection was closed without one."""
     head = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 2\r\nContent-Type: application/json\r\nDragoman-Wire: 1\r\nConnection: close\r\n\r\n{{}}"
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as link:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
         link.sendall(head.encode("latin-1"))
         said = link.recv(64)
     return int(said.split()[1]) if said else 0
@@ -116,21 +116,21 @@ def test_the_sweep_can_fail(offline):
 def test_foreign_uid_is_refused(offline, name):
     run = next((offline.folder / "data").rglob(name)).parent
     assert stat.S_IMODE(run.stat().st_mode) == 0o700
-    code = "import os,socket,sys;os.setuid(65534);s=socket.socket(socket.AF_UNIX);s.settimeout(5);s.connect(sys.argv[1]);s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\nDragoman-Wire: 1\\r\\n\\r\\n');print(len(s.recv(100)))"
+    code = "import os,socket,sys;os.setuid(65534);s=socket.socket(socket.AF_UNIX);s.settimeout(60);s.connect(sys.argv[1]);s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\nDragoman-Wire: 1\\r\\n\\r\\n');print(len(s.recv(100)))"
     opened = [run, run / name, *[p for p in run.parents if p != p.parent and not p.stat().st_mode & 0o001]]
     modes = [(p, stat.S_IMODE(p.stat().st_mode)) for p in opened]
     try:
         for path, _ in modes:
             path.chmod(0o777)
         done = subprocess.run(
-            [sys.executable, "-c", code, str(run / name)], capture_output=True, text=True, timeout=20
+            [sys.executable, "-c", code, str(run / name)], capture_output=True, text=True, timeout=120
         )
     finally:
         for path, mode in modes:
             path.chmod(mode)
     assert done.stdout.strip() == "0" or "Error" in done.stderr, done.stdout
     own = socket.socket(socket.AF_UNIX)
-    own.settimeout(5)
+    own.settimeout(60)
     own.connect(str(run / name))
     own.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nDragoman-Wire: 1\r\n\r\n")
     assert own.recv(100).startswith(b"HTTP/1.1")

@@ -16,8 +16,9 @@ from openai import OpenAI
 
 from dragoman.testing.ports import free_port
 
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
+START_SECONDS = 120.0
+STOP_SECONDS = 60.0
+ANSWER_SECONDS = 60.0
 COMMAND = Path(sys.executable).with_name("dragoman")
 
 
@@ -38,11 +39,16 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, key: str | None = None, **more) -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key=key or self.key, max_retries=0, timeout=30, **more)
+        return OpenAI(
+            base_url=f"{self.url}/v1", api_key=key or self.key, max_retries=0, timeout=ANSWER_SECONDS, **more
+        )
 
     def http(self, key: str | None = None, **more) -> httpx.Client:
         return httpx.Client(
-            base_url=self.url, headers={"authorization": f"Bearer {key or self.key}"}, timeout=30, **more
+            base_url=self.url,
+            headers={"authorization": f"Bearer {key or self.key}"},
+            timeout=ANSWER_SECONDS,
+            **more,
         )
 
     def dragoman(self, *args: str, check: bool = True, config: bool = True) -> dict | list | str:
@@ -52,7 +58,7 @@ class Server:
             capture_output=True,
             text=True,
             env=environment(),
-            timeout=60,
+            timeout=START_SECONDS,
         )
         if check:
             assert done.returncode == 0, done.stderr + done.stdout
@@ -88,12 +94,20 @@ def start(folder: Path, body: str = "", **env: str) -> Server:
     assert line, (folder / "serve.log").read_text()[-3000:]
     said = json.loads(line)
     server = Server(folder, port, admin, child, said["key"], said["pids"])
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    if wait_ready(server.url, START_SECONDS):
+        return server
+    server.stop()
+    raise AssertionError((folder / "serve.log").read_text()[-3000:])
+
+
+def wait_ready(url: str, seconds: float) -> bool:
+    """Whether the relay at `url` becomes ready in time."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
         try:
-            if httpx.get(f"{server.url}/readyz").status_code == 200:
-                return server
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return True
         except httpx.TransportError:
             pass
-        time.sleep(0.05)
-    raise AssertionError((folder / "serve.log").read_text()[-3000:])
+        time.sleep(0.02)
+    return False

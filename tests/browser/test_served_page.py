@@ -61,7 +61,7 @@ def origin(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
     assert line, (folder / "log").read_text()
     yield json.loads(line)["base_url"].removesuffix("/v1")
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.mark.parametrize("script", [True, False])
@@ -80,6 +80,7 @@ def test_a_guest_gets_a_cited_labelled_answer_and_reads_why_it_was_changed(
         asking = page.url
         page.locator(".intervention a").first.click()
         page.wait_for_url("**/v1/interventions/int_*")
+        page.wait_for_load_state("load")
         assert "op.word" in page.locator("main").inner_text()
         if script:
             page.goto(asking)

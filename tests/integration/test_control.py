@@ -29,6 +29,7 @@ from dragoman.stores.database import Database
 from dragoman.stores.migrate import migrate
 from dragoman.stores.outbox import Outbox
 from dragoman.stores.tenancy import rows_of
+from promise import SLOW_SECONDS, within
 
 GOLDEN = Path(__file__).parent.parent / "wire" / "v1"
 ADDRESS = {"country": None, "kind": "unknown", "peer": "loopback"}
@@ -62,12 +63,12 @@ model = "far-1"
 
 class Unix(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=10)
+        super().__init__("localhost", timeout=60)
         self.path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(10)
+        self.sock.settimeout(60)
         self.sock.connect(str(self.path))
 
 
@@ -150,9 +151,9 @@ def test_a_key_is_identified_until_it_is_revoked(run: Path) -> None:
     waiting.start()
     begun = time.monotonic()
     call(run, "admin.sock", "POST", "/admin/v1/keys/revoke", {"key": made["key"]})
-    waiting.join(5)
+    waiting.join(SLOW_SECONDS)
     assert heard
-    assert heard[0] - begun < 0.5
+    assert heard[0] - begun < within(0.5)
     status, refused = principal(run, made["text"])
     assert (status, refused["error"]["code"]) == (401, "revoked_key")
 
@@ -290,7 +291,7 @@ def test_acts_reach_the_registry_and_logs_are_admitted(control: Control, run: Pa
     }
     head = {"dragoman_log": "log_local_x", "dragoman_first_index": "0"}
     assert call(run, "plan.sock", "POST", "/journal", canonical(opened) + b"\n", **head) == (200, {"next": 1})
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + SLOW_SECONDS
     while control.core.outbox.pending():
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -374,7 +375,7 @@ def test_reload_swaps_or_keeps_and_says_why(run: Path, folder: Path) -> None:
     (folder / "rules.toml").write_text(RULES.replace("示例词", "另一个词"), encoding="utf-8")
     begun = time.monotonic()
     while not _tags(run, seq) & {"rules"}:
-        assert time.monotonic() - begun < 1.0, "an edited rule file was not heard of within a second"
+        assert time.monotonic() - begun < within(1), "an edited rule file was not heard of within a second"
     after = call(run, "admin.sock", "GET", "/admin/v1/status")[1]
     assert after["rulesets"] != before["rulesets"]
     assert call(run, "plan.sock", "GET", f"/rulesets/{before['rulesets'][0]}")[0] == 200, (
@@ -405,7 +406,7 @@ def test_a_file_that_appears_is_read_and_one_that_goes_is_kept(
         while (now := call(run, "admin.sock", "GET", "/admin/v1/status")[1])["rulesets"] == before[
             "rulesets"
         ]:
-            assert time.monotonic() - begun < 5.0, "the file was not heard of"
+            assert time.monotonic() - begun < SLOW_SECONDS, "the file was not heard of"
             time.sleep(0.05)
         file.unlink()
         assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 409
@@ -481,7 +482,7 @@ def test_a_file_that_appears_later_is_read_without_another_edit(run: Path, folde
     )
     assert call(run, "admin.sock", "POST", "/admin/v1/reload")[0] == 409
     (folder / "more.toml").write_text(RULES.replace("op.demo", "op.more"), encoding="utf-8")
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + SLOW_SECONDS
     while call(run, "admin.sock", "GET", "/admin/v1/status")[1]["rulesets"] == before:
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -574,7 +575,7 @@ def _as_uid(uid: int, path: Path) -> bytes:
         "import os,socket,sys\n"
         "os.chdir(sys.argv[1])\n"
         f"os.setuid({uid})\n"
-        "s=socket.socket(socket.AF_UNIX);s.settimeout(5);s.connect(sys.argv[2])\n"
+        "s=socket.socket(socket.AF_UNIX);s.settimeout(60);s.connect(sys.argv[2])\n"
         "try:\n"
         "  s.sendall(b'GET /changes?after=0 HTTP/1.1\\r\\nhost: x\\r\\ndragoman-wire: 1\\r\\nconnection: close\\r\\n\\r\\n');d=s.recv(100)\n"
         "except (BrokenPipeError, ConnectionResetError):\n"
@@ -585,7 +586,7 @@ def _as_uid(uid: int, path: Path) -> bytes:
         [sys.executable, "-c", code, str(path.parent), path.name],
         capture_output=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

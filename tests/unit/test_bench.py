@@ -107,11 +107,11 @@ def test_cpu_of_a_tree_counts_running_and_ended_children(tmp_path):
     )
     tree = processes.start("tree", [sys.executable, "-c", ended + running], folder=tmp_path)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 60
         while tree.cpu_ms() < 400 and time.monotonic() < until:
             time.sleep(0.05)
         assert tree.quiet()
-        assert 400 <= tree.cpu_ms() < 1500
+        assert 400 <= tree.cpu_ms() < 3000
         assert len(tree.members()) == 2
         assert all(mb > 1 for mb in tree.rss_mb().values())
     finally:
@@ -120,12 +120,13 @@ def test_cpu_of_a_tree_counts_running_and_ended_children(tmp_path):
 
 
 def test_an_idle_tree_costs_nothing_and_a_busy_one_is_not_quiet(tmp_path, monkeypatch):
-    monkeypatch.setattr(processes, "QUIET_LIMIT_S", 0.6)
     idle = processes.start("idle", ["sleep", "60"], folder=tmp_path)
     busy = processes.start("busy", [sys.executable, "-c", "while True: pass"], folder=tmp_path)
     try:
+        assert idle.quiet()  # its start is over
         before = idle.cpu_ms()
         assert idle.quiet()
+        monkeypatch.setattr(processes, "QUIET_LIMIT_S", 0.6)
         assert not busy.quiet()
         assert idle.cpu_ms() - before < 5
     finally:

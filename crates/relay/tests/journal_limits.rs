@@ -66,15 +66,17 @@ fn a_slow_sync_fails_those_who_wait_and_their_entries_still_become_durable() {
 #[test]
 fn a_sync_within_the_limit_is_not_slow() {
     // The negative control: the same wait, shorter.
-    let disk = SimDisk::new(true);
-    let journal = Journal::open(&sim_config(&disk)).unwrap().journal;
-    disk.hold_syncs(true);
-    let append = journal.append(entry(0, 0));
-    std::thread::sleep(Duration::from_millis(GROUP_SLOW_MS / 3));
-    disk.hold_syncs(false);
-
-    assert!(append.wait().is_ok());
-    assert_eq!(journal.stats().slow, 0);
+    const TRIES: usize = 20; // a busy machine may stretch a wait beyond the limit
+    let quick = (0..TRIES).any(|_| {
+        let disk = SimDisk::new(true);
+        let journal = Journal::open(&sim_config(&disk)).unwrap().journal;
+        disk.hold_syncs(true);
+        let append = journal.append(entry(0, 0));
+        std::thread::sleep(Duration::from_millis(GROUP_SLOW_MS / 3));
+        disk.hold_syncs(false);
+        append.wait().is_ok() && journal.stats().slow == 0
+    });
+    assert!(quick, "each of {TRIES} waits of a third of the limit was too slow");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use support::control::Control;
 use support::provider::{self, Provider, Step};
 use support::relay::{self, Zone};
+use support::wait::{SLOW, eventually, within};
 
 #[test]
 fn relay_process() {
@@ -48,7 +49,12 @@ fn what_thousands_of_rules_found_fits_an_entry() {
     let zone = ruled(&provider, &json!(rules));
     let content = words.join(" ");
     let body = json!({"model": "dragoman", "messages": [{"role": "user", "content": content}]});
-    let answer = zone.client().chat(&body);
+    // So many rules may take a busy machine longer to compile than a turn waits.
+    let until = Instant::now() + SLOW;
+    let mut answer = zone.client().chat(&body);
+    while answer.status == 503 && answer.code() == "rules_not_ready" && Instant::now() < until {
+        answer = zone.client().chat(&body);
+    }
     assert_eq!(answer.status, 200, "{answer:?}");
     for kind in ["intent", "result"] {
         let entry = zone.control.fed(kind, 1)[0].clone();
@@ -160,18 +166,17 @@ fn a_providers_error_is_logged_without_its_words() {
 fn a_refused_answer_ends_at_once_and_the_provider_is_left() {
     let provider = Provider::scripted(|_| {
         let pieces: Vec<String> =
-            (0..200).map(|n| if n == 3 { "secretword".into() } else { format!("w{n} ") }).collect();
+            (0..4_000).map(|n| if n == 3 { "secretword".into() } else { format!("w{n} ") }).collect();
         provider::stream(&pieces.iter().map(String::as_str).collect::<Vec<_>>(), 30)
     });
     let zone = ruled(&provider, &json!([rule("op.secret", "secretword", "refuse", &["out"])]));
     let at = Instant::now();
     let answer = zone.client().chat(&ask(true));
-    assert!(at.elapsed() < Duration::from_secs(2));
+    assert!(at.elapsed() < within(2000));
     assert!(answer.text().contains("Not this.") && !answer.text().contains("secretword"), "{answer:?}");
     assert!(answer.is_complete());
     assert_eq!(zone.control.fed("result", 1)[0]["finish"], json!(["content_filter"]));
-    std::thread::sleep(Duration::from_millis(500));
-    assert_eq!(provider.left.lock().unwrap().len(), 1, "the provider is not listened to any longer");
+    eventually("the provider is not listened to any longer", || provider.left.lock().unwrap().len() == 1);
 }
 
 #[test]
@@ -202,10 +207,10 @@ fn a_stop_signal_finishes_open_turns_and_takes_no_new_ones() {
     let mut zone = Zone::start(&[&provider], |_| {});
     let mut client = zone.client();
     client.send("POST", "/v1/chat/completions", "authorization: Bearer k\r\n", &ask(true).to_string());
-    std::thread::sleep(Duration::from_millis(400));
+    eventually("the turn is open", || provider.calls() == 1);
     zone.signal(libc::SIGTERM);
-    std::thread::sleep(Duration::from_millis(100));
-    assert!(std::net::TcpStream::connect(("127.0.0.1", zone.port)).is_err(), "it does not accept any longer");
+    let connect = || std::net::TcpStream::connect(("127.0.0.1", zone.port));
+    eventually("it does not accept any longer", || connect().is_err());
     let answer = client.read().expect("an answer");
     assert_eq!((answer.text().as_str(), answer.is_complete()), ("abcde", true), "{answer:?}");
     assert_eq!(zone.wait(), 0);
@@ -234,25 +239,27 @@ fn a_killed_relay_recovers_and_its_open_turn_is_interrupted() {
     assert_eq!((result["turn"].clone(), result["status"].clone()), (turn, json!("interrupted")));
 }
 
+/// Streams of which one has to come without a gap.
+const STREAMS: usize = 200;
+
 #[test]
 fn streams_are_not_delayed_by_forty_milliseconds() {
     let provider = Provider::scripted(|_| provider::stream(&["a", "b", "c", "d", "e", "f", "g", "h"], 5));
     let zone = Zone::start(&[&provider], |_| {});
     let mut client = zone.client();
     client.chat(&ask(true));
-    let mut stalls = 0;
-    for _ in 0..5 {
+    // A busy machine stalls streams too, but not each of them, as Nagle with delayed acknowledgements would.
+    let unhindered = (0..STREAMS).any(|_| {
         client.send("POST", "/v1/chat/completions", "authorization: Bearer k1\r\n", &ask(true).to_string());
         client.read_head().expect("a head");
-        let mut last = Instant::now();
+        let (mut last, mut longest) = (Instant::now(), Duration::ZERO);
         while client.read_chunk().expect("a chunk").is_some_and(|c| !c.is_empty()) {
-            let gap = last.elapsed();
-            stalls += usize::from((Duration::from_millis(36)..Duration::from_millis(60)).contains(&gap));
+            longest = longest.max(last.elapsed());
             last = Instant::now();
         }
-    }
-    // A busy machine may stall once; Nagle with delayed acknowledgements would stall every stream.
-    assert!(stalls < 5, "{stalls} gaps of about 40 ms");
+        longest < Duration::from_millis(36)
+    });
+    assert!(unhindered, "each of {STREAMS} streams has a gap of 36 ms or more");
 }
 
 #[test]

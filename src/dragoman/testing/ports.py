@@ -9,14 +9,18 @@ FIRST, LAST = 20_000, 32_000
 """Below the ports that systems give to outgoing connections, so that none of those takes one in between."""
 
 
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """Give a port that nobody listens on now, drawn so that two who ask at once rarely draw the same.
+    """Give a port that nobody listens on now: never twice in a process, rarely the same in two at once.
 
     The next port is free as well: a zone's admin listeners take two in a row.
     """
     while True:
         port = FIRST + 2 * secrets.randbelow((LAST - FIRST) // 2)
-        if _is_free(port) and _is_free(port + 1):
+        if port not in _given and _is_free(port) and _is_free(port + 1):
+            _given.add(port)
             return port
 
 

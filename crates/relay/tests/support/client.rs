@@ -1,7 +1,7 @@
 //! A small blocking client that sends exactly the bytes a test writes.
+use super::wait::SLOW;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 /// An answer as it was read.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl Client {
     pub fn open(port: u16) -> Self {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the relay listens");
         stream.set_nodelay(true).expect("nodelay");
-        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        stream.set_read_timeout(Some(SLOW)).expect("a timeout");
         let reader = BufReader::new(stream.try_clone().expect("a clone"));
         Self { stream, reader, port }
     }

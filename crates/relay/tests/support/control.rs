@@ -1,14 +1,15 @@
 //! A control that answers with the golden messages of `tests/wire/v1`, adjusted by the test.
 use super::http::{self, Seen};
+use super::wait::{SLOW, eventually};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::io::BufReader;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A golden message.
 pub fn golden(name: &str) -> Value {
@@ -29,6 +30,8 @@ pub struct State {
     pub entries: Mutex<Vec<Value>>,
     changes: Mutex<Vec<Value>>,
     news: Condvar,
+    /// The newest change a relay has asked beyond.
+    heard: AtomicUsize,
     /// Answers nothing while set: a relay that is cut off.
     pub silent: AtomicBool,
     pub refuse_interventions: AtomicBool,
@@ -59,6 +62,7 @@ impl Control {
             entries: Mutex::default(),
             changes: Mutex::default(),
             news: Condvar::new(),
+            heard: AtomicUsize::new(0),
             silent: AtomicBool::new(false),
             refuse_interventions: AtomicBool::new(false),
         });
@@ -103,6 +107,12 @@ impl Control {
         self.0.news.notify_all();
     }
 
+    /// Until the relay has taken in every change told so far: it asks for what comes after them.
+    pub fn wait_until_heard(&self) {
+        let told = self.0.changes.lock().unwrap().len();
+        eventually("the relay hears of the changes", || self.0.heard.load(Ordering::SeqCst) >= told);
+    }
+
     /// How often `path` was asked.
     pub fn asked(&self, path: &str) -> usize {
         self.0.seen.lock().unwrap().iter().filter(|s| s.path == path).count()
@@ -110,7 +120,8 @@ impl Control {
 
     /// The entries that were fed, once there are `n` of `kind`.
     pub fn fed(&self, kind: &str, n: usize) -> Vec<Value> {
-        for _ in 0..200 {
+        let until = Instant::now() + SLOW;
+        while Instant::now() < until {
             let found: Vec<Value> =
                 self.0.entries.lock().unwrap().iter().filter(|e| e["kind"] == kind).cloned().collect();
             if found.len() >= n {
@@ -175,6 +186,7 @@ impl Control {
 
     fn changes(&self, seen: &Seen) -> Value {
         let after: usize = seen.path.rsplit('=').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+        self.0.heard.fetch_max(after, Ordering::SeqCst);
         let changes = self.0.changes.lock().unwrap();
         let wait = Duration::from_millis(250);
         let (changes, _) = self.0.news.wait_timeout_while(changes, wait, |c| c.len() <= after).unwrap();

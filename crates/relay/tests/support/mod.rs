@@ -6,3 +6,4 @@ pub mod control;
 pub mod http;
 pub mod provider;
 pub mod relay;
+pub mod wait;

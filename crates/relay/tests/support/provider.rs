@@ -1,7 +1,9 @@
 //! A provider that plays a script per call: bytes as they are, pauses, resets. It keeps what it was sent.
 use super::http::{self, Seen};
+use super::wait::eventually;
 use std::io::{BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,6 +13,8 @@ use std::time::{Duration, Instant};
 pub enum Step {
     Send(Vec<u8>),
     Sleep(u64),
+    /// Wait until the flag is set, at most `SLOW`.
+    Gate(Arc<AtomicBool>),
     /// Close with a reset.
     Reset,
     /// Keep the connection and say nothing more, until the peer leaves.
@@ -148,6 +152,10 @@ impl Provider {
             Step::Send(bytes) => writer.write_all(&bytes).is_ok(),
             Step::Sleep(ms) => {
                 thread::sleep(Duration::from_millis(ms));
+                true
+            }
+            Step::Gate(open) => {
+                eventually("the test opens the gate", || open.load(Ordering::SeqCst));
                 true
             }
             Step::Reset => {

@@ -2,12 +2,15 @@
 use super::client::Client;
 use super::control::Control;
 use super::provider::Provider;
+use super::wait::SLOW;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 const CONFIG: &str = "RELAY_TEST_CONFIG";
@@ -35,11 +38,13 @@ pub struct Zone {
 /// Below the ports that systems give to outgoing connections, so that none of those takes one in between.
 const PORTS: std::ops::Range<u64> = 20_000..32_000;
 
+/// A port that nobody listens on, never twice in this process, in which tests run side by side.
 fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let drawn = RandomState::new().build_hasher().finish() % (PORTS.end - PORTS.start);
         let port = u16::try_from(PORTS.start + drawn).expect("a port");
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() && GIVEN.lock().unwrap().insert(port) {
             return port;
         }
     }
@@ -65,7 +70,7 @@ impl Zone {
                 "kind": "openai", "base_url": format!("http://127.0.0.1:{}/v1", provider.port),
                 "credential": {"header": "authorization", "prefix": "Bearer ", "env": "RELAY_TEST_KEY", "file": null},
                 "headers": [], "fields": [], "unknown_fields": "reject",
-                "deadlines_ms": {"connect": 500, "first_byte": 500, "idle": 1000, "total": 20000},
+                "deadlines_ms": {"connect": 5000, "first_byte": 30000, "idle": 30000, "total": 120_000},
                 "blocks": [{"pointer": "/choices/*/finish_reason", "equals": ["content_filter"]},
                            {"pointer": "/error/code", "equals": ["content_filter"]}]});
         }
@@ -117,8 +122,11 @@ impl Zone {
             .spawn()
             .expect("a process");
         self.child = Some(child);
-        let until = Instant::now() + Duration::from_secs(20);
+        let until = Instant::now() + 2 * SLOW;
         while Instant::now() < until {
+            if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
+                panic!("the relay ended at its start: {status} {}", self.log());
+            }
             if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
                 && self.client().get("/readyz").status == 200
             {
