@@ -20,6 +20,8 @@ ERROR_TYPES = {
     403: "permission_error",
     404: "invalid_request_error",
     409: "conflict_error",
+    422: "invalid_request_error",
+    429: "rate_limit_error",
     421: "invalid_request_error",
     426: "invalid_request_error",
     503: "server_error",

@@ -140,6 +140,33 @@ class LimitReached(Event):
 
 
 @dataclass(frozen=True)
+class TurnsGivenUp(Event):
+    """Turns whose relay is gone, or that lasted too long, were set to interrupted."""
+
+    name: ClassVar[str] = "turns_given_up"
+    level: ClassVar[str] = "error"
+    count: int
+
+
+@dataclass(frozen=True)
+class ClaimsExpired(Event):
+    """Idempotency keys were over; the answers of stateless turns and their salts are erased."""
+
+    name: ClassVar[str] = "claims_expired"
+    level: ClassVar[str] = "debug"
+    count: int
+
+
+@dataclass(frozen=True)
+class ConversationErased(Event):
+    """A conversation was deleted with its texts and salts."""
+
+    name: ClassVar[str] = "conversation_erased"
+    conversation: str
+    turns: int
+
+
+@dataclass(frozen=True)
 class OutboxWritten(Event):
     """Control's own acts reached its journal."""
 

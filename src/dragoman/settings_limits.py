@@ -37,6 +37,8 @@ class Model(Table):
     """The most tokens of one choice, asked of the provider where the caller asks for more or for nothing."""
     max_input_tokens: int | None = Field(default=None, ge=1, le=OUTPUT_MAX)
     """The model's context: what an input with images, sound or files costs at the most."""
+    context_tokens: int | None = Field(default=None, ge=512, le=OUTPUT_MAX)
+    """Tokens of question, history and answer of a conversation. None: `max_input_tokens`, else 8,192."""
 
 
 class Limit(Table):

@@ -78,6 +78,7 @@ def codes() -> set[str]:
     for file in [
         *(ROOT / "src/dragoman/control").glob("*.py"),
         *(ROOT / "src/dragoman/accounts").glob("*.py"),
+        *(ROOT / "src/dragoman/assistants").glob("*.py"),
     ]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             name = (
@@ -91,7 +92,7 @@ def codes() -> set[str]:
 
 def test_every_error_code_is_documented() -> None:
     text = doc("events.md") + doc("errors.md")
-    assert {"revoked_key", "model_not_found"} <= codes()
+    assert {"revoked_key", "model_not_found", "conversation_busy"} <= codes()
     assert sorted(code for code in codes() if f"`{code}`" not in text) == []
 
 

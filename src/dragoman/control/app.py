@@ -14,6 +14,7 @@ from dragoman.accounts.keys import KeyText
 from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.admin_app import AdminSocket
 from dragoman.control.changes import ChangeFeed
+from dragoman.control.conversations import ConversationRoutes
 from dragoman.control.core import Core
 from dragoman.control.journal_feed import JournalFeed
 from dragoman.control.live import LiveQuestions
@@ -23,8 +24,10 @@ from dragoman.control.pages_app import OwnRoutes, pages_app
 from dragoman.control.plan_app import PlanSocket
 from dragoman.control.relay_config import SESSION_COOKIE, registry_folder, run_folder, write_relay_config
 from dragoman.control.reload import Reloader
+from dragoman.control.residual import Residuals
 from dragoman.control.rule_check import compile_rules
 from dragoman.control.sockets import SocketServer, listen
+from dragoman.control.turns import TurnDesk, TurnSweep
 from dragoman.events import ControlReady, emit
 from dragoman.ids import now_ms
 from dragoman.knowledge.engine import Knowledge
@@ -65,6 +68,8 @@ class Control:
             core.ensure_tenants,
         )
         knowledge = Knowledge(self.settings.zone.data / KNOWLEDGE)
+        turns = TurnDesk(core.turns, Residuals(core.planner, core.holder), core.holder)
+        self.sweep = TurnSweep(core.turns, turns.watch)
         plan = PlanSocket(
             holder=core.holder,
             principals=core.principals,
@@ -75,12 +80,14 @@ class Control:
             interventions=core.interventions,
             journal=JournalFeed(core.cursors),
             allotments=core.allotments,
+            turns=turns,
         )
         self.log = OwnLog(registry_folder(self.settings), core.outbox, self.settings.zone.id)
         core.database.on_entry = self.log.entered
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
         context = self._pages_context(knowledge)
-        site = pages_app(own, pages(context), core.principals, context.mint_session, secure=context.secure)
+        table = [*ConversationRoutes(core.conversations, core.zone).routes(), *pages(context)]
+        site = pages_app(own, table, core.principals, context.mint_session, secure=context.secure)
         admin = AdminSocket(core.holder, core.registry, core.people, self.reloader.reload)
         self.plan_socket = SocketServer(
             run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge))), waiting["plan"]
@@ -123,11 +130,13 @@ class Control:
             self.feed.attach(self.plan_socket.loop)
         self.reloader.start()
         self.log.start()
+        self.sweep.start()
         emit(ControlReady(self.core.zone, self.core.holder.loaded.config_digest))
 
     def stop(self) -> None:
         """Close in the order in which nothing acknowledged is lost."""
         self.reloader.stop()
+        self.sweep.stop()
         for socket in (self.admin_socket, self.pages_socket, self.plan_socket):
             socket.stop()
         self.log.stop()

@@ -24,11 +24,13 @@ from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
 from dragoman.stores.admins import SqlAdmins
 from dragoman.stores.budgets import Budgets
+from dragoman.stores.conversations import SqlConversations
 from dragoman.stores.database import Database, ZoneLock
 from dragoman.stores.interventions import Interventions
 from dragoman.stores.journal import JournalCursors
 from dragoman.stores.migrate import migrate
 from dragoman.stores.outbox import Outbox
+from dragoman.stores.turns import SqlTurns
 
 DATABASE = "zone.db"
 PEPPER = Path("secrets") / "pepper"
@@ -58,6 +60,8 @@ class Core:
         self.interventions = Interventions(self.database)
         self.cursors = JournalCursors(self.database, zone.id)
         self.outbox = Outbox(self.database)
+        self.turns = SqlTurns(self.database)
+        self.conversations = SqlConversations(self.database, zone.id)
         self.admins = SqlAdmins(self.database, zone.id)
         self.people = People(self.admins, pepper, zone.id)
         self.ensure_tenants()

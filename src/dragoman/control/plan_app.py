@@ -15,6 +15,7 @@ from dragoman.control.journal_feed import JournalFeed
 from dragoman.control.live import LiveQuestions
 from dragoman.control.loaded import Holder
 from dragoman.control.planner import Planner
+from dragoman.control.turns import TurnDesk
 from dragoman.errors import RefusedError
 from dragoman.events import InterventionsStored, PrincipalRefused, emit
 from dragoman.ids import now_ms
@@ -37,6 +38,7 @@ class PlanSocket:
         interventions: Interventions,
         journal: JournalFeed,
         allotments: Allotments,
+        turns: TurnDesk,
     ) -> None:
         self._holder = holder
         self._principals = principals
@@ -47,6 +49,7 @@ class PlanSocket:
         self._interventions = interventions
         self._journal = journal
         self._allotments = allotments
+        self._turns = turns
 
     def app(self, provider: App | None) -> Routes:
         """The application; `provider` serves the `local` provider below `/provider/`."""
@@ -59,6 +62,9 @@ class PlanSocket:
         routes.on("POST", "/journal", self.journal)
         routes.on("GET", "/journal/cursor", self.cursor)
         routes.on("POST", "/allotments", self.allot)
+        routes.on("POST", "/turns", self._turns.open)
+        routes.on("POST", "/turns/recover", self._turns.recover)
+        routes.on("PUT", "/turns/", self._turns.outcome)
         if provider is not None:
             routes.mount("/provider/", provider)
         return routes
@@ -92,6 +98,7 @@ class PlanSocket:
         after = request.query("after") or "0"
         if not after.isdigit() or len(after) > 18:
             raise questions.malformed("after must be a whole number")
+        self._turns.contact(request.header(b"dragoman-log"))
         return 200, await self._changes.after(int(after), self._announced)
 
     def _announced(self) -> dict[str, Any]:

@@ -121,11 +121,22 @@ class Planner:
         slug = self._slug_of(question["tenant"])
         return bounds_of(self._book, question, slug, outcome.attempts, loaded.prices, now, now + CAP_MS)
 
-    def outcome(self, question: Mapping[str, Any], now: int) -> Outcome:
-        """The decision on a question without the wire's form around it."""
-        return self._outcome(question, now, self._holder.loaded)
+    def outcome(
+        self, question: Mapping[str, Any], now: int, turn: Mapping[str, int] | None = None
+    ) -> Outcome:
+        """The decision on a question without the wire's form around it.
 
-    def _outcome(self, question: Mapping[str, Any], now: int, loaded: Loaded) -> Outcome:
+        `turn` gives the facts `turn.*` by path; without it they stay open where the route has a conversation.
+        """
+        return self._outcome(question, now, self._holder.loaded, turn)
+
+    def _outcome(
+        self,
+        question: Mapping[str, Any],
+        now: int,
+        loaded: Loaded,
+        turn: Mapping[str, int] | None = None,
+    ) -> Outcome:
         """By one reading from beginning to end: another may be swapped in meanwhile."""
         ways = loaded.attempts.get(question["model"])
         if ways is None:
@@ -139,7 +150,9 @@ class Planner:
             )
         vouched = loaded.settings.tenants.get(self._slug_of(question["tenant"]) or "", NOT_VOUCHED)
         facts = gather(question, person, loaded, now, vouched)
-        opened = () if question["route"] in STATELESS else ("turn.",)
+        if turn is not None:
+            facts = Facts(facts.as_of, {**facts.values, **turn})
+        opened = () if question["route"] in STATELESS or turn is not None else ("turn.",)
         decision = decide(facts, loaded.packs, loaded.world, open=opened)
         permitted = decision.permitted.get(question["model"], ()) if decision.allowed else ()
         attempts = tuple(one for one in ways if one.provider in permitted)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -34,6 +35,14 @@ PUBLISHED = "published"
 """Set on a connection's info by a write that published a change."""
 ENTERED = "entered"
 """Set on a connection's info by a write that left an entry for control's journal."""
+ERASED = "erased"
+"""Set on a connection's info by a write that erased texts: the log of pages that held them is emptied too."""
+EMPTY_MS = 100
+"""How long emptying that log waits for readers before it is put off."""
+EMPTY_AGAIN_S = 1.0
+"""When it is tried again."""
+GROUP = 64
+"""LIMIT: writes that share one transaction and its sync."""
 WRITE_QUEUE = 10_000
 """LIMIT: writes waiting; beyond it callers are refused at once."""
 
@@ -80,7 +89,8 @@ class Database:
         """Called on the writer's thread after a commit in which a change was published."""
         self.on_entry: Callable[[], None] | None = None
         """The same, after a commit that left an entry for control's journal."""
-        self._queue: queue.Queue[tuple[Write[Any], Future[Any]] | None] = queue.Queue(maxsize=WRITE_QUEUE)
+        self._queue: queue.Queue[_Queued | None] = queue.Queue(maxsize=WRITE_QUEUE)
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name="zone-writer", daemon=True)
         self._thread.start()
 
@@ -88,7 +98,7 @@ class Database:
         """Queue a write; the future resolves after its commit is durable, or with what it raised."""
         future: Future[T] = Future()
         try:
-            self._queue.put_nowait((work, future))
+            self._queue.put_nowait(_Queued(work, future))
         except queue.Full:
             raise UnavailableError("the database has too many writes waiting; try again") from None
         return future
@@ -111,37 +121,170 @@ class Database:
 
     def _run(self) -> None:
         with self._writer_engine.connect() as connection:
-            while (item := self._queue.get()) is not None:
-                work, future = item
-                if not future.set_running_or_notify_cancel():
-                    continue
-                self._attempt(connection, work, future)
-            raw = connection.connection.dbapi_connection
-            if raw is not None:  # the driver's own: a checkpoint cannot run inside a transaction
-                raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").close()
+            erased = Erased(connection)
+            while (group := self._next(erased.due)) is not None:
+                self._attempt(connection, group)
+                erased.seen(connection.info.pop(ERASED, False))
+                for one in group:
+                    one.tell()
+            _empty_log(connection, BUSY_MS)
 
-    def _attempt(self, connection: sa.Connection, work: Write[Any], future: Future[Any]) -> None:
-        """The writer's edge: what a write raises goes to its caller, and the transaction is undone.
-
-        Order after a commit: memory forgets, relays hear, the caller goes on.
-        """
+    def _next(self, timeout: float | None) -> list[_Queued] | None:
+        """The writes that wait, at most a group; none after `timeout` seconds; None at the end."""
         try:
-            with connection.begin():
-                result = work(connection)
-            for forget in connection.info.get(AFTER_COMMIT, ()):
-                forget()
-            if connection.info.get(PUBLISHED, False) and self.on_publish is not None:
+            first = None if self._ended else self._queue.get(timeout=timeout)
+        except queue.Empty:
+            return []
+        if first is None:
+            return None
+        group = [first]
+        while len(group) < GROUP and not self._queue.empty():
+            one = self._queue.get()
+            if one is None:
+                self._ended = True
+                break
+            group.append(one)
+        return [one for one in group if one.future.set_running_or_notify_cancel()]
+
+    def _attempt(self, connection: sa.Connection, group: list[_Queued]) -> None:
+        """Run a group in one transaction; where that is lost, each write in one of its own.
+
+        Order after a commit: memory forgets, relays hear, the callers go on.
+        """
+        if len(group) > 1 and _commit(connection, group):
+            self._tell_listeners(connection, group)
+            return
+        for one in group:
+            if _commit(connection, [one]):
+                self._tell_listeners(connection, [one])
+
+    def _tell_listeners(self, connection: sa.Connection, group: list[_Queued]) -> None:
+        """What follows a commit. The writer's edge: a fault there goes to the callers, whose writes stand."""
+        try:
+            for function in [function for one in group for function in one.forget]:
+                function()
+            flags = {flag for one in group for flag in one.flags}
+            if PUBLISHED in flags and self.on_publish is not None:
                 self.on_publish()
-            if connection.info.get(ENTERED, False) and self.on_entry is not None:
+            if ENTERED in flags and self.on_entry is not None:
                 self.on_entry()
-        except BaseException as error:  # noqa: BLE001 - handed whole to the caller that asked for the write
-            future.set_exception(error)
+            if ERASED in flags:
+                connection.info[ERASED] = True
+        except BaseException as error:  # noqa: BLE001 - handed whole to the callers that asked for the writes
+            for one in group:
+                one.error = one.error or error
+
+
+class Erased:
+    """Has erased texts leave the log of pages too: at once, or as soon as no reader is in the way."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+        self.due: float | None = None
+        """Seconds after which it is tried again; None where nothing is left to do."""
+
+    def seen(self, erased: bool) -> None:
+        """Called after each group."""
+        if erased or self.due is not None:
+            self.due = None if _empty_log(self._connection, EMPTY_MS) else EMPTY_AGAIN_S
+
+
+class _Queued:
+    """A write that waits, and what came of it."""
+
+    __slots__ = ("error", "flags", "forget", "future", "result", "work")
+
+    def __init__(self, work: Write[Any], future: Future[Any]) -> None:
+        self.work = work
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.forget: list[Callable[[], None]] = []
+        self.flags: set[str] = set()
+
+    def settle(self, result: Any, error: BaseException | None) -> None:
+        """Note what came of it; only the last attempt counts."""
+        self.result, self.error = result, error
+        self.forget, self.flags = [], set()
+
+    def tell(self) -> None:
+        """Resolve the caller's future."""
+        if self.error is not None:
+            self.future.set_exception(self.error)
         else:
-            future.set_result(result)
-        finally:
-            connection.info.pop(AFTER_COMMIT, None)
-            connection.info.pop(PUBLISHED, None)
-            connection.info.pop(ENTERED, None)
+            self.future.set_result(self.result)
+
+
+class _LostError(Exception):
+    """The transaction of a group is gone: the database undid all of it."""
+
+
+def _commit(connection: sa.Connection, group: list[_Queued]) -> bool:
+    """Run a group and commit it. The writer's edge: what a write raises goes to its caller.
+
+    False where nothing of the group stands.
+    """
+    try:
+        with connection.begin():
+            for one in group:
+                _run_one(connection, one, alone=len(group) == 1)
+            _check_open(connection)
+    except BaseException as error:  # noqa: BLE001 - handed whole to the callers that asked for the writes
+        for one in group:
+            one.settle(None, error)
+        return False
+    finally:
+        _take(connection)
+    return True
+
+
+def _run_one(connection: sa.Connection, one: _Queued, *, alone: bool) -> None:
+    """Run one write of a group. Where it raises, its own changes alone are undone."""
+    if alone:
+        one.settle(one.work(connection), None)
+        one.forget, one.flags = _take(connection)
+        return
+    connection.exec_driver_sql("SAVEPOINT one")
+    try:
+        one.settle(one.work(connection), None)
+        one.forget, one.flags = _take(connection)
+    except BaseException as error:  # noqa: BLE001 - handed whole to the caller that asked for the write
+        one.settle(None, error)
+        _take(connection)
+        _check_open(connection)
+        connection.exec_driver_sql("ROLLBACK TO one")
+    connection.exec_driver_sql("RELEASE one")
+
+
+def _take(connection: sa.Connection) -> tuple[list[Callable[[], None]], set[str]]:
+    """What a write left on the connection's info, taken off it."""
+    flags = {name for name in (PUBLISHED, ENTERED, ERASED) if connection.info.pop(name, False)}
+    return connection.info.pop(AFTER_COMMIT, []), flags
+
+
+def _check_open(connection: sa.Connection) -> None:
+    """Raise where the database itself has no transaction any more: a full disk may have ended it."""
+    raw = connection.connection.dbapi_connection
+    if raw is None or not raw.in_transaction:
+        raise _LostError
+
+
+def _empty_log(connection: sa.Connection, wait_ms: int) -> bool:
+    """Move the log of pages into the file and cut it to nothing; False where a reader was in the way."""
+    raw = connection.connection.dbapi_connection
+    if raw is None:
+        return False
+    cursor = raw.cursor()  # the driver's own: a checkpoint cannot run inside a transaction
+    try:
+        cursor.execute(f"PRAGMA busy_timeout={wait_ms}")
+        cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        row = cursor.fetchone()
+        return row is not None and not row[0]
+    except sqlite3.Error:
+        return False
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        cursor.close()
 
 
 def _prepare_writer(raw: Any, _record: Any) -> None:

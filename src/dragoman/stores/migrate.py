@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from dragoman.errors import ConfigError
 from dragoman.ids import now_ms
-from dragoman.stores import schema
+from dragoman.stores.turn_tables import metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "alembic_version"
@@ -72,7 +72,7 @@ def create(file: Path, revision: str) -> None:
         versioned = sa.MetaData()
         table = sa.Table(VERSION_TABLE, versioned, sa.Column("version_num", sa.String(32), nullable=False))
         table.append_constraint(sa.PrimaryKeyConstraint("version_num", name="alembic_version_pkc"))
-        schema.metadata.create_all(connection)
+        metadata.create_all(connection)
         versioned.create_all(connection)
         connection.execute(table.insert().values(version_num=revision))
         connection.commit()

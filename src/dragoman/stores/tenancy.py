@@ -5,6 +5,8 @@ It binds the tenant before anything else can be asked, so a forgotten condition 
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +14,86 @@ from sqlalchemy.dialects import sqlite
 
 COUNTER_MAX = 2**53 - 1
 """LIMIT: the most a counter holds; two of it still fit the database's integers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A statement that names its tenant by the parameter `tenant`, built once because turns run it."""
+
+    statement: sa.Executable
+
+
+def prepared_select(
+    table: sa.Table,
+    *where: sa.ColumnElement[bool],
+    columns: Sequence[str] = (),
+    order: Any = None,
+    limit: Any = 1,
+) -> Prepared:
+    """Rows of the tenant that meet every condition; `limit` may be a parameter."""
+    chosen: list[Any] = [table.c[name] for name in columns] or [table]
+    query = sa.select(*chosen).where(table.c.tenant == sa.bindparam("tenant"), *where).limit(limit)
+    return Prepared(query if order is None else query.order_by(order))
+
+
+def prepared_insert(table: sa.Table) -> Prepared:
+    """A row; its columns are the parameters."""
+    return Prepared(sa.insert(table))
+
+
+def prepared_put(table: sa.Table, key: Sequence[str], changed: Sequence[str]) -> Prepared:
+    """A row, or where its key is there its changed columns."""
+    statement = sqlite.insert(table)
+    put = statement.on_conflict_do_update(
+        index_elements=[table.c.tenant, *(table.c[name] for name in key)],
+        set_={name: statement.excluded[name] for name in changed},
+    )
+    return Prepared(put)
+
+
+def prepared_climb(table: sa.Table, row: str, parent: str, weight: str) -> Prepared:
+    """The row `start` and its ancestors, newest first, as long as those below weigh no more than `budget`.
+
+    At most `most` rows. The climb itself reads only the three columns named.
+    """
+    tenant: sa.BindParameter[str] = sa.bindparam("tenant")
+    first = table.alias("first")
+    path = (
+        sa.select(
+            first.c[row].label("row"),
+            first.c[parent].label("parent"),
+            first.c[weight].label("total"),
+            sa.literal(1).label("n"),
+        )
+        .where(first.c.tenant == tenant, first.c[row] == sa.bindparam("start"))
+        .cte("path", recursive=True)
+    )
+    up = table.alias("up")
+    path = path.union_all(
+        sa.select(up.c[row], up.c[parent], path.c.total + up.c[weight], path.c.n + 1)
+        .where(up.c.tenant == tenant, up.c[row] == path.c.parent)
+        .where(path.c.total <= sa.bindparam("budget"), path.c.n < sa.bindparam("most"))
+    )
+    joined = sa.select(table).join(path, table.c[row] == path.c.row).where(table.c.tenant == tenant)
+    return Prepared(joined.order_by(path.c.n))
+
+
+def prepared_descend(table: sa.Table, row: str, parent: str, group: str, order: str) -> Prepared:
+    """The end (`row`) of the branch that goes on from `start` by the newest child, in group `inside`."""
+    tenant: sa.BindParameter[str] = sa.bindparam("tenant")
+    child = table.alias("child")
+
+    def newest(of: Any) -> Any:
+        query = sa.select(child.c[row]).where(
+            child.c.tenant == tenant, child.c[group] == sa.bindparam("inside")
+        )
+        return query.where(child.c[parent] == of).order_by(child.c[order].desc()).limit(1).scalar_subquery()
+
+    down = sa.select(sa.bindparam("start", type_=sa.Text).label("row"), sa.literal(0).label("n")).cte(
+        "down", recursive=True
+    )
+    down = down.union_all(sa.select(newest(down.c.row), down.c.n + 1).where(newest(down.c.row).is_not(None)))
+    return Prepared(sa.select(down.c.row).order_by(down.c.n.desc()).limit(1))
 
 
 class TenantRows:
@@ -27,6 +109,22 @@ class TenantRows:
         """Rows of the tenant that meet every condition, at most `limit`."""
         query = sa.select(table).where(table.c.tenant == self._tenant, *where).limit(limit)
         return list(self._connection.execute(query if order is None else query.order_by(order)))
+
+    def run(self, prepared: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
+        """Run a prepared statement on the tenant's rows; what it selects, else nothing."""
+        result = self._connection.execute(prepared.statement, {**values, "tenant": self._tenant})
+        return result.all() if result.returns_rows else ()
+
+    def pick(
+        self,
+        table: sa.Table,
+        columns: Sequence[sa.ColumnElement[Any]],
+        *where: sa.ColumnElement[bool],
+        limit: int = 1000,
+    ) -> list[sa.Row[Any]]:
+        """Columns of the rows of the tenant that meet every condition, at most `limit`."""
+        query = sa.select(*columns).where(table.c.tenant == self._tenant, *where).limit(limit)
+        return list(self._connection.execute(query))
 
     def one(self, table: sa.Table, *where: sa.ColumnElement[bool]) -> sa.Row[Any] | None:
         """The first such row, or None."""

@@ -1,0 +1,154 @@
+"""Conversations and turns as their owner reads them, whole or as a stream from a code point on.
+
+Pure. Field names are public API (docs/api.md). What a user saw is shown again with its label and notices.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from dragoman.assistants import answers
+from dragoman.assistants.turns import due_of
+from dragoman.core.conversations import Whole
+from dragoman.core.turns import RUNNING, ConversationRecord, Due
+
+CHUNK_CHARS = 4_096
+"""Code points of one frame of a stored answer."""
+
+
+def conversation_document(record: ConversationRecord) -> dict[str, Any]:
+    """A conversation. Times are seconds UTC, as in OpenAI's objects."""
+    return {
+        "id": record.conversation,
+        "object": "conversation",
+        "created_at": record.created_at // 1000,
+        "changed_at": record.changed_at // 1000,
+        "title": record.title,
+        "metadata": json.loads(record.metadata),
+        "head": record.head,
+        "turns": record.turns,
+    }
+
+
+def turn_document(whole: Whole, siblings: Sequence[str], children: Sequence[str]) -> dict[str, Any]:
+    """A turn: what was asked, what was answered as the user saw it, and what was done about it."""
+    brief, texts = whole
+    record = json.loads(texts.answer) if texts.answer else None
+    running = brief.state in RUNNING
+    failed = not running and (brief.state == "interrupted" or brief.status in answers.FAILED)
+    context = json.loads(texts.context) if texts.context else {}
+    return {
+        "id": brief.turn,
+        "object": "conversation.turn",
+        "conversation": brief.conversation,
+        "parent": brief.parent,
+        "index": brief.depth,
+        "siblings": list(siblings),
+        "children": list(children),
+        "created_at": brief.at // 1000,
+        "state": "running" if running else brief.state,
+        "status": brief.status,
+        "model": texts.model,
+        "messages": json.loads(f"[{texts.asked or ''}]"),
+        "answer": None if record is None or running else shown_record(whole, record),
+        "error": answers.error_of(brief.status, record)[1] if failed else None,
+        "context": {"turns": context.get("turns", 0), "left_out": context.get("left_out", 0)},
+        "dragoman": metadata(whole),
+    }
+
+
+def shown_record(whole: Whole, record: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer as the user saw it: each choice with label and notices before its text."""
+    before = _opening(whole)
+    body = {name: value for name, value in record.items() if name not in {"status", "error"}}
+    choices = [dict(choice) for choice in record.get("choices") or () if isinstance(choice, Mapping)]
+    for choice in choices:
+        message = choice.get("message")
+        if isinstance(message, Mapping) and isinstance(message.get("content"), str) and message["content"]:
+            choice["message"] = {**message, "content": before + message["content"]}
+    return {**body, "choices": choices}
+
+
+def metadata(whole: Whole) -> dict[str, Any]:
+    """The `dragoman` object of an answer, from what is stored."""
+    brief, texts = whole
+    result = json.loads(texts.result) if texts.result else {}
+    shown = _shown(whole)
+    named = list(dict.fromkeys([*json.loads(texts.interventions), *(result.get("interventions") or ())]))
+    return {
+        "turn": brief.turn,
+        "decision": result.get("decision") or texts.decision,
+        "labels": [_label(one, brief.lang) for one in shown if one.notice is None],
+        "notices": [
+            {"id": one.notice, "rule_id": one.rule_id, "text": (one.text or {}).get(brief.lang)}
+            for one in shown
+            if one.notice is not None
+        ],
+        "interventions": [{"id": name, "url": f"/v1/interventions/{name}"} for name in named],
+    }
+
+
+def _label(one: Due, lang: str) -> dict[str, Any]:
+    text = {"text": one.text[lang]} if one.text else {}
+    return {"kind": one.kind, "rule_id": one.rule_id, **text}
+
+
+def _shown(whole: Whole) -> list[Due]:
+    texts = whole[1]
+    return answers.carried_out(due_of(texts.due), json.loads(texts.result) if texts.result else None)
+
+
+def _opening(whole: Whole) -> str:
+    """Label and notices before the text; none where the answer was to be JSON, which they would spoil."""
+    brief, texts = whole
+    options = json.loads(texts.options or "{}")
+    wanted = options.get("response_format")
+    if isinstance(wanted, Mapping) and wanted.get("type") in {"json_object", "json_schema"}:
+        return ""
+    return answers.opening(_shown(whole), brief.lang)
+
+
+def stream(whole: Whole, after: int) -> Iterator[str]:
+    """A stored answer as `chat.completion.chunk` frames from code point `after` of choice 0's content on.
+
+    A turn that did not come to an answer ends with an error event and no end marker.
+    """
+    brief, texts = whole
+    record = json.loads(texts.answer) if texts.answer else {}
+    content = answers.content_of(record)
+    text = _opening(whole) + content if content else ""
+    head = {
+        "id": record.get("id") or brief.turn,
+        "object": "chat.completion.chunk",
+        "created": record.get("created") or brief.at // 1000,
+        "model": texts.model,
+    }
+    if after == 0:
+        yield _frame(head, {"role": "assistant", "content": ""})
+    for at in range(after, len(text), CHUNK_CHARS):
+        yield _frame(head, {"content": text[at : at + CHUNK_CHARS]})
+    if brief.state == "interrupted" or brief.status in answers.FAILED:
+        _, error = answers.error_of(brief.status, record)
+        told = {**error, "message": error["message"][brief.lang]} if _bilingual(error) else error
+        yield f"data: {json.dumps({'error': told}, ensure_ascii=True)}\n\n"
+        return
+    calls = answers.message_of(record).get("tool_calls")
+    if isinstance(calls, list) and calls:
+        numbered = [{"index": at, **call} for at, call in enumerate(calls) if isinstance(call, Mapping)]
+        yield _frame(head, {"tool_calls": numbered})
+    yield _frame(head, {}, answers.finish_of(record) or "stop", metadata(whole))
+    yield "data: [DONE]\n\n"
+
+
+def _bilingual(error: Mapping[str, Any]) -> bool:
+    return isinstance(error.get("message"), Mapping) and {"en", "zh"} <= set(error["message"])
+
+
+def _frame(
+    head: Mapping[str, Any], delta: Mapping[str, Any], finish: str | None = None, told: Any = None
+) -> str:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    document = {**head, "choices": [choice], **({"dragoman": told} if told else {})}
+    return f"data: {json.dumps(document, ensure_ascii=True, separators=(',', ':'))}\n\n"

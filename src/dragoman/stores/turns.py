@@ -1,0 +1,223 @@
+"""Stored turns in the zone's database: the port `core.turns.TurnStore`.
+
+INVARIANT: one call of `submit` is one durable transaction on the zone's only writer: what its function read
+is still so when it writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from dragoman.core.turns import (
+    Claim,
+    ConversationRecord,
+    PathTurn,
+    Shown,
+    TurnBrief,
+    TurnRows,
+    TurnTexts,
+    Use,
+    ZoneRows,
+)
+from dragoman.stores import schema
+from dragoman.stores.database import Database
+from dragoman.stores.tenancy import (
+    TenantRows,
+    prepared_climb,
+    prepared_insert,
+    prepared_put,
+    prepared_select,
+    rows_of,
+)
+from dragoman.stores.turn_tables import claims, conversations, notices_shown, turns, uses
+
+T = TypeVar("T")
+
+NOTICES_OF_PERSON = 500
+"""LIMIT: notices remembered as shown to one person; no set of packs comes near."""
+
+_BRIEF = tuple(one.name for one in fields(TurnBrief))
+_TEXTS = tuple(one.name for one in fields(TurnTexts))
+_CLAIM = tuple(one.name for one in fields(Claim))
+_CONVERSATION = tuple(one.name for one in fields(ConversationRecord))
+_RUNNING = turns.c.state.in_(("opened", "closing"))
+
+_GET_CONVERSATION = prepared_select(
+    conversations, conversations.c.conversation == sa.bindparam("name"), columns=_CONVERSATION
+)
+_ADD_CONVERSATION = prepared_insert(conversations)
+_GET_TURN = prepared_select(turns, turns.c.turn == sa.bindparam("name"), columns=_BRIEF)
+_GET_TEXTS = prepared_select(turns, turns.c.turn == sa.bindparam("name"), columns=_TEXTS)
+_ADD_TURN = prepared_insert(turns)
+_NEWEST = prepared_select(
+    turns, turns.c.conversation == sa.bindparam("name"), columns=("turn",), order=turns.c.seq.desc()
+)
+_PATH = prepared_climb(turns, "turn", "parent", "tokens")
+_GET_CLAIM = prepared_select(
+    claims, claims.c.principal == sa.bindparam("who"), claims.c.name == sa.bindparam("key"), columns=_CLAIM
+)
+_ADD_CLAIM = prepared_insert(claims)
+_GET_USE = prepared_select(uses, uses.c.principal == sa.bindparam("who"))
+_PUT_USE = prepared_put(uses, ("principal",), ("began_at", "last_at"))
+_SHOWN = prepared_select(
+    notices_shown, notices_shown.c.principal == sa.bindparam("who"), limit=NOTICES_OF_PERSON
+)
+_PUT_SHOWN = prepared_put(notices_shown, ("principal", "notice"), ("kind", "at"))
+
+
+class SqlTurnRows:
+    """A tenant's turns, conversations and claims on one connection."""
+
+    def __init__(self, rows: TenantRows, tenant: str) -> None:
+        self.rows = rows
+        self.tenant = tenant
+
+    def conversation(self, conversation: str) -> ConversationRecord | None:
+        """A conversation of the tenant, whoever owns it."""
+        found = self.rows.run(_GET_CONVERSATION, {"name": conversation})
+        return ConversationRecord(*found[0]) if found else None
+
+    def add_conversation(self, record: ConversationRecord) -> None:
+        """Keep a new conversation."""
+        self.rows.run(_ADD_CONVERSATION, {name: getattr(record, name) for name in _CONVERSATION})
+
+    def change_conversation(self, conversation: str, values: Mapping[str, Any]) -> None:
+        """Change columns of a conversation."""
+        self.rows.update(conversations, conversations.c.conversation == conversation, **values)
+
+    def turn(self, turn: str) -> TurnBrief | None:
+        """A turn without its texts."""
+        found = self.rows.run(_GET_TURN, {"name": turn})
+        return TurnBrief(*found[0]) if found else None
+
+    def texts(self, turn: str) -> TurnTexts | None:
+        """The texts of a turn."""
+        found = self.rows.run(_GET_TEXTS, {"name": turn})
+        return TurnTexts(*found[0]) if found else None
+
+    def add_turn(self, brief: TurnBrief, texts: TurnTexts) -> None:
+        """Keep a new turn."""
+        values = {name: getattr(brief, name) for name in _BRIEF}
+        values.update((name, getattr(texts, name)) for name in _TEXTS)
+        self.rows.run(_ADD_TURN, values)
+
+    def change_turn(self, turn: str, values: Mapping[str, Any]) -> None:
+        """Change columns of a turn."""
+        self.rows.update(turns, turns.c.turn == turn, **values)
+
+    def remove_turn(self, turn: str) -> None:
+        """Forget a turn."""
+        self.rows.delete(turns, turns.c.turn == turn)
+
+    def newest(self, conversation: str) -> str | None:
+        """The turn of a conversation that was opened last."""
+        found = self.rows.run(_NEWEST, {"name": conversation})
+        return str(found[0].turn) if found else None
+
+    def path(self, start: str, tokens: int, most: int) -> list[PathTurn]:
+        """From `start` towards the first turn, newest first: until `tokens` are exceeded, at most `most`."""
+        found = self.rows.run(_PATH, {"start": start, "budget": tokens, "most": most})
+        return [
+            PathTurn(
+                turn=row.turn,
+                depth=row.depth,
+                state=row.state,
+                status=row.status,
+                lang=row.lang,
+                tokens=row.tokens,
+                asked=row.asked,
+                rounds=row.rounds,
+                replied=row.replied,
+            )
+            for row in found
+        ]
+
+    def claim(self, principal: str, name: str) -> Claim | None:
+        """An idempotency key in use."""
+        found = self.rows.run(_GET_CLAIM, {"who": principal, "key": name})
+        return Claim(*found[0]) if found else None
+
+    def add_claim(self, claim: Claim) -> None:
+        """Take an idempotency key into use."""
+        self.rows.run(_ADD_CLAIM, {name: getattr(claim, name) for name in _CLAIM})
+
+    def remove_claim(self, principal: str, name: str) -> None:
+        """Give an idempotency key back."""
+        self.rows.delete(claims, claims.c.principal == principal, claims.c.name == name)
+
+    def use(self, principal: str) -> Use | None:
+        """A person's newest use."""
+        found = self.rows.run(_GET_USE, {"who": principal})
+        return Use(found[0].began_at, found[0].last_at) if found else None
+
+    def keep_use(self, principal: str, use: Use) -> None:
+        """Keep a person's newest use."""
+        values = {"principal": principal, "began_at": use.began_at, "last_at": use.last_at}
+        self.rows.run(_PUT_USE, values)
+
+    def shown(self, principal: str) -> list[Shown]:
+        """The notices a person was shown, each when last."""
+        return [Shown(row.notice, row.kind, row.at) for row in self.rows.run(_SHOWN, {"who": principal})]
+
+    def keep_shown(self, principal: str, shown: Shown) -> None:
+        """Note that a notice was shown."""
+        values = {"principal": principal, "notice": shown.notice, "kind": shown.kind, "at": shown.at}
+        self.rows.run(_PUT_SHOWN, values)
+
+    def keep_decision(self, document: Mapping[str, Any]) -> None:
+        """Keep a decision that refused, so that its statement can be read."""
+        row = {
+            "decision": document["id"],
+            "at": document["as_of"],
+            "document": json.dumps(document, ensure_ascii=False),
+        }
+        self.rows.insert_missing(schema.decisions, [row])
+
+
+class SqlZoneRows:
+    """Turns of every tenant on one connection: what concerns a log or the clock, not a person."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def of(self, tenant: str) -> SqlTurnRows:
+        """One tenant's rows."""
+        return SqlTurnRows(rows_of(self._connection, tenant), tenant)
+
+    def unfinished(self, log: str | None = None) -> list[TurnBrief]:
+        """Turns that are not over, of a log or of all."""
+        query = sa.select(*(turns.c[name] for name in _BRIEF)).where(_RUNNING)
+        if log is not None:
+            query = query.where(turns.c.log == log)
+        return [TurnBrief(*tuple(row)) for row in self._connection.execute(query)]
+
+    def expired(self, now: int, most: int) -> list[tuple[str, Claim]]:
+        """(tenant, claim) of claims that are over, at most `most`."""
+        chosen = (claims.c.tenant, *(claims.c[name] for name in _CLAIM))
+        query = sa.select(*chosen).where(claims.c.ends_at <= now).limit(most)
+        return [(row.tenant, Claim(*tuple(row)[1:])) for row in self._connection.execute(query)]
+
+
+class SqlTurns:
+    """The zone's stored turns."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def submit(self, tenant: str, work: Callable[[TurnRows], T]) -> Future[T]:
+        """Run on a tenant's rows in a durable transaction."""
+        return self._database.submit(lambda c: work(SqlTurnRows(rows_of(c, tenant), tenant)))
+
+    def submit_zone(self, work: Callable[[ZoneRows], T]) -> Future[T]:
+        """Run on every tenant's rows in a durable transaction."""
+        return self._database.submit(lambda c: work(SqlZoneRows(c)))
+
+    def read(self, tenant: str, work: Callable[[TurnRows], T]) -> T:
+        """Run on a snapshot that cannot be changed."""
+        return self._database.read(lambda c: work(SqlTurnRows(rows_of(c, tenant), tenant)))

@@ -1,0 +1,301 @@
+"""Stored turns and conversations over control's real sockets: the order of docs/wire.md, twins, context, recovery."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from turns_control import Relay, answer_record, new_key, person
+
+from dragoman.control.app import Control
+from dragoman.ids import new_id
+
+CONFIG = """
+[deployment]
+seat = "SG"
+[zone]
+data = "d"
+[tenants.acme]
+title = "Acme"
+[models.small]
+provider = "local"
+model = "dragoman-local"
+context_tokens = 512
+"""
+
+
+@pytest.fixture(scope="module")
+def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
+    folder = tmp_path_factory.mktemp("t")
+    (folder / "dragoman.toml").write_text(CONFIG, encoding="utf-8")
+    control = Control(folder / "dragoman.toml")
+    control.start()
+    yield control
+    control.stop()
+
+
+@pytest.fixture
+def run(control: Control) -> Path:
+    return control.settings.zone.data / "run"
+
+
+@pytest.fixture
+def relay(run: Path) -> Relay:
+    return Relay(run, person(run, new_key(run)["text"]))
+
+
+def said(opened: dict[str, Any]) -> list[str]:
+    return [message["content"] for message in opened["upstream"]["messages"]]
+
+
+def test_a_conversation_remembers_its_turns(relay: Relay) -> None:
+    name = relay.conversation(title="Lamps", metadata={"a": "b"})
+    first = relay.turn(name, "One", "Answer one")
+    assert first["context"] == {"turns": 0, "left_out": 0}
+    second = relay.turn(name, "Two", "Answer two")
+    assert said(second) == ["One", "Answer one", "Two"]
+    assert second["upstream"]["model"] == "dragoman"
+    assert second["context"] == {"turns": 1, "left_out": 0}
+    page = relay.v1("GET", f"/{name}/turns")[1]
+    assert [turn["id"] for turn in page["data"]] == [first["turn"], second["turn"]]
+    assert page["data"][0]["children"] == [second["turn"]]
+    shown = page["data"][1]["answer"]["choices"][0]["message"]["content"]
+    assert shown == "[AI-generated] Answer two"
+    assert page["data"][1]["dragoman"]["labels"][0]["rule_id"] == "operator.label_always"
+    assert relay.v1("GET", f"/{name}")[1]["head"] == second["turn"]
+
+
+def test_branches_and_the_shown_one(relay: Relay) -> None:
+    name = relay.conversation()
+    one = relay.turn(name, "One", "1")["turn"]
+    two = relay.turn(name, "Two", "2")["turn"]
+    other = relay.turn(name, "Two again", "2b", parent=one)
+    assert said(other) == ["One", "1", "Two again"]
+    root = relay.turn(name, "Begin anew", "n", parent="root")
+    assert said(root) == ["Begin anew"]
+    shown = relay.v1("GET", f"/{name}/turns")[1]["data"]
+    assert [turn["id"] for turn in shown] == [root["turn"]]
+    assert shown[0]["siblings"] == [one, root["turn"]]
+    old = relay.v1("GET", f"/{name}/turns?branch={one}")[1]["data"]
+    assert [turn["id"] for turn in old] == [one, other["turn"]]
+    assert old[0]["children"] == [two, other["turn"]]
+    assert relay.v1("PATCH", f"/{name}", {"head": two})[1]["head"] == two
+    assert said(relay.turn(name, "Three", "3")) == ["One", "1", "Two", "2", "Three"]
+    page = relay.v1("GET", f"/{name}/turns?limit=1")[1]
+    assert page["has_more"]
+    before = relay.v1("GET", f"/{name}/turns?limit=5&before={page['first_id']}")[1]
+    assert [turn["id"] for turn in before["data"]] == [one, two]
+
+
+def test_a_repeated_message_gets_the_answer_it_got(relay: Relay) -> None:
+    name = relay.conversation()
+    relay.turn(name, "One", "1")
+    message = relay.message(name, "Two")
+    first = relay.plan("POST", "/turns", message)
+    assert relay.plan("POST", "/turns", message) == first
+    assert relay.open(name)[1]["error"]["code"] == "conversation_busy"
+    record = answer_record("2")
+    turn = message["turn"]
+    assert relay.finish(turn, record)[1]["error"]["code"] == "outcome_differs"
+    for _ in range(2):
+        assert relay.close(turn, record)[0] == 204
+    assert relay.close(turn, answer_record("other"))[1]["error"]["code"] == "outcome_differs"
+    assert relay.open(name)[1]["error"]["code"] == "conversation_busy"
+    assert relay.outcome(turn, "abandoned")[1]["error"]["code"] == "outcome_differs"
+    for _ in range(2):
+        assert relay.finish(turn, record)[0] == 204
+    assert relay.close(turn, record)[0] == 204
+    assert (
+        relay.outcome(new_id("trn", "local"), "finished", digest="x")[1]["error"]["code"] == "turn_not_found"
+    )
+
+
+def test_a_wrong_digest_is_refused(relay: Relay) -> None:
+    turn = relay.open(relay.conversation())[1]["turn"]
+    text = json.dumps(answer_record("x"))
+    body = {"digest": "sha256:" + "1" * 64, "answer": text, "result": relay.result(turn)}
+    assert relay.outcome(turn, "closing", **body)[1]["error"]["code"] == "digest_mismatch"
+
+
+def test_an_abandoned_turn_leaves_nothing(relay: Relay) -> None:
+    name = relay.conversation()
+    one = relay.turn(name)["turn"]
+    claim = {"key": "again", "body": "sha256:a"}
+    turn = relay.open(name, idempotency=claim)[1]["turn"]
+    assert relay.outcome(turn, "abandoned") == (204, None)
+    assert relay.outcome(turn, "abandoned") == (204, None)
+    assert relay.v1("GET", f"/{name}")[1]["head"] == one
+    assert relay.open(name, idempotency=claim)[1]["state"] == "opened"
+
+
+def test_twins_in_every_state(relay: Relay) -> None:
+    claim = {"key": "twin", "body": "sha256:a"}
+    turn = relay.open(None, idempotency=claim)[1]["turn"]
+    assert relay.open(None, idempotency=claim)[1]["error"]["code"] == "turn_running"
+    record = answer_record("stateless")
+    relay.close(turn, record)
+    assert relay.open(None, idempotency=claim)[1]["error"]["code"] == "turn_running"
+    relay.finish(turn, record)
+    status, twin = relay.open(None, idempotency=claim)
+    assert (status, twin) == (
+        200,
+        {"state": "finished", "turn": turn, "status": "finished", "stream": False, "answer": record},
+    )
+    other = relay.open(None, idempotency={**claim, "body": "sha256:b"})
+    assert (other[0], other[1]["error"]["code"]) == (422, "idempotency_mismatch")
+    failed = relay.open(None, idempotency={"key": "failing", "body": "x"})[1]["turn"]
+    told = {
+        "type": "server_error",
+        "code": "provider_error",
+        "param": None,
+        "message": {"en": "e", "zh": "z"},
+    }
+    bad = {**answer_record(""), "choices": [], "status": 502, "error": told}
+    relay.close(failed, bad, "failed")
+    relay.finish(failed, bad)
+    twin = relay.open(None, idempotency={"key": "failing", "body": "x"})[1]
+    assert twin == {"state": "failed", "turn": failed, "status": 502, "error": told}
+    lost = relay.open(None, idempotency={"key": "lost", "body": "x"})[1]["turn"]
+    relay.recover(lost)
+    twin = relay.open(None, idempotency={"key": "lost", "body": "x"})[1]
+    assert (twin["state"], twin["error"]["code"]) == ("failed", "turn_interrupted")
+
+
+def test_recovery_settles_every_turn_of_the_log(relay: Relay, run: Path) -> None:
+    relay.log = new_id("log", "local")
+    other = Relay(run, relay.who, log=new_id("log", "local"))
+    name, record = relay.conversation(), answer_record("half")
+    opened = relay.open(name)[1]["turn"]
+    standing, missing = relay.open(None)[1]["turn"], relay.open(None)[1]["turn"]
+    elsewhere = other.open(None)[1]["turn"]
+    for turn in (standing, missing):
+        relay.close(turn, record)
+    closing = relay.recover(opened, missing)
+    assert [one["turn"] for one in closing] == [missing]
+    assert closing[0]["result"]["outcome"] == closing[0]["digest"]
+    assert relay.recover(missing) == closing, "as often as it is asked, until it is finished"
+    assert relay.recover() == []
+    assert relay.close(opened, record)[1]["error"]["code"] == "turn_interrupted"
+    assert relay.outcome(opened, "abandoned")[1]["error"]["code"] == "turn_interrupted"
+    shown = relay.v1("GET", f"/{name}/turns/{opened}")[1]
+    assert (shown["state"], shown["error"]["code"]) == ("interrupted", "turn_interrupted")
+    for turn in (standing, missing):
+        assert relay.finish(turn, record)[0] == 204
+    assert other.close(elsewhere, record)[0] == 204, "another log's turns go on"
+
+
+def test_what_goes_along_of_turns_that_did_not_finish(relay: Relay) -> None:
+    name = relay.conversation()
+    relay.turn(name, "Refused", "A notice", status="refused")
+    relay.turn(name, "Stopped", "Half", status="cancelled")
+    relay.turn(name, "Stopped at once", "", status="cancelled")
+    lost = relay.open(name, "Lost")[1]["turn"]
+    relay.recover(lost)
+    last = relay.turn(name, "Last", "x")
+    assert said(last) == [
+        "Stopped",
+        "Half",
+        "Stopped at once",
+        "[This answer was stopped.]",
+        "Lost",
+        "[This answer was interrupted.]",
+        "Last",
+    ]
+    assert last["context"] == {"turns": 3, "left_out": 0}
+
+
+def test_history_is_cut_to_the_models_context(relay: Relay) -> None:
+    name = relay.conversation()
+    ask = relay.question(model="small")
+    first = {
+        "model": "small",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "0"}],
+    }
+    relay.turn(name, "", "a" * 300, input=first, question=ask)
+    for n in range(1, 6):
+        body = {"model": "small", "messages": [{"role": "user", "content": f"Question {n}"}]}
+        opened = relay.turn(name, "", "a" * 300, input=body, question=ask)
+    assert opened["context"] == {"turns": 2, "left_out": 3}
+    assert said(opened) == ["Be brief.", "Question 3", "a" * 300, "Question 4", "a" * 300, "Question 5"]
+    assert opened["upstream"]["messages"][0]["role"] == "system"
+    whole = relay.turn(name, "On a model with room", "x")
+    assert whole["context"] == {"turns": 6, "left_out": 0}
+
+
+def test_a_stored_answer_continues_from_any_code_point(relay: Relay) -> None:
+    name = relay.conversation()
+    turn = relay.turn(name, "Hi", "Grüße, 世界 👋")["turn"]
+    text = "[AI-generated] Grüße, 世界 👋"
+    for after in range(len(text) + 2):
+        status, frames = relay.v1("GET", f"/{name}/turns/{turn}?after={after}")
+        assert status == 200
+        events = [line.removeprefix("data: ") for line in frames.split("\n\n") if line]
+        assert events[-1] == "[DONE]"
+        chunks = [json.loads(event) for event in events[:-1]]
+        assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == text[after:]
+        assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+        assert chunks[-1]["dragoman"]["turn"] == turn
+    running = relay.open(name)[1]["turn"]
+    assert relay.v1("GET", f"/{name}/turns/{running}?after=0")[1]["error"]["code"] == "turn_elsewhere"
+    assert relay.v1("POST", f"/{name}/turns/{running}/stop")[1]["error"]["code"] == "turn_elsewhere"
+    relay.recover(running)
+    _, frames = relay.v1("GET", f"/{name}/turns/{running}?after=0")
+    assert "[DONE]" not in frames
+    assert "turn_interrupted" in frames
+    stopped = relay.v1("POST", f"/{name}/turns/{running}/stop")[1]
+    assert stopped["state"] == "interrupted"
+
+
+def test_conversations_are_listed_renamed_and_idempotent(relay: Relay, run: Path) -> None:
+    relay.who = person(run, new_key(run)["text"])
+    made = [relay.conversation(title=f"c{n}") for n in range(5)]
+    page = relay.v1("GET", "?limit=2")[1]
+    assert [one["id"] for one in page["data"]] == [made[4], made[3]]
+    rest = relay.v1("GET", f"?limit=9&after={page['last_id']}")[1]
+    assert [one["id"] for one in rest["data"]] == [made[2], made[1], made[0]]
+    assert not rest["has_more"]
+    assert relay.v1("PATCH", f"/{made[0]}", {"title": "Renamed"})[1]["title"] == "Renamed"
+    first = relay.v1("POST", "", {"title": "x"}, idempotency_key="abc")
+    assert relay.v1("POST", "", {"title": "x"}, idempotency_key="abc") == first
+    assert relay.v1("POST", "", {"title": "y"}, idempotency_key="abc")[0] == 422
+    for bad in ({"title": 5}, {"title": "x" * 201}, {"metadata": {"a": 1}}, {"odd": 1}, {"title": "\ud800"}):
+        status, told = relay.v1("POST", "", bad)
+        assert status == 400, bad
+        assert told["error"]["param"] in {"title", "metadata", "odd"}
+    assert relay.v1("GET", "?limit=101")[0] == 400
+    assert relay.v1("GET", "?after=nonsense")[0] == 400
+
+
+def test_deleting_erases_texts_and_lets_a_running_turn_end(relay: Relay, control: Control) -> None:
+    marker = "unmistakable-" + new_id("x0", "local")
+    name = relay.conversation(title=marker)
+    relay.turn(name, marker, marker)
+    running = relay.open(name, marker)[1]["turn"]
+    closing = relay.open(name, marker, parent="root")[1]["turn"]
+    record = answer_record(marker)
+    relay.close(closing, record)
+    data = control.settings.zone.data
+    stored = b"".join(file.read_bytes() for file in data.glob("zone.db*"))
+    assert marker.encode() in stored, "the control: it was there"
+    seq = relay.plan("GET", "/changes?after=999999999")[1]["seq"]
+    assert relay.v1("DELETE", f"/{name}")[1] == {
+        "id": name,
+        "object": "conversation.deleted",
+        "deleted": True,
+    }
+    stored = b"".join(file.read_bytes() for file in data.glob("zone.db*"))
+    assert marker.encode() not in stored
+    changes = relay.plan("GET", f"/changes?after={seq}")[1]["changes"]
+    assert [(one["tags"], one["effect"]) for one in changes] == [([f"conversation:{name}"], "stop")]
+    for path in ("", "/turns", f"/turns/{running}"):
+        assert relay.v1("GET", f"/{name}{path}")[1]["error"]["code"] == "conversation_not_found"
+    assert relay.close(running, record)[0] == 204
+    for turn in (running, closing):
+        assert relay.finish(turn, record)[0] == 204
+    assert relay.finish(running, record)[1]["error"]["code"] == "turn_not_found", "nothing of it is left"
+    stored = b"".join(file.read_bytes() for file in data.glob("zone.db*"))
+    assert marker.encode() not in stored
+    assert relay.open(name)[1]["error"]["code"] == "conversation_not_found"
