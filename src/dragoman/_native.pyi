@@ -18,6 +18,7 @@ __all__ = [
     "ledger_prove_consistency",
     "ledger_read",
     "ledger_verify",
+    "look_up_addresses",
     "normalise",
     "project",
     "relay",
@@ -27,6 +28,7 @@ __version__: str
 
 def analyse(text: str) -> list[tuple[str, int, int]]: ...
 def check_rules(document: bytes) -> None: ...
+def look_up_addresses(files: list[str | PathLike[str]], addresses: list[str]) -> str: ...
 def relay(argv: list[str]) -> int: ...
 
 # `args` is (kind, sentence); kind: unavailable, slow, entry, closed, locked, config, corrupt, io.

@@ -22,6 +22,7 @@ from dragoman.caller_fields import may_pass
 from dragoman.errors import ConfigError
 from dragoman.ids import ZONE_PATTERN
 from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
+from dragoman.settings_edge import Edge, check_public, public_host
 from dragoman.settings_faults import explain, unknown_overrides
 from dragoman.settings_limits import Limit, Model, Price, Rate, Table
 
@@ -245,6 +246,7 @@ class Settings(BaseSettings):
     packs_dir: Path | None = None
     journal: Journal = Journal()
     admin: Admin = Admin()
+    edge: Edge = Edge()
 
     @classmethod
     def settings_customise_sources(
@@ -288,24 +290,24 @@ class Settings(BaseSettings):
             unknown = [other for other in model.fallbacks if other not in self.models or other == name]
             if unknown:
                 raise ValueError(f"models.{name}.fallbacks: not another model here: {', '.join(unknown)}")
-        for name in ("listen", "admin_listen"):
-            if getattr(self.zone, name).rpartition(":")[0] not in LOOPBACK:
-                raise ValueError(
-                    f"zone.{name}: this version listens on loopback only. A public address needs an "
-                    "administrator and TLS or a trusted proxy, which it does not offer yet"
-                )
+        if self.zone.admin_listen.rpartition(":")[0] not in LOOPBACK:
+            raise ValueError("zone.admin_listen: the relay's numbers are read on loopback only")
+        check_public(self.deployment.stage, self.zone.listen, self.zone.public_url, self.edge)
         return self
 
     def hosts(self) -> tuple[str, ...]:
         """The Host values the relay accepts."""
         if self.zone.hosts:
             return self.zone.hosts
+        if self.deployment.stage == "public":
+            return (public_host(self.public_url()),)
         port = self.zone.listen.rpartition(":")[2]
         return (f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}")
 
     def public_url(self) -> str:
         """The address printed for people, without a trailing slash."""
-        return (self.zone.public_url or f"http://{self.zone.listen}").rstrip("/")
+        scheme = "http" if self.edge.certificate is None else "https"
+        return (self.zone.public_url or f"{scheme}://{self.zone.listen}").rstrip("/")
 
 
 def _check_names(tables: Mapping[str, Any]) -> None:
@@ -389,5 +391,6 @@ def _anchored(settings: Settings, root: Path) -> Settings:
             "rules": tuple(at(path) for path in settings.rules),
             "packs_dir": at(settings.packs_dir),
             "admin": settings.admin.anchored(at),
+            "edge": settings.edge.anchored(at),
         }
     )

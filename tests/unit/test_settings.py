@@ -53,7 +53,10 @@ def test_the_default_serves() -> None:
         ("[providers.main]\nkind = 'openai'\n", "needs base_url"),
         ("[models.x]\nprovider = 'nobody'\nmodel = 'm'\n", "no provider is called 'nobody'"),
         ("[models.x]\nprovider = 'local'\nmodel = 'm'\nfallbacks = ['x']\n", "not another model here"),
-        ("[zone]\nlisten = '0.0.0.0:8080'\n", "this version listens on loopback only"),
+        (
+            "[zone]\nlisten = '0.0.0.0:8080'\n",
+            'in stage local, set deployment.stage = "public"; and edge.certificate',
+        ),
         ("[zone]\nid = 'a_b'\n", "zone.id"),
         ("[deployment]\nseat = 'sg'\n", "deployment.seat"),
         ("not toml", "not valid TOML"),

@@ -1,6 +1,7 @@
 //! `dragoman._native`: conversions between Python and the two pure crates. It decides nothing itself.
 use pyo3::prelude::*;
 
+mod address;
 mod analyse;
 mod ledger;
 mod policy;
@@ -9,6 +10,8 @@ mod rules;
 
 #[pymodule]
 mod _native {
+    #[pymodule_export]
+    use super::address::look_up_addresses;
     #[pymodule_export]
     use super::analyse::analyse;
     #[pymodule_export]

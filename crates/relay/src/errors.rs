@@ -110,6 +110,9 @@ codes! {
     CONCURRENCY "concurrency_limit" 429 "rate_limit_error"
         "This key has as many turns open as it may. Wait until one ends, then try again."
         "该密钥同时打开的轮次已达上限，请等其中一个结束后重试。";
+    POOL_EMPTY "guest_pool_empty" 429 "rate_limit_error"
+        "Guests share a number of turns, which is used up for now. Try again in a minute, or use a key."
+        "访客共用一定数量的轮次，目前已用完。请一分钟后重试，或使用密钥。";
     PROVIDER_FAILED "provider_failed" 502 "server_error"
         "The model's provider failed and no other was allowed. Try again later."
         "模型供应商出错，且没有其他允许的供应商。请稍后重试。";

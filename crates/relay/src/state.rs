@@ -10,12 +10,13 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::plan::Plans;
 use crate::rules::Rules;
-use crate::wire::Change;
+use crate::wire::{Change, Pool};
 use arc_swap::ArcSwap;
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// What a thread is told from outside.
@@ -63,6 +64,8 @@ pub struct Relay {
     decisions: Mutex<HashSet<String>>,
     /// Open turns by key, where a plan limits them.
     per_key: Mutex<HashMap<String, u32>>,
+    /// Turns that each pool has left, as of when.
+    pools: Mutex<HashMap<String, (f64, Instant)>>,
     pub threads: Vec<UnboundedSender<Told>>,
 }
 
@@ -91,6 +94,7 @@ impl Relay {
             closing: AtomicBool::new(false),
             decisions: Mutex::default(),
             per_key: Mutex::default(),
+            pools: Mutex::default(),
             threads,
         }
     }
@@ -155,6 +159,21 @@ impl Relay {
         }
         *open += 1;
         Some(KeyTurn { relay: Arc::clone(self), key: key.to_owned() })
+    }
+
+    /// Counts a turn into a pool, bounded at once and by the minute.
+    pub fn open_of_pool(self: &Arc<Self>, pool: &Pool) -> Option<KeyTurn> {
+        // No key and no principal is called like that.
+        let turn = self.open_of_key(&format!("pool:{}", pool.name), pool.turns)?;
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = pools.entry(pool.name.clone()).or_insert((f64::from(pool.per_minute), Instant::now()));
+        let gained = bucket.1.elapsed().as_secs_f64() / 60.0 * f64::from(pool.per_minute);
+        *bucket = ((bucket.0 + gained).min(f64::from(pool.per_minute)), Instant::now());
+        if bucket.0 < 1.0 {
+            return None;
+        }
+        bucket.0 -= 1.0;
+        Some(turn)
     }
 
     /// Forgets what the changes' tags concern, then tells the threads.

@@ -139,6 +139,17 @@ pub struct Refusal {
 pub struct PlanLimits {
     pub max_output_tokens: Option<u64>,
     pub concurrent: Option<u32>,
+    /// Shared by all whose plans name it.
+    #[serde(default)]
+    pub pool: Option<Pool>,
+}
+
+/// What many callers may have open and begin together.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Pool {
+    pub name: String,
+    pub turns: u32,
+    pub per_minute: u32,
 }
 
 /// Answer of `POST /plan`.

@@ -15,13 +15,14 @@ from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.admin_app import AdminSocket
 from dragoman.control.changes import ChangeFeed
 from dragoman.control.conversations import ConversationRoutes
-from dragoman.control.core import Core
+from dragoman.control.core import DATABASE, Core
 from dragoman.control.journal_feed import JournalFeed
 from dragoman.control.live import LiveQuestions
 from dragoman.control.loaded import read_all
 from dragoman.control.own_log import OwnLog
 from dragoman.control.pages_app import OwnRoutes, pages_app
 from dragoman.control.plan_app import PlanSocket
+from dragoman.control.public_gate import check_administrator
 from dragoman.control.relay_config import SESSION_COOKIE, registry_folder, run_folder, write_relay_config
 from dragoman.control.reload import Reloader
 from dragoman.control.residual import Residuals
@@ -50,6 +51,7 @@ class Control:
         """Open the zone. `told` runs as soon as a relay can start: its questions wait in our sockets."""
         loaded = read_all(file, compile_rules)
         self.settings = loaded.settings
+        check_administrator(self.settings, self.settings.zone.data / DATABASE)
         lock = ZoneLock(self.settings.zone.data)
         write_relay_config(loaded.relay, run_folder(self.settings))
         run = run_folder(self.settings)

@@ -12,6 +12,7 @@ from typing import Any
 
 from dragoman.budgets.book import TAG, Book, NoLimits
 from dragoman.canonical import digest
+from dragoman.control import guests
 from dragoman.control.bounds import Bounds, bounds_of
 from dragoman.control.duties import Duties, duties, not_carried, uncarried, with_operator_label
 from dragoman.control.loaded import Attempt, Holder, Loaded
@@ -61,6 +62,8 @@ class Outcome:
     decision: Decision
     attempts: tuple[Attempt, ...]
     duties: Duties
+    pool: Mapping[str, Any] | None = None
+    """The pool that such turns share."""
 
 
 class Planner:
@@ -108,9 +111,9 @@ class Planner:
             "refusal": refused,
             "must": outcome.duties.must,
             "residual": list(decision.residual),
-            "limits": {"max_output_tokens": None, "concurrent": None},
             "budgets": bounds.budgets,
             "rates": bounds.rates,
+            "limits": {"max_output_tokens": None, "concurrent": None, "pool": outcome.pool},
             "tags": tags(question, asked),
             "holds_until": min(bounds.holds_until, decision.holds_until or bounds.holds_until),
             "reusable": reusable,
@@ -161,13 +164,17 @@ class Planner:
             if not placed:
                 decision = _refused_unplaced(decision)
             attempts = placed
+        pool = guests.pool(person, loaded.settings)
+        if attempts and pool is not None:
+            attempts = guests.permitted(attempts, loaded.settings)
+            decision = decision if attempts else guests.refused(decision)
         if attempts and (left := uncarried(decision)):
             decision, attempts = not_carried(decision, left), ()
         if attempts and loaded.settings.label.always:
             decision = with_operator_label(decision, loaded.settings.label)
         decision = replace(decision, id=_named(decision, question["tenant"], facts, loaded))
         todo = duties(decision, loaded.settings) if attempts else Duties([], [], [])
-        return Outcome(facts, decision, attempts, todo)
+        return Outcome(facts, decision, attempts, todo, pool)
 
 
 def gather(

@@ -11,6 +11,7 @@ from typing import Any
 from dragoman.canonical import digest
 from dragoman.providers.catalogue import PackWire, Wire, wire_of
 from dragoman.settings import Provider, Settings
+from dragoman.settings_edge import Edge
 
 FILE_NAME = "relay.json"
 SESSION_COOKIE = "dragoman_session"
@@ -44,6 +45,7 @@ def relay_config(
         "public_url": settings.public_url(),
         "session_cookie": SESSION_COOKIE,
         "threads": zone.threads,
+        "edge": _edge(settings.edge),
         "providers": {
             name: _provider(item, wire_of(item, catalogue, wires.get(name)))
             for name, item in sorted(settings.providers.items())
@@ -82,6 +84,16 @@ def _provider(provider: Provider, wire: Wire) -> dict[str, Any]:
         "unknown_fields": provider.unknown_fields,
         "deadlines_ms": provider.deadlines_ms.model_dump(),
         "blocks": list(wire.blocks),
+    }
+
+
+def _edge(edge: Edge) -> dict[str, Any]:
+    pair = {"certificate": str(edge.certificate), "key": str(edge.key)} if edge.certificate else None
+    return {
+        "tls": pair,
+        "trusted_proxies": list(edge.trusted_proxies),
+        "proxy_protocol": edge.proxy_protocol,
+        "address_files": [str(path) for path in edge.address_files],
     }
 
 

@@ -107,6 +107,11 @@ def _check_fixed(old: Loaded, new: Loaded) -> None:
     for name in FIXED:
         if getattr(old.settings.zone, name) != getattr(new.settings.zone, name):
             raise ConfigError([f"zone.{name} cannot change while the zone runs; restart `dragoman serve`"])
+    # A port that opens to others goes through the gate of the start.
+    if old.settings.deployment.stage != new.settings.deployment.stage:
+        raise ConfigError(["deployment.stage cannot change while the zone runs; restart `dragoman serve`"])
+    if (old.settings.edge.certificate is None) != (new.settings.edge.certificate is None):
+        raise ConfigError(["edge: TLS is set up or given up with a restart of `dragoman serve`"])
 
 
 def _changed(old: Loaded, new: Loaded) -> list[str]:

@@ -63,7 +63,6 @@ class Tell:
                 key=str(self.key) if self.key else None,
                 listen=settings.zone.listen,
                 admin_listen=settings.zone.admin_listen,
-                host=settings.hosts()[0],
                 url=settings.public_url(),
                 model=LOCAL_MODEL,
                 data=str(settings.zone.data),

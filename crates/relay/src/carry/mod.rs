@@ -146,6 +146,9 @@ fn key_turn(
     who: &Principal,
     plan: &Ready,
 ) -> Result<Option<crate::state::KeyTurn>, ApiError> {
+    if let Some(pool) = &plan.plan.limits.pool {
+        return worker.relay.open_of_pool(pool).map(Some).ok_or_else(|| (&errors::POOL_EMPTY).into());
+    }
     let Some(most) = plan.plan.limits.concurrent else { return Ok(None) };
     let key = who.key.as_deref().unwrap_or(&who.principal);
     worker.relay.open_of_key(key, most).map(Some).ok_or_else(|| (&errors::CONCURRENCY).into())

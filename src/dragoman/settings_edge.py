@@ -1,0 +1,96 @@
+"""The table `[edge]` of the configuration: how the public port meets a network that is not this machine.
+
+It names files and networks; it reads none. What has to be there before a port opens is checked here as far as
+the file says it, in `control/public_gate.py` for the rest.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from dragoman.settings_admin import LOOPBACK
+
+MAX_FILES = 8
+"""LIMIT: address files."""
+
+
+class Edge(BaseModel):
+    """TLS, trusted proxies, address files, guests of stage `public`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    certificate: Path | None = None
+    """PEM, the chain after the certificate; a changed file is taken without a restart."""
+    key: Path | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    """Networks whose word about the client counts."""
+    proxy_protocol: bool = False
+    """Every connection begins with a PROXY header of version 2; without this, none may."""
+    address_files: tuple[Path, ...] = Field(default=(), max_length=MAX_FILES)
+    """MMDB files that say where an address is and of what kind."""
+    guest_turns: int = Field(default=16, ge=0, le=10_000)
+    """Turns that all guests together may have open, in stage `public`."""
+    guest_turns_per_minute: int = Field(default=120, ge=0, le=1_000_000)
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            network = ipaddress.ip_network(one)  # its error names the text and what is wrong with it
+            if network.prefixlen == 0:
+                raise ValueError(f"{one} trusts everybody; name the networks of your proxies alone")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("give certificate and key together")
+        if self.proxy_protocol and not self.trusted_proxies:
+            raise ValueError("proxy_protocol needs trusted_proxies: only those may speak it")
+        return self
+
+    def anchored(self, at: Callable[[Path | None], Path | None]) -> Self:
+        """The same with relative paths resolved."""
+        files = tuple(path for path in map(at, self.address_files) if path is not None)
+        return self.model_copy(
+            update={"certificate": at(self.certificate), "key": at(self.key), "address_files": files}
+        )
+
+
+def check_public(stage: str, listen: str, public_url: str | None, edge: Edge) -> None:
+    """Raise ValueError naming every condition of a public address that the file does not meet."""
+    outside = listen.rpartition(":")[0] not in LOOPBACK
+    if stage == "local" and not outside:
+        if edge.trusted_proxies:
+            raise ValueError(
+                "edge.trusted_proxies: stage local answers no forwarded request; "
+                'set deployment.stage = "public"'
+            )
+        return
+    missing = []
+    if stage != "public":
+        missing.append('deployment.stage = "public"')
+    if edge.certificate is None and not edge.trusted_proxies:
+        missing.append(
+            "edge.certificate and edge.key, or edge.trusted_proxies for a proxy that speaks TLS in front"
+        )
+    if urlsplit(public_url or "").scheme != "https":
+        missing.append('zone.public_url = "https://the-name-people-use"')
+    if missing:
+        raise ValueError(
+            f"to listen on {listen} in stage {stage}, set {'; and '.join(missing)}. "
+            "An administrator has to exist as well: see docs/edge.md"
+        )
+
+
+def public_host(public_url: str) -> str:
+    """The `Host` that browsers send for an address."""
+    parts = urlsplit(public_url)
+    port = {"https": ":443", "http": ":80"}.get(parts.scheme, "")
+    return parts.netloc.lower().removesuffix(port) if port else parts.netloc.lower()
