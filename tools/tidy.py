@@ -82,6 +82,7 @@ COUNTRIES = {
 BROAD_EDGES: dict[str, str] = {
     # file: why a broad except is right there. Each emits an event and fails closed.
     "src/dragoman/control/asgi.py": "the edge of control's sockets: one failed request, told in the log",
+    "src/dragoman/admin/site.py": "the edge of the admin listener: one failed request, told in the log",
     "src/dragoman/control/reload.py": "the watching thread: the old configuration stays",
     "src/dragoman/control/own_log.py": "the outbox thread: what was not written stays in the outbox",
     "src/dragoman/stores/database.py": "the writer's thread: what a write raises goes to its caller, undone",

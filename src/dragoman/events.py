@@ -175,6 +175,24 @@ class OutboxWritten(Event):
 
 
 @dataclass(frozen=True)
+class AdminReady(Event):
+    """The admin listener answers."""
+
+    name: ClassVar[str] = "admin_ready"
+    origin: str
+
+
+@dataclass(frozen=True)
+class AdminRefused(Event):
+    """Somebody was not let in at the admin listener; `why` holds no value that was sent."""
+
+    name: ClassVar[str] = "admin_refused"
+    labels: ClassVar[tuple[str, ...]] = ("what",)
+    what: str
+    why: str
+
+
+@dataclass(frozen=True)
 class ProcessStarted(Event):
     """The supervisor started a process of a zone."""
 

@@ -115,11 +115,14 @@ class Pair:
         self.relay = Child("relay", [*python, "dragoman.relay", "--config"], events)
         self.told: dict[str, Any] = {}
         self.control_ready = False
+        self.admin_link: str | None = None
+        """Shown once, at the start: enrols the first administrator."""
 
     def hear(self, said: dict[str, Any]) -> None:
         """Take what control said; with its first word the relay starts. ConfigError for a taken port."""
         if "ready" in said:
             self.control_ready = True
+            self.admin_link = said["admin_link"]
         elif not self.told:
             for name in ("listen", "admin_listen"):
                 check_free(said[name], f"zone.{name}")
@@ -256,6 +259,7 @@ def _facts(pair: Pair) -> dict[str, object]:
         "key": told["key"],
         "model": told["model"],
         "data": told["data"],
+        "admin_link": pair.admin_link,
         "pids": {child.role: child.process.pid for child in (pair.control, pair.relay) if child.process},
     }
 
@@ -268,12 +272,17 @@ def _welcome(pair: Pair) -> str:
         if told["key"]
         else f"make one with `{_command()} keys create`"
     )
+    admin = (
+        f"\n  admin {pair.admin_link}\n        (enrols the first administrator, once, within 30 minutes)\n"
+        if pair.admin_link
+        else ""
+    )
     return f"""Dragoman is ready (zone {told["zone"]}).
 
   page  {url}/
   key   {key}
         ({note})
-
+{admin}
 Ask with curl:
 
 curl {url}/v1/chat/completions -H 'authorization: Bearer {key}' \\

@@ -44,6 +44,8 @@ class Oidc(_Closed):
     client_secret_env: str | None = None
     client_secret_file: Path | None = None
     scopes: tuple[str, ...] = ("openid", "email")
+    hosts: tuple[str, ...] = ()
+    """Further hosts where the issuer's discovery may place its token and key endpoints."""
     groups_claim: str = Field(default="groups", min_length=1, max_length=100)
     algorithms: tuple[Literal["RS256", "PS256", "ES256", "EdDSA"], ...] = ("RS256", "ES256")
     allow: tuple[Allowed, ...] = ()

@@ -73,25 +73,27 @@ def test_every_event_is_documented() -> None:
 
 
 def codes() -> set[str]:
-    """Second arguments of RefusedError(...), first of refused(...) and _error(...), in control's folders."""
+    """Second arguments of RefusedError(...) and _refused(...), first of refused(...) and _error(...)."""
     found = set()
     for file in [
         *(ROOT / "src/dragoman/control").glob("*.py"),
         *(ROOT / "src/dragoman/accounts").glob("*.py"),
         *(ROOT / "src/dragoman/assistants").glob("*.py"),
+        *(ROOT / "src/dragoman/admin").glob("*.py"),
+        *(ROOT / "src/dragoman/stores").glob("*.py"),
     ]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             name = (
                 getattr(node.func, "id", getattr(node.func, "attr", "")) if isinstance(node, ast.Call) else ""
             )
-            place = {"RefusedError": 1, "refused": 0, "_error": 0}.get(name)
+            place = {"RefusedError": 1, "refused": 0, "_error": 0, "_refused": 1}.get(name)
             if place is not None and len(node.args) > place and isinstance(node.args[place], ast.Constant):
                 found.add(str(node.args[place].value))
     return found
 
 
 def test_every_error_code_is_documented() -> None:
-    text = doc("events.md") + doc("errors.md")
+    text = doc("events.md") + doc("errors.md") + doc("admin.md")
     assert {"revoked_key", "model_not_found", "conversation_busy"} <= codes()
     assert sorted(code for code in codes() if f"`{code}`" not in text) == []
 

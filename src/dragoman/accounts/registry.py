@@ -46,10 +46,15 @@ class NewKey:
 class Registry:
     """Tenants and keys of one zone."""
 
-    def __init__(self, store: AccountStore, pepper: Pepper, zone: str) -> None:
+    def __init__(self, store: AccountStore, pepper: Pepper, zone: str, by: str | None = None) -> None:
         self._store = store
         self._pepper = pepper
         self._zone = zone
+        self._by = by
+
+    def acting(self, by: str) -> Registry:
+        """The same registry, whose ledger entries name who acted."""
+        return Registry(self._store, self._pepper, self._zone, by)
 
     def create_tenant(self, slug: str, title: str | None = None) -> TenantRecord:
         """A new tenant; 409 where the slug is taken."""
@@ -64,7 +69,7 @@ class Registry:
         now = now_ms()
         tenant = new_id("ten", self._zone, now)
         record = TenantRecord(tenant, slug, _title(title or slug), "active", None, now, now)
-        self._store.add_tenant(record, Act(tenant, {"act": "tenant.create"}))
+        self._store.add_tenant(record, self._act(tenant, {"act": "tenant.create"}))
         return record
 
     def ensure_tenant(self, slug: str, title: str) -> TenantRecord:
@@ -129,7 +134,7 @@ class Registry:
         if record.state == "active":
             change = Change((f"key:{record.key}",), "stop", _REVOKED)
             self._store.revoke_keys(
-                [record], now_ms(), Act(record.tenant, {"act": "key.revoke", "key": record.key}, change)
+                [record], now_ms(), self._act(record.tenant, {"act": "key.revoke", "key": record.key}, change)
             )
         return self._store.key(record.key) or record
 
@@ -158,7 +163,7 @@ class Registry:
             return text
         if old:
             tags = tuple(f"key:{k.key}" for k in old)
-            act = Act(
+            act = self._act(
                 tenant.tenant, {"act": "key.revoke", "key": old[-1].key}, Change(tags, "stop", _REVOKED)
             )
             self._store.revoke_keys(old, now_ms(), act)
@@ -192,7 +197,7 @@ class Registry:
             expires_at=ends,
             revoked_at=None,
         )
-        self._store.add_key(record, Act(tenant.tenant, {"act": "key.create", "key": record.key}))
+        self._store.add_key(record, self._act(tenant.tenant, {"act": "key.create", "key": record.key}))
         return record
 
     def _known_tenant(self, reference: str) -> TenantRecord:
@@ -219,9 +224,12 @@ class Registry:
             )
             entry = {"act": "tenant.suspend" if suspended else "tenant.resume"}
             self._store.set_tenant_state(
-                found.tenant, state, reason, now_ms(), Act(found.tenant, entry, change)
+                found.tenant, state, reason, now_ms(), self._act(found.tenant, entry, change)
             )
         return self._known_tenant(found.tenant)
+
+    def _act(self, tenant: str, entry: dict[str, str], change: Change | None = None) -> Act:
+        return Act(tenant, entry if self._by is None else {**entry, "by": self._by}, change)
 
 
 def public_view(record: KeyRecord) -> dict[str, Any]:

@@ -144,8 +144,8 @@ class People:
         if known.role == OPERATOR and not even_the_last:
             self._must_leave_an_operator(admin)
         entry = {"act": "admin.remove", "by": by, "admin": admin}
-        values = {"state": "removed", "subject": None, "changed_at": now_ms()}
-        self._store.set_person(admin, Act(ZONE_TENANT, entry), **values)
+        # The subject stays: an identity provider must not let a removed person in again as a new one.
+        self._store.set_person(admin, Act(ZONE_TENANT, entry), state="removed", changed_at=now_ms())
         return self._store.person(admin) or known
 
     def active(self, admin: str) -> AdminRecord:

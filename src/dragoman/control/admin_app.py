@@ -11,13 +11,13 @@ from starlette.concurrency import run_in_threadpool
 from dragoman.accounts.registry import Registry, public_view
 from dragoman.accounts.user_tokens import UserClaims
 from dragoman.admin.people import NewInvite, People
+from dragoman.control.admin_listener import enrol_link
 from dragoman.control.asgi import Answer, Request, Routes
 from dragoman.control.loaded import Holder
 from dragoman.core.admins import OPERATOR
 from dragoman.errors import ConfigError, RefusedError
 from dragoman.events import metrics_text
 from dragoman.ids import now_ms
-from dragoman.settings import Settings
 
 MAX_TOKEN_S = 86_400
 BY_COMMAND_LINE = "cli"
@@ -169,11 +169,6 @@ class AdminSocket:
             self._people.remove, body["admin"], BY_COMMAND_LINE, even_the_last=True
         )
         return 200, {"admin": gone.admin, "state": gone.state}
-
-
-def enrol_link(settings: Settings, made: NewInvite) -> str:
-    """The address a person opens once; the secret is a fragment, which no server or log gets to see."""
-    return f"{settings.admin.origin(settings.zone.admin_listen)}/enrol#{made.text}"
 
 
 def invite_view(made: NewInvite) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from dragoman.accounts.keys import KeyText
 from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.admin_app import AdminSocket
+from dragoman.control.admin_listener import AdminListener, enrol_link
 from dragoman.control.changes import ChangeFeed
 from dragoman.control.conversations import ConversationRoutes
 from dragoman.control.core import DATABASE, Core
@@ -84,6 +85,7 @@ class Control:
             allotments=core.allotments,
             turns=turns,
         )
+        self.admin: AdminListener | None = None
         self.log = OwnLog(registry_folder(self.settings), core.outbox, self.settings.zone.id)
         core.database.on_entry = self.log.entered
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
@@ -96,6 +98,16 @@ class Control:
         )
         self.pages_socket = SocketServer(run / "pages.sock", site, waiting["pages"])
         self.admin_socket = SocketServer(run / "admin.sock", admin.app(), waiting["admin"])
+
+    def open_admin(self) -> None:
+        """Have administrators served too, on a port of their own. Raises ConfigError where it is taken."""
+        if self.settings.admin.address(self.settings.zone.admin_listen) is not None:
+            self.admin = AdminListener(self.core, self.reloader, self.core.pepper)
+
+    def first_link(self) -> str | None:
+        """The one-time link of this start, while nobody can log in to a listener that is open."""
+        made = self.core.people.first_invite() if self.admin is not None else None
+        return enrol_link(self.settings, made) if made is not None else None
 
     def _pages_context(self, knowledge: Knowledge) -> PagesContext:
         """What the pages need: knowledge, the relay's turns, and guests."""
@@ -131,6 +143,8 @@ class Control:
         if self.plan_socket.loop is not None:
             self.feed.attach(self.plan_socket.loop)
         self.reloader.start()
+        if self.admin is not None:
+            self.admin.start()
         self.log.start()
         self.sweep.start()
         emit(ControlReady(self.core.zone, self.core.holder.loaded.config_digest))
@@ -139,6 +153,8 @@ class Control:
         """Close in the order in which nothing acknowledged is lost."""
         self.reloader.stop()
         self.sweep.stop()
+        if self.admin is not None:
+            self.admin.stop()
         for socket in (self.admin_socket, self.pages_socket, self.plan_socket):
             socket.stop()
         self.log.stop()

@@ -6,11 +6,13 @@ Plain functions instead of a framework, because `plan.sock` is paid for by every
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from dragoman.errors import DragomanError, RefusedError, UnavailableError
 from dragoman.events import EdgeFailed, emit, fault_place
+from dragoman.meters import observe
 
 WIRE = b"1"
 """The wire version spoken here. There is no earlier one to speak besides."""
@@ -121,23 +123,25 @@ class Routes:
             if path.startswith(prefix):
                 await app(scope, receive, send)
                 return
-        endpoint, rest = self._find(scope["method"], path)
+        place, endpoint, rest = self._find(scope["method"], path)
         if endpoint is None:
             await respond(
                 send, 404, _error("not_found", "There is no such internal route.", "没有这个内部路由。")
             )
             return
+        began = time.perf_counter()
         status, document = await self._run(endpoint, Request(scope, receive, rest))
+        observe(self._edge, place, status, time.perf_counter() - began)
         await respond(send, status, document)
 
-    def _find(self, method: str, path: str) -> tuple[Endpoint | None, str]:
+    def _find(self, method: str, path: str) -> tuple[str, Endpoint | None, str]:
         endpoint = self._exact.get((method, path))
         if endpoint is not None:
-            return endpoint, ""
+            return path, endpoint, ""
         for wanted, prefix, candidate in self._prefix:
             if wanted == method and path.startswith(prefix):
-                return candidate, path[len(prefix) :]
-        return None, ""
+                return prefix, candidate, path[len(prefix) :]
+        return "", None, ""
 
     async def _run(self, endpoint: Endpoint, request: Request) -> Answer:
         """The edge of a socket: an unexpected fault is one failed request, told apart only in the log."""

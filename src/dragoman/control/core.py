@@ -22,6 +22,7 @@ from dragoman.core.accounts import Change, TenantRecord
 from dragoman.ids import now_ms
 from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
+from dragoman.stores.admin_access import SqlAccess
 from dragoman.stores.admins import SqlAdmins
 from dragoman.stores.budgets import Budgets
 from dragoman.stores.conversations import SqlConversations
@@ -46,7 +47,7 @@ class Core:
         self.lock = lock or ZoneLock(zone.data)
         self.backup = migrate(zone.data / DATABASE)
         self.database = Database(zone.data / DATABASE)
-        pepper = open_pepper(zone.data / PEPPER)
+        self.pepper = pepper = open_pepper(zone.data / PEPPER)
         store = SqlAccounts(self.database, zone.id)
         addresses = {name: other.address for name, other in loaded.settings.zones.items()}
         self.holder = Holder(loaded)
@@ -63,6 +64,7 @@ class Core:
         self.turns = SqlTurns(self.database)
         self.conversations = SqlConversations(self.database, zone.id)
         self.admins = SqlAdmins(self.database, zone.id)
+        self.access = SqlAccess(self.database, zone.id)
         self.people = People(self.admins, pepper, zone.id)
         self.ensure_tenants()
 

@@ -36,6 +36,7 @@ def main() -> int:
     tell = Tell(given, supervised=options.supervised)
     try:
         control = Control(find_file(options.config), tell.zone)
+        control.open_admin()
     except DragomanError as fault:
         for problem in fault.problems if isinstance(fault, ConfigError) else [fault.message]:
             print(f"dragoman control: {problem}", file=sys.stderr)
@@ -69,10 +70,10 @@ class Tell:
                 relay=str(run_folder(settings) / FILE_NAME),
             )
 
-    def ready(self, zone: str) -> None:
-        """Every socket answers."""
+    def ready(self, zone: str, admin_link: str | None) -> None:
+        """Every socket answers. `admin_link`: enrols the first administrator, while there is none."""
         shown = str(self.key) if self.key and not self.supervised else None
-        _say(ready=True, zone=zone, development_key=shown)
+        _say(ready=True, zone=zone, development_key=shown, admin_link=admin_link)
 
 
 def serve(control: Control, tell: Tell) -> None:
@@ -83,7 +84,7 @@ def serve(control: Control, tell: Tell) -> None:
     signal.signal(signal.SIGHUP, lambda *_: threading.Thread(target=_reload, args=(control,)).start())
     control.adopt_development_key(tell.key)
     control.start()
-    tell.ready(control.core.zone)
+    tell.ready(control.core.zone, control.first_link())
     if tell.supervised:
         threading.Thread(target=_until_end_of_input, args=(ended,), daemon=True).start()
     ended.wait()

@@ -112,6 +112,10 @@ class Database:
         with self._reader_engine.begin() as connection:
             return work(connection)
 
+    def waiting(self) -> int:
+        """How many writes are queued."""
+        return self._queue.qsize()
+
     def close(self) -> None:
         """Finish queued writes, checkpoint, and close every connection."""
         self._queue.put(None)

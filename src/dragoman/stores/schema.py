@@ -283,6 +283,8 @@ admin_tokens = sa.Table(
 )
 
 sa.Index("ix_interventions_turn", interventions.c.tenant, interventions.c.turn)
+sa.Index("ix_interventions_at", interventions.c.at)
+sa.Index("ix_outbox_item", outbox.c.item)
 sa.Index("ix_changes_seq", changes.c.seq, unique=True)
 sa.Index("ix_outbox_pending", outbox.c.log_index, outbox.c.at)
 sa.Index("ix_buckets_ends", buckets.c.ends)

@@ -13,6 +13,8 @@ def upgrade() -> None:
     _admin_invites()
     _admin_sessions()
     _admin_tokens()
+    op.create_index("ix_interventions_at", "interventions", ["at"], unique=False)
+    op.create_index("ix_outbox_item", "outbox", ["item"], unique=False)
 
 
 def _admins() -> None:

@@ -1,0 +1,26 @@
+"""Puts the listener's application together: the one place where its route table is made."""
+
+from __future__ import annotations
+
+from dragoman.admin.acts import Acts
+from dragoman.admin.context import AdminContext
+from dragoman.admin.entry import Entry
+from dragoman.admin.pages import Pages
+from dragoman.admin.site import AdminSite
+from dragoman.admin.table import RouteTable
+from dragoman.admin.view import AdminView
+
+
+def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
+    """Every route there is."""
+    entry, pages, acts = Entry(context, view), Pages(context, view), Acts(context, view)
+    table = RouteTable([*entry.routes(), *pages.routes(), *acts.routes()])
+    entry.table = pages.table = table
+    return table
+
+
+def admin_site(context: AdminContext) -> tuple[AdminSite, RouteTable]:
+    """The application and its table."""
+    view = AdminView(context.name, context.sessions.csrf, secure=context.secure)
+    table = admin_table(context, view)
+    return AdminSite(context, table, view), table

@@ -1,0 +1,53 @@
+"""What the admin listener needs from control, as values and functions; control fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from dragoman.accounts.registry import Registry
+from dragoman.admin.attempts import Attempts, Pending, Refusals
+from dragoman.admin.door import Door
+from dragoman.admin.oidc import Provider
+from dragoman.admin.passkeys import Ceremonies
+from dragoman.admin.people import NewInvite, People
+from dragoman.admin.sessions import Sessions
+from dragoman.stores.admin_access import SqlAccess
+from dragoman.stores.admins import SqlAdmins
+from dragoman.stores.overview import Overview
+
+
+@dataclass(frozen=True)
+class AdminContext:
+    """Everything behind the listener. The functions at the end ask control itself."""
+
+    name: str
+    zone: str
+    secure: bool
+    registry: Registry
+    people: People
+    admins: SqlAdmins
+    access: SqlAccess
+    overview: Overview
+    sessions: Sessions
+    ceremonies: Ceremonies
+    provider: Provider | None
+    door: Door
+    attempts: Attempts
+    pending: Pending
+    refusals: Refusals
+    status: Callable[[], dict[str, Any]]
+    """What runs: zone, stage, configuration, packs with their review status, models."""
+    relay: Callable[[], Awaitable[dict[str, Any]]]
+    """How the relay does, by its own metrics."""
+    reload: Callable[[], dict[str, Any]]
+    link: Callable[[NewInvite], str]
+    is_metrics_token: Callable[[str], bool]
+    metrics: Callable[[], str]
+
+    def refuse(self, what: str, by: str | None = None) -> None:
+        """Have the ledger know of a refusal, within its bound."""
+        others = self.refusals.next()
+        if others is not None:
+            self.access.enter({"act": "admin.refused", "what": what, "by": by, "others": others})

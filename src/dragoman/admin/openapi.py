@@ -1,0 +1,87 @@
+"""The OpenAPI description of `/admin/v1`, made from the route table and the types that the routes check."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from dragoman.admin.table import ANYONE, AdminRoute
+
+VERSION = "3.1.0"
+PREFIX = "/admin/v1/"
+_REFUSED = {
+    "description": "Refused.",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}},
+}
+
+
+def document(routes: Iterable[AdminRoute]) -> dict[str, Any]:
+    """The whole description."""
+    paths: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, Any] = {"Refused": _refusal()}
+    for route in routes:
+        if route.path.startswith(PREFIX):
+            paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, schemas)
+    return {
+        "openapi": VERSION,
+        "info": {"title": "Dragoman administration", "version": "1"},
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "__Host-dragoman_admin"},
+            },
+        },
+    }
+
+
+def _operation(route: AdminRoute, schemas: dict[str, Any]) -> dict[str, Any]:
+    body, answer = route.body, route.answer
+    names = re.findall(r"\{([a-z]+)\}", route.path)
+    told: dict[str, Any] = {
+        "operationId": f"{route.method.lower()}_{_name(route.path)}",
+        "summary": route.says,
+        "description": f"Role: {route.role}." + (" Asks a person for a fresh proof." if route.fresh else ""),
+        "security": [] if route.role == ANYONE else [{"token": []}, {"session": []}],
+        "parameters": [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+        ],
+        "responses": {
+            "2XX": {
+                "description": "Done.",
+                "content": {"application/json": {"schema": _schema(answer, schemas)}},
+            },
+            "4XX": _REFUSED,
+        },
+    }
+    if body is not None:
+        told["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _schema(body, schemas)}},
+        }
+    return told
+
+
+def _name(path: str) -> str:
+    return re.sub(r"[^a-z]+", "_", path.removeprefix(PREFIX)).strip("_")
+
+
+def _schema(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    made = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
+    schemas.update(made.pop("$defs", {}))
+    schemas[kind.__name__] = made
+    return {"$ref": f"#/components/schemas/{kind.__name__}"}
+
+
+def _refusal() -> dict[str, Any]:
+    text = {"type": ["string", "null"]}
+    error = dict.fromkeys(("message", "type", "param", "code"), text)
+    return {
+        "type": "object",
+        "required": ["error"],
+        "properties": {"error": {"type": "object", "required": sorted(error), "properties": error}},
+    }

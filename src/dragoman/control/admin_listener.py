@@ -1,0 +1,299 @@
+"""Control's admin listener: its own TCP port, thread and event loop, in front of `admin.site`.
+
+What faces the network is bounded: connections in all and per address, the time of a head and of a whole
+connection. Without TLS it speaks to loopback or to trusted proxies alone, which the settings make sure of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import http.client
+import re
+import resource
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+from starlette.concurrency import run_in_threadpool
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from dragoman.accounts.pepper import Pepper
+from dragoman.admin.attempts import Attempts, Pending, Refusals
+from dragoman.admin.build import admin_site
+from dragoman.admin.context import AdminContext
+from dragoman.admin.door import Door
+from dragoman.admin.oidc import Provider
+from dragoman.admin.passkeys import Ceremonies
+from dragoman.admin.people import NewInvite
+from dragoman.admin.sessions import Limits, Sessions
+from dragoman.control.core import Core
+from dragoman.control.reload import Reloader
+from dragoman.control.sockets import BACKLOG, QuietServer
+from dragoman.errors import ConfigError
+from dragoman.events import AdminReady, emit, metrics_text
+from dragoman.meters import meters_text
+from dragoman.settings import Settings
+from dragoman.stores.overview import Overview
+
+HEAD_SECONDS = 10.0
+"""LIMIT: seconds until a request's head is there, from the connection or from the last answer on."""
+CONNECTION_SECONDS = 300.0
+"""LIMIT: seconds a connection may last."""
+CONNECTIONS = 512
+"""LIMIT: connections at once."""
+CONNECTIONS_EACH = 64
+"""LIMIT: connections of one address at once; loopback and proxies share one only with themselves."""
+HEAD_BYTES = 32 << 10
+"""LIMIT: bytes of a request's head."""
+START_SECONDS, STOP_SECONDS = 10.0, 3
+RELAY_SECONDS = 1.0
+"""How long the relay may take to say how it does."""
+RELAY_BYTES = 1 << 20
+TOKEN_FILE_BYTES = 4_096
+
+_GAUGE = re.compile(r"^(dragoman_[a-z_]+) (\d+)$", re.MULTILINE)
+_open: Counter[str] = Counter()
+
+
+class BoundedProtocol(H11Protocol):
+    """HTTP/1.1 with a deadline for each head and for the whole connection, and a cap on connections."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Take the connection where there is room."""
+        self._peer = str((transport.get_extra_info("peername") or ("",))[0])
+        self._counted = _open.total() < CONNECTIONS and _open[self._peer] < CONNECTIONS_EACH
+        self._head: asyncio.TimerHandle | None = None
+        if not self._counted:
+            transport.abort()
+            return
+        _open[self._peer] += 1
+        super().connection_made(transport)
+        self._life = self.loop.call_later(CONNECTION_SECONDS, transport.abort)
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Read; while no request is being answered a head is on its way."""
+        if not self._counted:
+            return
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._head_is_there()
+        else:
+            self._await_head()
+
+    def on_response_complete(self) -> None:
+        """The next head may take its time from now on."""
+        super().on_response_complete()
+        if self.cycle is None or self.cycle.response_complete:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        if not self._counted:
+            return
+        _open[self._peer] -= 1
+        if not _open[self._peer]:
+            del _open[self._peer]
+        self._life.cancel()
+        self._head_is_there()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        if self._head is None and not self.transport.is_closing():
+            self._head = self.loop.call_later(HEAD_SECONDS, self.transport.abort)
+
+    def _head_is_there(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+
+class AdminListener:
+    """The listener in a thread of its own."""
+
+    def __init__(self, core: Core, reloader: Reloader, pepper: Pepper) -> None:
+        settings = core.holder.loaded.settings
+        address = settings.admin.address(settings.zone.admin_listen)
+        if address is None:
+            raise ConfigError(["admin.listen is off"])
+        self.origin = settings.admin.origin(settings.zone.admin_listen)
+        site, self.table = admin_site(_context(core, reloader, pepper, address, self.origin))
+        self._socket = _listen(address)
+        config = uvicorn.Config(
+            site,
+            http=BoundedProtocol,
+            ws="none",
+            loop="asyncio",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=int(HEAD_SECONDS),
+            timeout_graceful_shutdown=STOP_SECONDS,
+            h11_max_incomplete_event_size=HEAD_BYTES,
+            ssl_certfile=settings.admin.tls_cert,
+            ssl_keyfile=settings.admin.tls_key,
+        )
+        self._server = QuietServer(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = threading.Thread(target=self._run, name="admin", daemon=True)
+
+    def start(self) -> None:
+        """Serve; returns when it answers."""
+        self._thread.start()
+        deadline = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if time.monotonic() > deadline or not self._thread.is_alive():
+                raise ConfigError(["admin.listen: the admin listener did not start"])
+            time.sleep(0.005)
+        emit(AdminReady(self.origin))
+
+    def stop(self) -> None:
+        """Finish open requests and close."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._server.end)
+        self._thread.join(STOP_SECONDS + 1)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve(sockets=[self._socket])
+
+
+def _context(core: Core, reloader: Reloader, pepper: Pepper, address: str, origin: str) -> AdminContext:
+    settings = core.holder.loaded.settings
+    admin = settings.admin
+    limits = Limits(admin.session_idle_minutes * 60_000, admin.session_hours * 3_600_000)
+    name = settings.deployment.name
+    return AdminContext(
+        name=name,
+        zone=core.zone,
+        secure=origin.startswith("https://"),
+        registry=core.registry,
+        people=core.people,
+        admins=core.admins,
+        access=core.access,
+        overview=Overview(core.database),
+        sessions=Sessions(core.access, pepper, core.zone, limits),
+        ceremonies=Ceremonies(origin, name),
+        provider=Provider(admin.oidc, origin) if admin.oidc is not None else None,
+        door=Door(origin, address, admin.trusted_proxies, tls=admin.tls_cert is not None),
+        attempts=Attempts(),
+        pending=Pending(),
+        refusals=Refusals(),
+        status=lambda: _status(core),
+        relay=lambda: run_in_threadpool(_relay, settings.zone.admin_listen),
+        reload=reloader.reload,
+        link=lambda made: enrol_link(settings, made),
+        is_metrics_token=lambda text: _is_metrics_token(admin.metrics_token_file, text),
+        metrics=lambda: metrics_text() + meters_text() + _gauges(core),
+    )
+
+
+def enrol_link(settings: Settings, made: NewInvite) -> str:
+    """The address a person opens once; the secret is a fragment, which no server or log gets to see."""
+    return f"{settings.admin.origin(settings.zone.admin_listen)}/enrol#{made.text}"
+
+
+def _status(core: Core) -> dict[str, Any]:
+    loaded = core.holder.loaded
+    packs = [
+        {"id": pack.id, "kind": pack.kind, "version": pack.version, "status": pack.status}
+        for pack in loaded.packs.packs.values()
+    ]
+    return {
+        "zone": core.zone,
+        "stage": loaded.settings.deployment.stage,
+        "config": loaded.config_digest,
+        "rulesets": loaded.ruleset_digests(),
+        "models": sorted(loaded.attempts),
+        "packs": packs,
+        "seq": core.newest_seq(),
+    }
+
+
+def _relay(admin_listen: str) -> dict[str, Any]:
+    """How the relay does by its own metrics; its listener answers to loopback names."""
+    host, _, port = admin_listen.rpartition(":")
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=RELAY_SECONDS)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        text = answer.read(RELAY_BYTES).decode("utf-8", "replace") if answer.status == 200 else ""
+    except (OSError, http.client.HTTPException):
+        text = ""
+    finally:
+        connection.close()
+    told = {name: int(value) for name, value in _GAUGE.findall(text)}
+    return {
+        "answers": bool(text),
+        "contact": told.get("dragoman_contact") == 1,
+        "changes_seq": told.get("dragoman_changes_seq"),
+        "journal_entries": told.get("dragoman_journal_entries_total"),
+    }
+
+
+def _gauges(core: Core) -> str:
+    """This process, and what waits in it."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    lines = [
+        f"dragoman_control_cpu_seconds_total {used.ru_utime + used.ru_stime:.3f}",
+        f"dragoman_control_resident_bytes {_resident(used.ru_maxrss)}",
+        f"dragoman_control_writes_waiting {core.database.waiting()}",
+        f"dragoman_control_changes_seq {core.newest_seq()}",
+    ]
+    overview = Overview(core.database)
+    lines.append(f"dragoman_control_acts_waiting {overview.waiting_acts()}")
+    lines += [
+        f'dragoman_control_journal_next{{log="{cursor["log"]}"}} {cursor["next"]}'
+        for cursor in overview.cursors()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _resident(most_kib: int) -> int:
+    """Bytes resident now where the system tells, else the most there were."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, ValueError, IndexError):
+        return most_kib << 10
+    return pages * resource.getpagesize()
+
+
+def _is_metrics_token(file: Path | None, text: str) -> bool:
+    if file is None:
+        return False
+    try:
+        with file.open("rb") as opened:
+            wanted = opened.read(TOKEN_FILE_BYTES).strip()
+    except OSError:
+        return False
+    return len(wanted) >= 16 and hmac.compare_digest(wanted, text.encode())
+
+
+def _listen(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    name = host.strip("[]").replace("localhost", "127.0.0.1")
+    family = socket.AF_INET6 if ":" in name else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((name, int(port)))
+    except OSError as fault:
+        sock.close()
+        advice = 'set admin.listen = "127.0.0.1:PORT" or DRAGOMAN_ADMIN__LISTEN, or `off`'
+        raise ConfigError(
+            [f"admin.listen: cannot listen on {address}: {fault.strerror}; {advice}"]
+        ) from fault
+    sock.listen(BACKLOG)
+    sock.setblocking(False)
+    return sock

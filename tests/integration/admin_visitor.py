@@ -1,0 +1,98 @@
+"""A browser's part at the admin listener, without a browser: cookies, origin, form token, passkeys."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlencode
+
+from dragoman.admin.sessions import COOKIE
+from dragoman.testing.authenticator import FakeAuthenticator
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def code(self) -> str | None:
+        try:
+            return self.json()["error"]["code"]
+        except (ValueError, KeyError, TypeError):
+            found = re.search(r"<code>([a-z_]+)</code>", self.body)
+            return found[1] if found else None
+
+
+@dataclass
+class Visitor:
+    """One browser at http://localhost:PORT."""
+
+    port: int
+    cookie: str | None = None
+    csrf: str = ""
+    passkey: FakeAuthenticator = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.origin = f"http://localhost:{self.port}"
+        self.passkey = FakeAuthenticator(self.origin)
+
+    def ask(self, method: str, path: str, body: bytes | str | None = None, **headers: str) -> Answer:
+        sent = {"host": f"localhost:{self.port}"}
+        if self.cookie:
+            sent["cookie"] = f"{COOKIE}={self.cookie}"
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection.request(method, path, body, {name: value for name, value in sent.items() if value})
+        answer = connection.getresponse()
+        text = answer.read().decode()
+        told = {name.lower(): value for name, value in answer.getheaders()}
+        connection.close()
+        found = re.match(rf"{COOKIE}=([^;]*)", told.get("set-cookie", ""))
+        if found:
+            self.cookie = found[1].strip('"') or None
+        return Answer(answer.status, told, text)
+
+    def page(self, path: str, **headers: str) -> Answer:
+        answer = self.ask("GET", path, accept="text/html", **headers)
+        token = re.search(r'(?:data-csrf|name="csrf" value)="([^"]+)"', answer.body)
+        if token:
+            self.csrf = token[1]
+        return answer
+
+    def post(self, path: str, body: Any, **headers: str) -> Answer:
+        own = {"origin": self.origin, "content_type": "application/json", "x_csrf_token": self.csrf}
+        return self.ask("POST", path, json.dumps(body), **{**own, **headers})
+
+    def form(self, path: str, **fields: Any) -> Answer:
+        body = urlencode({"csrf": self.csrf, **fields})
+        kind = "application/x-www-form-urlencoded"
+        return self.ask("POST", path, body, origin=self.origin, content_type=kind, accept="text/html")
+
+    def enrol(self, link: str) -> Answer:
+        self.page("/enrol")
+        began = self.post("/enrol/options", {"link": link.partition("#")[2]})
+        if began.status != 200:
+            return began
+        made = self.passkey.create(began.json()["options"])
+        done = self.post("/enrol/passkey", {"credential": made, "title": "laptop"})
+        self.page("/")
+        return done
+
+    def prove(self, base: str = "/login", page: str | None = None) -> Answer:
+        """Log in, or confirm with base="/confirm"."""
+        self.page(page or base)
+        began = self.post(f"{base}/options", {})
+        if began.status != 200:
+            return began
+        got = self.passkey.get(began.json()["options"])
+        done = self.post(f"{base}/passkey", {"credential": got, "next": "/keys"})
+        self.page("/")
+        return done
