@@ -11,6 +11,7 @@ pub mod prove;
 mod record;
 mod recover;
 mod scan;
+mod sealed;
 mod segments;
 mod shard;
 mod turns;

@@ -7,7 +7,8 @@ use dragoman_engine::ledger::Hash;
 use super::core::{CommitError, Spare};
 use super::disk::Lock;
 use super::entries::{self, NextLog, Previous};
-use super::recover::{Env, Shard, open_shard};
+use super::recover::{Begin, Env, Shard, open_shard};
+use super::sealed;
 use super::segments::Segments;
 use super::shard::{self, Layout};
 use super::{Interrupted, JournalConfig, JournalError, SEGMENT_BYTES_MIN};
@@ -119,26 +120,29 @@ impl SyncJournal {
 }
 
 /// The shard of this quarter. The newest one found is recovered first, also where it is an earlier one; a clock that
-/// went back goes on with it.
+/// went back goes on with it. After a sealed one a new log begins.
 fn open_newest(env: &Env, now: i64) -> Result<(Shard, Vec<EarlierLog>), JournalError> {
     let quarter = shard::shard_of(now);
     let mut shards: Vec<String> =
         env.disk.list(&env.dir)?.into_iter().filter(|n| shard::is_shard(n)).collect();
-    let Some(newest) = shards.pop() else {
-        return Ok((open_shard(env, &quarter, None, None, now)?, Vec::new()));
+    let newest = match shards.last() {
+        None => return Ok((open_shard(env, &quarter, &Begin::default(), now)?, Vec::new())),
+        Some(last) if sealed::is_sealed(&*env.disk, &Layout::new(&env.dir, last))? => {
+            shard::after(last, &quarter)?
+        }
+        Some(_) => shards.pop().unwrap_or_default(),
     };
-    let last = shards.last().cloned();
-    // A crash can leave the next shard's folder without a log: its id was announced by the one before.
-    let announced = last.as_deref().map(|s| announced(env, s)).transpose()?.flatten();
-    let mut current =
-        open_shard(env, &newest, announced.as_ref().map(|a| &a.0), announced.as_ref().map(|a| &a.1), now)?;
+    // A crash can leave the next shard's folder without a log: the one before says how it begins.
+    let begin = shards.last().map(|s| announced(env, s)).transpose()?.unwrap_or_default();
+    let mut current = open_shard(env, &newest, &begin, now)?;
     let mut earlier = shards.iter().map(|s| earlier_log(env, s)).collect::<Result<Vec<_>, _>>()?;
     if newest < quarter || current.closed.is_some() {
         let (next, previous) = close_shard(env, &mut current, &quarter, now)?;
         let name = next.shard.clone();
         drop(current);
         earlier.push(earlier_log(env, &newest)?);
-        current = open_shard(env, &name, Some(&next), Some(&previous), now)?;
+        let begin = Begin { next: Some(next), previous: Some(previous), open: Vec::new() };
+        current = open_shard(env, &name, &begin, now)?;
     }
     Ok((current, earlier))
 }
@@ -164,16 +168,21 @@ fn close_shard(
     Ok((next, Previous { log: current.log_id.clone(), size, root }))
 }
 
-/// What an earlier shard's last entry announces, with that shard's last head.
-fn announced(env: &Env, shard: &str) -> Result<Option<(NextLog, Previous)>, JournalError> {
+/// How the log after an earlier shard begins: as its last entry announces, or after its seal.
+fn announced(env: &Env, shard: &str) -> Result<Begin, JournalError> {
+    let layout = Layout::new(&env.dir, shard);
+    let left = sealed::left(&*env.disk, &layout, &env.zone)?;
+    if left.previous.is_some() {
+        return Ok(Begin { next: None, previous: left.previous, open: left.open });
+    }
     let log = earlier_log(env, shard)?;
-    let note = env.disk.read(&Layout::new(&env.dir, shard).checkpoint(), 64 * 1024)?;
+    let note = env.disk.read(&layout.checkpoint(), 64 * 1024)?;
     let head = note.and_then(|n| dragoman_engine::ledger::Checkpoint::unverified(&n).ok());
     let last = log.segments.read(log.next_index.saturating_sub(1), 1, 1)?;
     let next = last.first().and_then(|(_, entry)| entries::closing(entry));
-    Ok(next
-        .zip(head)
-        .map(|(next, head)| (next, Previous { log: log.log_id, size: head.size, root: head.root })))
+    let (Some(next), Some(head)) = (next, head) else { return Ok(Begin::default()) };
+    let previous = Previous { log: log.log_id, size: head.size, root: head.root };
+    Ok(Begin { next: Some(next), previous: Some(previous), open: Vec::new() })
 }
 
 fn earlier_log(env: &Env, shard: &str) -> Result<EarlierLog, JournalError> {

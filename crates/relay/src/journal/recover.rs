@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use dragoman_engine::ledger::checkpoint::Checkpoint;
 use dragoman_engine::ledger::note::Signer;
 use dragoman_engine::ledger::tile::TILE_WIDTH;
@@ -69,14 +70,19 @@ impl Env {
     }
 }
 
-/// Opens the shard, creating its log where nothing of one is there. `next` names a log announced by the shard before.
-pub fn open_shard(
-    env: &Env,
-    shard: &str,
-    next: Option<&NextLog>,
-    previous: Option<&entries::Previous>,
-    now: i64,
-) -> Result<Shard, JournalError> {
+/// How a shard's log begins, if it is not there yet.
+#[derive(Debug, Default)]
+pub struct Begin {
+    /// The log that the shard before announced.
+    pub next: Option<NextLog>,
+    /// The log that it continues.
+    pub previous: Option<entries::Previous>,
+    /// Intents that the log before left open, with their indexes there: the new log's first group ends them.
+    pub open: Vec<(u64, Bytes)>,
+}
+
+/// Opens the shard, creating its log as `begin` says where nothing of one is there.
+pub fn open_shard(env: &Env, shard: &str, begin: &Begin, now: i64) -> Result<Shard, JournalError> {
     let layout = Layout::new(&env.dir, shard);
     let disk = &*env.disk;
     // Names that an earlier process saw may not be durable: its sync of a folder could have failed.
@@ -92,7 +98,7 @@ pub fn open_shard(
         if head.is_some() {
             return Err(corrupt(&layout, &"there is a checkpoint and no readable segment"));
         }
-        return create(env, &layout, &files, &found, next, previous, now);
+        return create(env, &layout, &files, &found, begin, now);
     };
     check_end(&layout, &found, head.as_ref())?;
     let signer = env.signer(shard, &log, false)?;
@@ -397,8 +403,7 @@ fn create(
     layout: &Layout,
     files: &Files,
     found: &Found,
-    next: Option<&NextLog>,
-    previous: Option<&entries::Previous>,
+    begin: &Begin,
     now: i64,
 ) -> Result<Shard, JournalError> {
     if let Behind::Later(first) = found.behind {
@@ -415,13 +420,21 @@ fn create(
     for (first, generation) in &files.newest {
         disk.remove(&layout.segment(*first, *generation))?;
     }
-    let log = next.map_or_else(|| *uuid::Uuid::now_v7().as_bytes(), |n| n.log);
+    let log = begin.next.as_ref().map_or_else(|| *uuid::Uuid::now_v7().as_bytes(), |n| n.log);
     let signer = env.signer(&layout.shard, &log, true)?;
     let log_id = shard::log_name(&env.zone, &log);
-    let opened = entries::opened(&log_id, &env.zone, &layout.shard, &signer.verifier(), previous, now)?;
+    let previous = begin.previous.as_ref();
+    let mut group =
+        vec![entries::opened(&log_id, &env.zone, &layout.shard, &signer.verifier(), previous, now)?];
+    let mut interrupted = Vec::with_capacity(begin.open.len());
+    for (intent, entry) in &begin.open {
+        let (turn, entry) = entries::interrupted(entry, now)?;
+        interrupted.push(Interrupted { turn, intent: *intent, index: group.len() as u64 });
+        group.push(entry);
+    }
     let mut encoder = Encoder::new(Vec::new(), log, 0, 0);
     encoder.segment();
-    encoder.group(std::iter::once(opened.as_slice()));
+    encoder.group(group.iter().map(Vec::as_slice));
     write_copy(env, layout, (0, 0), &NoFile, 0, &encoder.bytes)?;
     let segments = Arc::new(Segments::open(disk, layout, encoder.next)?);
     let offset = encoder.bytes.len() as u64;
@@ -440,7 +453,7 @@ fn create(
         segments,
         log_id,
         quarter: layout.shard.clone(),
-        interrupted: Vec::new(),
+        interrupted,
         closed: None,
     })
 }

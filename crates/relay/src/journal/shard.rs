@@ -10,6 +10,10 @@ use super::record::LogBytes;
 
 const DAY_MS: i64 = 86_400_000;
 const SEED_BYTES: usize = 32;
+/// Length of a name like `2026q4r01`.
+const RESTORED_BYTES: usize = 9;
+/// LIMIT: restores within one quarter, one after the other; two digits name them.
+const RESTORES_MAX: u32 = 99;
 
 /// A shard's folder and the files in it.
 #[derive(Debug, Clone)]
@@ -50,6 +54,11 @@ impl Layout {
     pub fn scan_from(&self) -> PathBuf {
         self.root.join("scan-from")
     }
+
+    /// Says that the log in it is a copy that nobody may write on; see [`super::sealed`].
+    pub fn sealed(&self) -> PathBuf {
+        self.root.join("sealed")
+    }
 }
 
 /// First index and generation of a segment's file name.
@@ -74,13 +83,29 @@ pub fn shard_of(at_ms: i64) -> String {
     format!("{year:04}q{}", (month - 1) / 3 + 1)
 }
 
-/// Whether a folder's name is a shard's.
+/// Whether a folder's name is a shard's: `2026q4`, or `2026q4r01` after a restore within the quarter.
 pub fn is_shard(name: &str) -> bool {
     let bytes = name.as_bytes();
-    bytes.len() == 6
-        && bytes[..4].iter().all(u8::is_ascii_digit)
+    let digits = |part: &[u8]| part.iter().all(u8::is_ascii_digit);
+    let restored = bytes.len() == RESTORED_BYTES && bytes[6] == b'r' && digits(&bytes[7..]);
+    (bytes.len() == 6 || restored)
+        && digits(&bytes[..4])
         && bytes[4] == b'q'
         && (b'1'..=b'4').contains(&bytes[5])
+}
+
+/// The shard that follows a sealed one: this quarter's, or where that is not later, the next restored one of its own.
+/// Names sort in the order in which shards follow each other.
+pub fn after(sealed: &str, quarter: &str) -> Result<String, JournalError> {
+    let own = &sealed[..6];
+    if own < quarter {
+        return Ok(quarter.to_owned());
+    }
+    let count: u32 = sealed.get(7..).and_then(|n| n.parse().ok()).unwrap_or(0);
+    if count == RESTORES_MAX {
+        return Err(JournalError::Config(format!("{own} was restored {RESTORES_MAX} times already")));
+    }
+    Ok(format!("{own}r{:02}", count + 1))
 }
 
 /// `log_<zone>_<32 hex>`.
