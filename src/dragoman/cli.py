@@ -16,6 +16,7 @@ from dragoman.control import cli_accounts, cli_admin, cli_config, cli_geo, cli_k
 from dragoman.control.cli_common import JsonOption
 from dragoman.decide import cli as decide_cli
 from dragoman.ledger import cli as ledger_cli
+from dragoman.operations import cli as operations_cli
 
 app = typer.Typer(
     name="dragoman",
@@ -54,6 +55,8 @@ app.command("ask")(cli_knowledge.ask)
 app.command("decide")(decide_cli.decide_command)
 app.add_typer(decide_cli.packs_app, name="packs")
 app.add_typer(ledger_cli.app, name="ledger")
+app.command("backup")(operations_cli.backup)
+app.command("restore")(operations_cli.restore)
 
 
 @app.command("relay", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

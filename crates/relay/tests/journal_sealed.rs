@@ -23,8 +23,10 @@ fn config(dir: &Path, zone: &str, now: i64) -> JournalConfig {
 
 fn entry(kind: &str, turn: &str) -> Vec<u8> {
     let pad = "p".repeat(turn.len() * 10);
-    canonical(&json!({"v": 1, "kind": kind, "turn": turn, "at": 1, "tenant": "ten_a", "model": "m", "pad": pad}))
-        .unwrap()
+    canonical(
+        &json!({"v": 1, "kind": kind, "turn": turn, "at": 1, "tenant": "ten_a", "model": "m", "pad": pad}),
+    )
+    .unwrap()
 }
 
 /// A closed log with a finished and an open turn; what `verify` says of it.
@@ -47,9 +49,17 @@ fn seal(dir: &Path, report: &LogReport) {
 }
 
 fn seal_as(dir: &Path, size: u64, root: [u8; 32], open: &[u64]) {
-    let root: String = root.iter().map(|b| format!("{b:02x}")).collect();
+    let root = hex(root);
     let text = json!({"size": size, "root": format!("sha256:{root}"), "open": open}).to_string();
     std::fs::write(dir.join(shard_of(NOW)).join("sealed"), text).unwrap();
+}
+
+fn hex(hash: [u8; 32]) -> String {
+    use std::fmt::Write as _;
+    hash.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn files(dir: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -130,7 +140,7 @@ fn sealed_again_the_next_name_follows() {
     assert!(matches!(wrong, JournalError::Corrupt(_)), "{wrong}");
 
     let second = verify_log(&RealDisk, &dir.path().join("2026q4r01")).unwrap();
-    let root: String = second.root.unwrap().iter().map(|b| format!("{b:02x}")).collect();
+    let root = hex(second.root.unwrap());
     let text = json!({"size": second.proven, "root": format!("sha256:{root}"), "open": []}).to_string();
     std::fs::write(dir.path().join("2026q4r01/sealed"), text).unwrap();
     let opened = Journal::open(&config(dir.path(), "local", NOW)).unwrap();

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -22,6 +23,9 @@ from dragoman.ids import now_ms
 MAX_TOKEN_S = 86_400
 BY_COMMAND_LINE = "cli"
 """Who acted, in the ledger, where it was somebody with this machine's account."""
+SNAPSHOTS = "backups"
+"""The folder in the zone's data folder where a snapshot lies until it was taken along."""
+SNAPSHOT_PREFIX = "snapshot-"
 
 Reload = Callable[[], dict[str, Any]]
 
@@ -29,7 +33,15 @@ Reload = Callable[[], dict[str, Any]]
 class AdminSocket:
     """The endpoints of admin.sock. `reload` is None where nothing runs that could swap."""
 
-    def __init__(self, holder: Holder, registry: Registry, people: People, reload: Reload | None) -> None:
+    def __init__(
+        self,
+        holder: Holder,
+        registry: Registry,
+        people: People,
+        reload: Reload | None,
+        snapshot: Callable[[Path], None],
+    ) -> None:
+        self._snapshot = snapshot
         self._holder = holder
         self._registry = registry
         self._people = people
@@ -41,6 +53,7 @@ class AdminSocket:
         routes.on("GET", "/admin/v1/status", self.status)
         routes.on("GET", "/admin/v1/metrics", self.metrics)
         routes.on("POST", "/admin/v1/reload", self.reload)
+        routes.on("POST", "/admin/v1/snapshot", self.snapshot)
         routes.on("GET", "/admin/v1/tenants", self.tenants)
         routes.on("POST", "/admin/v1/tenants", self.create_tenant)
         routes.on("POST", "/admin/v1/tenants/suspend", self.suspend)
@@ -90,6 +103,20 @@ class AdminSocket:
                 "zh": "保留原有配置。" + " ".join(fault.problems),
             }
             raise RefusedError(409, "config_invalid", text, extra={"problems": fault.problems}) from fault
+
+    async def snapshot(self, _request: Request) -> Answer:
+        """A copy of the database as of one instant, in a 0600 file that the asker removes."""
+        folder = self._holder.loaded.settings.zone.data / SNAPSHOTS
+        target = folder / f"{SNAPSHOT_PREFIX}{now_ms()}.db"
+
+        def work() -> None:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            for left in folder.glob(f"{SNAPSHOT_PREFIX}*"):
+                left.unlink(missing_ok=True)  # of a backup that was ended
+            self._snapshot(target)
+
+        await run_in_threadpool(work)
+        return 201, {"file": str(target)}
 
     async def tenants(self, _request: Request) -> Answer:
         """Every tenant."""

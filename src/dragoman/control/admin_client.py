@@ -31,8 +31,8 @@ class AdminError(DragomanError):
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a Unix socket."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=TIMEOUT_S)
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
@@ -49,10 +49,12 @@ class AdminClient:
         self._socket = run_folder(settings) / "admin.sock"
         self._file = file
 
-    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def ask(
+        self, method: str, path: str, body: dict[str, Any] | None = None, timeout_s: float = TIMEOUT_S
+    ) -> dict[str, Any]:
         """The answer's document. Raises AdminError for a refusal, UnavailableError without an answer."""
         try:
-            status, document = self._over_socket(method, path, body)
+            status, document = self._over_socket(method, path, body, timeout_s)
         except (FileNotFoundError, ConnectionRefusedError):
             status, document = self._under_lock(method, path, body)
         except OSError as fault:
@@ -61,8 +63,10 @@ class AdminClient:
             raise AdminError(status, document)
         return document
 
-    def _over_socket(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
-        connection = _UnixConnection(self._socket)
+    def _over_socket(
+        self, method: str, path: str, body: dict[str, Any] | None, timeout_s: float
+    ) -> tuple[int, dict[str, Any]]:
+        connection = _UnixConnection(self._socket, timeout_s)
         try:
             payload = None if body is None else json.dumps(body)
             connection.request(

@@ -92,7 +92,9 @@ class Control:
         context = self._pages_context(knowledge)
         table = [*ConversationRoutes(core.conversations, core.zone).routes(), *pages(context)]
         site = pages_app(own, table, core.principals, context.mint_session, secure=context.secure)
-        admin = AdminSocket(core.holder, core.registry, core.people, self.reloader.reload)
+        admin = AdminSocket(
+            core.holder, core.registry, core.people, self.reloader.reload, core.database.snapshot
+        )
         self.plan_socket = SocketServer(
             run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge))), waiting["plan"]
         )

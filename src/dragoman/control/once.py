@@ -34,7 +34,8 @@ def main() -> int:
             400, {"error": {"code": fault.code, "message": {"en": fault.message, "zh": fault.message}}}
         )
     try:
-        status, body = asyncio.run(_ask(AdminSocket(core.holder, core.registry, core.people, None), asked))
+        admin = AdminSocket(core.holder, core.registry, core.people, None, core.database.snapshot)
+        status, body = asyncio.run(_ask(admin, asked))
     finally:
         core.close()
     return _answer(status, body)

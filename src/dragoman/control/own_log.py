@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from dragoman import _native
 from dragoman.canonical import canonical
 from dragoman.errors import UnavailableError
 from dragoman.events import EdgeFailed, OutboxWritten, emit, fault_place
+from dragoman.ledger.logs import find_shard
 from dragoman.stores.outbox import Outbox, Pending
 
 RETRY_SECONDS = 0.5
@@ -30,6 +32,7 @@ class OwnLog:
             self._journal = _native.Journal(folder, zone)
         except _native.JournalError as fault:
             raise UnavailableError(f"{folder}: {fault.args[-1]}") from fault
+        self._folder = folder
         self._outbox = outbox
         self._stopping = False
         self._news = threading.Event()
@@ -79,10 +82,22 @@ class OwnLog:
         return True
 
     def _recognise(self) -> None:
+        """Mark what stands in the log already; where a new one began, first what stands in the one before."""
+        known, log = self._outbox.log(), self._journal.log_id
+        if known is None:
+            self._outbox.note_log(log)
+        elif known != log:
+            before = find_shard(self._folder, known)
+            if before is not None:
+                self._mark_found(lambda at: _native.ledger_read(before, at, READ_ENTRIES))
+            self._outbox.begin_log(log)
+        self._mark_found(lambda at: self._journal.read(at, READ_ENTRIES))
+
+    def _mark_found(self, read: Callable[[int], list[tuple[int, bytes]]]) -> None:
         waiting = {one.item: one for one in self._outbox.pending()}
         at = self._outbox.newest_index() + 1
         found: list[tuple[Pending, int]] = []
-        while waiting and (entries := self._journal.read(at, READ_ENTRIES)):
+        while waiting and (entries := read(at)):
             for index, raw in entries:
                 one = waiting.pop(str(json.loads(raw).get("item")), None)
                 if one is not None:

@@ -19,7 +19,7 @@ REGISTRY = "registry"
 """Folder of control's own log inside the zone's data folder."""
 JOURNAL = "journal"
 """Folder of the relay's log inside the zone's data folder."""
-_SHARD = re.compile(r"^\d{4}q[1-4]$")
+_SHARD = re.compile(r"^\d{4}q[1-4](?:r\d{2})?$")
 _READ_ENTRIES = 1000
 """LIMIT: entries read at once."""
 
@@ -100,6 +100,11 @@ def entries(shard: Path, start: int = 0) -> Iterator[Entry]:
         for index, raw in batch:
             yield Entry(log, index, raw)
         start = batch[-1][0] + 1
+
+
+def find_shard(journal: Path, log: str) -> Path | None:
+    """The shard of a journal's folder that holds a log, or None. Raises LedgerError."""
+    return next((shard for shard in shards(journal) if log_of(shard) == log), None)
 
 
 def find_log(data: Path, log: str) -> Path:

@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -115,6 +116,14 @@ class Database:
     def waiting(self) -> int:
         """How many writes are queued."""
         return self._queue.qsize()
+
+    def snapshot(self, target: Path) -> None:
+        """Copy the file as of one instant while writes go on; `target` must not exist. Takes its time."""
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with closing(sqlite3.connect(target)) as copy, self._reader_engine.connect() as connection:
+            raw = connection.connection.dbapi_connection
+            raw.backup(copy, pages=-1)  # type: ignore[union-attr]  # one step: a single read transaction
+            copy.execute("PRAGMA journal_mode=DELETE").close()
 
     def close(self) -> None:
         """Finish queued writes, checkpoint, and close every connection."""

@@ -447,15 +447,7 @@ fn create(
     let deriver = Deriver::new(Arc::clone(&env.disk), layout.clone(), Arc::clone(&segments), signer);
     let core =
         Core::new(Arc::clone(&env.disk), layout.clone(), Arc::clone(&segments), env.segment_bytes, tail)?;
-    Ok(Shard {
-        core,
-        deriver,
-        segments,
-        log_id,
-        quarter: layout.shard.clone(),
-        interrupted,
-        closed: None,
-    })
+    Ok(Shard { core, deriver, segments, log_id, quarter: layout.shard.clone(), interrupted, closed: None })
 }
 
 /// A new log copies nothing.

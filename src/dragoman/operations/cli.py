@@ -1,0 +1,126 @@
+"""`dragoman backup`, `dragoman restore`. Exit codes: 0 done, 1 refused or failed, 2 wrong use."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from dragoman.control.cli_common import ConfigOption, JsonOption, settings_of, told_plainly
+from dragoman.ledger.logs import LedgerError
+from dragoman.operations.archive import Progress as Step
+from dragoman.operations.backup import Wanted
+from dragoman.operations.backup import backup as take_backup
+from dragoman.operations.restore import Asked
+from dragoman.operations.restore import restore as put_back
+from dragoman.operations.sealing import passphrase_of
+from dragoman.operations.texts import OperationError, say
+
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", help="A file only you can read; its first line protects the secrets."),
+]
+
+
+@contextmanager
+def _refusals(*, as_json: bool) -> Iterator[None]:
+    """What reading or writing is refused with becomes one of our sentences."""
+    with told_plainly(as_json=as_json):
+        try:
+            yield
+        except LedgerError as fault:
+            raise OperationError("record_unreadable", why=fault) from fault
+        except OSError as fault:
+            raise OperationError(
+                "file_fault", file=fault.filename or "?", why=fault.strerror or fault
+            ) from fault
+
+
+@contextmanager
+def _progress(what: str, total: int | None) -> Iterator[Step]:
+    """A bar on standard error where a person looks at it; else silence."""
+    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def backup(
+    target: Annotated[
+        Path, typer.Argument(help="The file to write, or a folder for a file with a dated name.")
+    ],
+    with_secrets: Annotated[
+        bool, typer.Option("--with-secrets", help="Also what old API keys need to go on working.")
+    ] = False,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Back up the zone, served or stopped: database, logs, documents, configuration, rules and packs.
+
+    Example: dragoman backup /backups --with-secrets --passphrase-file /root-only/passphrase
+    """
+    if passphrase_file is not None and not with_secrets:
+        raise typer.BadParameter("--passphrase-file protects secrets: give --with-secrets too")
+    with _refusals(as_json=as_json):
+        settings, file = settings_of(config)
+        passphrase = None if passphrase_file is None else passphrase_of(passphrase_file)
+        with _progress("backup", None) as step:
+            told = take_backup(Wanted(settings, file, target.absolute(), with_secrets, passphrase), step)
+        print(json.dumps(told, ensure_ascii=False) if as_json else "\n".join(_backup_lines(told)))
+
+
+def _backup_lines(told: dict[str, Any]) -> Iterator[str]:
+    yield say("wrote", **told)
+    for log in told["logs"]:
+        yield say("wrote_log", **log)
+    yield say(f"secrets_{told['secrets']}")
+    if told["needs"]:
+        yield say("needs", what="; ".join(told["needs"]))
+    if told["left_out"]:
+        yield say("left_out", what=", ".join(told["left_out"]))
+
+
+def restore(
+    file: Annotated[Path, typer.Argument(help="A backup.")],
+    to: Annotated[Path, typer.Option("--to", help="The new data folder: empty, or not there yet.")],
+    zone: Annotated[
+        str | None, typer.Option("--zone", help="The zone of this machine. Default: the configuration's.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="The registry's key as you noted it elsewhere.")] = None,
+    passphrase_file: PassphraseOption = None,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Restore a backup into an empty folder of the same zone, and verify it.
+
+    Example: dragoman restore zone.tar --to restored-data
+    """
+    with _refusals(as_json=as_json):
+        here = zone or settings_of(config)[0].zone.id
+        passphrase = None if passphrase_file is None else passphrase_of(passphrase_file)
+        with _progress("restore", file.stat().st_size) as step:
+            told = put_back(Asked(file, to.absolute(), here, key, passphrase), step)
+        print(json.dumps(told, ensure_ascii=False) if as_json else "\n".join(_restore_lines(told)))
+
+
+def _restore_lines(told: dict[str, Any]) -> Iterator[str]:
+    yield say("restored", **told)
+    for log in told["logs"]:
+        yield say("restored_root", **log)
+    yield say("restored_holds")
+    if told["secrets"] == "none":
+        yield say("secrets_none")
+    if told["needs"]:
+        yield say("needs", what="; ".join(told["needs"]))
+    yield say("restored_sealed")
+    words = [f"{name}={shlex.quote(value)}" for name, value in told["serve"]["environment"].items()]
+    yield say("serve_with", command=" ".join([*words, *map(shlex.quote, told["serve"]["command"])]))
