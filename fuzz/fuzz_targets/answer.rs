@@ -40,6 +40,8 @@ fn spec(stream: bool) -> AnswerSpec {
         intervention_base: "/i/".to_owned(),
         created: 0,
         new_id: Box::new(|| "int".to_owned()),
+        keep: true,
+        about: String::new(),
     }
 }
 

@@ -75,6 +75,8 @@ fn spec(rules: &Arc<RuleSet>) -> AnswerSpec {
         intervention_base: "/v1/interventions/".to_owned(),
         created: 0,
         new_id: Box::new(|| "int_local_1".to_owned()),
+        keep: false,
+        about: String::new(),
     }
 }
 

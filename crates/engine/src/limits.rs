@@ -11,6 +11,8 @@ pub const JSON_KEYS: u32 = 10_000;
 pub const FRAME_BYTES: usize = 1 << 20;
 /// A whole (not streamed) answer of a provider, bytes.
 pub const ANSWER_BYTES: usize = 32 << 20;
+/// Released text of an answer that is kept, bytes: what a stored turn may say.
+pub const KEPT_BYTES: usize = 8 << 20;
 /// What an answer may hold back before its end where a rule of granularity `answer` is loaded, bytes.
 pub const WITHHELD_BYTES: usize = 8 << 20;
 /// Separately scanned texts of one choice.

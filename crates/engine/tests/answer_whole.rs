@@ -277,6 +277,7 @@ fn a_notice_is_an_ordinary_answer() {
         interventions: "[]".to_owned(),
         text: "Not here.\n\"Why\"".to_owned(),
         created: 5,
+        about: String::new(),
     };
     let whole: Value = serde_json::from_slice(&notice_answer(&notice)).unwrap();
     assert_eq!(whole["choices"][1]["message"]["content"], "Not here.\n\"Why\"");

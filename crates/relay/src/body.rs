@@ -2,6 +2,7 @@
 use crate::accept::guard::{Stall, Vitals};
 use crate::address::crowd::Counted;
 use crate::carry::TurnBody;
+use crate::carry::live::Reader;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -16,6 +17,8 @@ pub enum Source {
     Bytes(Option<Bytes>),
     Pages(Incoming),
     Turn(Box<TurnBody>),
+    /// A turn that runs on its own.
+    Live(Reader),
 }
 
 impl From<Bytes> for Source {
@@ -73,6 +76,7 @@ impl RelayBody {
         match &mut self.source {
             Source::Bytes(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Source::Turn(turn) => turn.poll(cx).map(|bytes| bytes.map(|b| Ok(Frame::data(b)))),
+            Source::Live(reader) => reader.poll(cx).map(|bytes| bytes.map(|b| b.map(Frame::data))),
             Source::Pages(body) => loop {
                 match ready!(Pin::new(&mut *body).poll_frame(cx)) {
                     Some(Ok(frame)) => {
@@ -106,6 +110,7 @@ impl Body for RelayBody {
         match &self.source {
             Source::Bytes(bytes) => bytes.is_none(),
             Source::Turn(turn) => turn.ended(),
+            Source::Live(_) => false,
             Source::Pages(body) => body.is_end_stream(),
         }
     }
@@ -113,7 +118,7 @@ impl Body for RelayBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Bytes(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Source::Turn(_) => SizeHint::new(),
+            Source::Turn(_) | Source::Live(_) => SizeHint::new(),
             Source::Pages(body) => body.size_hint(),
         }
     }

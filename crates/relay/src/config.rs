@@ -42,6 +42,8 @@ pub struct Tighter {
     pub turns_per_thread: Option<usize>,
     /// Length of a segment of the journal, bytes.
     pub segment_bytes: Option<u64>,
+    /// Milliseconds a turn of a conversation goes on without any reader.
+    pub alone_ms: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]

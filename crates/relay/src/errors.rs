@@ -152,6 +152,21 @@ codes! {
     STOPPING "relay_stopping" 503 "server_error"
         "The server is being restarted and ended this turn. Send it again."
         "服务器正在重启，本轮已结束。请重新发送。";
+    BAD_IDEMPOTENCY_KEY "invalid_idempotency_key" 400 "invalid_request_error"
+        "Idempotency-Key has to be one header of 1 to 255 visible ASCII characters. Send such a key, or none."
+        "Idempotency-Key 须为一个请求头，包含 1 到 255 个可见 ASCII 字符。请发送这样的键，或不发送。";
+    BAD_AFTER "invalid_after" 400 "invalid_request_error"
+        "'after' has to be the number of code points of the answer that you have. Send that number, or 0 for all of it."
+        "“after”须为您已收到的回答的码点数。请发送该数，或发送 0 以取得全部内容。";
+    TOO_MANY_READERS "too_many_readers" 429 "rate_limit_error"
+        "This answer is followed by as many readers as it may have. Close one, then try again."
+        "正在接收该回答的读者已达上限。请关闭其中一个后重试。";
+    TURN_INTERRUPTED "turn_interrupted" 500 "server_error"
+        "This answer was interrupted and is not continued. Ask again, with a new Idempotency-Key if you send one."
+        "该回答已中断，不会继续。请重新提问；如使用 Idempotency-Key，请换一个新的键。";
+    CLIENT_GONE "client_gone" 503 "server_error"
+        "Nobody read this answer any longer, so it was ended. What there is of it is kept; ask again for the rest."
+        "已无人接收该回答，因此已结束。已有部分会保留，请重新提问。";
     UPSTREAM_PAGES "pages_unavailable" 503 "server_error"
         "The pages cannot be reached right now. Try again shortly."
         "暂时无法访问页面，请稍后重试。";
@@ -246,6 +261,14 @@ impl ApiError {
             error["address"] = address.as_str().into();
         }
         Bytes::from(serde_json::json!({ "error": error }).to_string())
+    }
+
+    /// The object as it stands on the wire inside, with both languages.
+    pub fn wire(&self) -> serde_json::Value {
+        serde_json::json!({
+            "type": self.kind, "code": self.code, "param": self.param,
+            "message": { "en": self.message.0, "zh": self.message.1 },
+        })
     }
 
     /// Status and headers of the answer, without its body.

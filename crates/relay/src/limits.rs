@@ -128,8 +128,23 @@ pub const ENTRY_FINDINGS_BYTES: usize = 15_000;
 pub const ENTRY_FINISHES: usize = 128;
 /// Interventions that an entry names; control has all of a turn.
 pub const ENTRY_INTERVENTIONS: usize = 300;
-/// Milliseconds that storing an intervention may take before the turn ends with an error.
+/// Milliseconds that storing an intervention, or a turn's outcome, may take before the turn ends with an error.
 pub const SETTLE_MS: u64 = 5_000;
+
+/// Bytes of an `Idempotency-Key`.
+pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
+/// Milliseconds a turn of a conversation goes on without any reader; then it is cancelled.
+pub const ALONE_MS: u64 = 60_000;
+/// Bytes of a running turn's frames that are kept as they are for its readers; what is older is kept as text.
+pub const LIVE_RAW_BYTES: usize = 64 * 1024;
+/// Bytes that the slowest reader of a running turn may be behind the fastest before it is cut off.
+pub const LIVE_LAG_BYTES: usize = 1024 * 1024;
+/// Bytes of text and calls that a running turn of a conversation may say in all; beyond it the turn ends.
+pub const LIVE_BYTES: usize = 16 * 1024 * 1024;
+/// Readers of one running turn.
+pub const LIVE_READERS: usize = 32;
+/// Milliseconds that a request to stop a turn waits for its end.
+pub const STOP_MS: u64 = 10_000;
 
 /// Milliseconds of the coarse clock of a thread: deadlines are checked this often.
 pub const TICK_MS: u64 = 100;

@@ -42,7 +42,7 @@ impl Times {
 /// How a turn ended, as its result entry says.
 pub const STATUSES: [&str; 6] = ["finished", "refused", "denied", "failed", "cancelled", "interrupted"];
 /// Routes that are carried as turns.
-pub const ROUTES: [&str; 2] = ["/v1/chat/completions", "/v1/completions"];
+pub const ROUTES: [&str; 3] = ["/v1/chat/completions", "/v1/completions", "/v1/conversations/turns"];
 
 macro_rules! metrics {
     ($($field:ident $name:literal $help:literal;)*) => {

@@ -50,15 +50,19 @@ pub struct Said {
 
 impl Said {
     fn of(plan: &Plan, lang: Lang) -> Self {
-        let notice = |n: &wire::Notice| NoticeText {
-            id: n.id.clone(),
-            rule_id: n.rule_id.clone(),
-            text: n.text.get(lang).to_owned(),
-        };
         Self {
             labels: plan.labels.iter().map(|label| engine_label(label, lang)).collect(),
-            notices: plan.notices.iter().map(notice).collect(),
+            notices: plan.notices.iter().map(|n| notice_text(n, lang)).collect(),
         }
+    }
+}
+
+/// A notice in one language.
+pub fn notice_text(notice: &wire::Notice, lang: Lang) -> NoticeText {
+    NoticeText {
+        id: notice.id.clone(),
+        rule_id: notice.rule_id.clone(),
+        text: notice.text.get(lang).to_owned(),
     }
 }
 

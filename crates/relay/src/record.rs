@@ -44,9 +44,14 @@ impl Salt {
         hex(&hash.finalize())
     }
 
+    /// The salt itself, base64url.
+    pub fn text(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.0)
+    }
+
     /// The value of `dragoman-receipt`, which alone carries the salt of a stateless turn.
     pub fn receipt(&self, turn: &str, log: &str, index: u64) -> String {
-        format!("v=1; turn={turn}; log={log}; index={index}; salt={}", URL_SAFE_NO_PAD.encode(self.0))
+        format!("v=1; turn={turn}; log={log}; index={index}; salt={}", self.text())
     }
 }
 
@@ -105,8 +110,14 @@ pub struct Outcome<'a> {
     pub model: Option<&'a str>,
     pub ms: u64,
     pub notices: &'a [String],
+    /// The digest of a stored turn's answer record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<&'a str>,
     pub output: &'a str,
     pub provider: Option<&'a str>,
+    /// The turn whose answer a twin got.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replays: Option<&'a str>,
     pub status: &'static str,
     pub tenant: &'a str,
     pub turn: &'a str,

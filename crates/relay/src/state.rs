@@ -1,6 +1,7 @@
 //! What the threads of one relay share.
 use crate::address::crowd::Counted;
 use crate::cache::Cache;
+use crate::carry::live::LiveTurns;
 use crate::changes::{ChangeLog, Lease};
 use crate::config::Config;
 use crate::edge::Edge;
@@ -55,6 +56,8 @@ pub struct Relay {
     pub log: Log,
     pub edge: Edge,
     pub metrics: Arc<Metrics>,
+    /// Turns of conversations that run here.
+    pub live: LiveTurns,
     pub tls: Arc<rustls::ClientConfig>,
     /// No new turn is taken.
     pub stopping: AtomicBool,
@@ -89,6 +92,7 @@ impl Relay {
             log,
             edge,
             metrics: Arc::default(),
+            live: LiveTurns::default(),
             tls,
             stopping: AtomicBool::new(false),
             closing: AtomicBool::new(false),

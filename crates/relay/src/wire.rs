@@ -2,6 +2,7 @@
 //! `tests/wire/v1/` are read by tests of both languages. Nothing here decides.
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::borrow::Cow;
 
 /// The version of the wire this relay speaks.
@@ -243,4 +244,73 @@ pub struct WireErrorBody {
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Cursor {
     pub next: u64,
+}
+
+/// An idempotency key and the digest of what it was sent with.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Idempotency<'a> {
+    pub key: &'a str,
+    pub body: &'a str,
+}
+
+/// Question of `POST /turns`: all keys always present.
+#[derive(Debug, Serialize)]
+pub struct TurnOpening<'a> {
+    pub turn: &'a str,
+    pub log: &'a str,
+    pub at: u64,
+    pub tenant: &'a str,
+    pub principal: &'a str,
+    pub key: Option<&'a str>,
+    pub conversation: Option<&'a str>,
+    pub parent: Option<&'a str>,
+    pub idempotency: Option<Idempotency<'a>>,
+    pub question: &'a RawValue,
+    pub plan: &'a str,
+    pub decision: &'a str,
+    pub stream: bool,
+    pub lang: &'static str,
+    pub input: Option<&'a RawValue>,
+    pub rules_in: Option<&'a str>,
+    pub interventions: &'a [String],
+    pub salt: &'a str,
+    pub deadline_ms: u64,
+}
+
+/// Answer of `POST /turns`; `state` says which members there are.
+#[derive(Debug, Deserialize)]
+pub struct TurnAnswer {
+    pub state: String,
+    pub turn: String,
+    #[serde(default)]
+    pub upstream: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub notices: Vec<Notice>,
+    #[serde(default)]
+    pub refusal: Option<Refusal>,
+    #[serde(default)]
+    pub decision_entry: Option<Value>,
+    #[serde(default)]
+    pub context: Option<Value>,
+    #[serde(default)]
+    pub answer: Option<Value>,
+    /// A word of a finished turn, the HTTP status of a failed one.
+    #[serde(default)]
+    pub status: Option<Value>,
+    #[serde(default)]
+    pub error: Option<WireErrorBody>,
+}
+
+/// A turn that an earlier process left in `closing`.
+#[derive(Debug, Deserialize)]
+pub struct ClosingTurn {
+    pub turn: String,
+    pub digest: String,
+    pub result: Value,
+}
+
+/// Answer of `POST /turns/recover`.
+#[derive(Debug, Default, Deserialize)]
+pub struct Recovered {
+    pub closing: Vec<ClosingTurn>,
 }

@@ -1,5 +1,5 @@
 //! What is published matches what the relay does: error codes, help, golden messages.
-use dragoman_relay::wire::{Changes, Cursor, Lang, Plan, Principal, WireError};
+use dragoman_relay::wire::{Changes, Cursor, Lang, Plan, Principal, Recovered, TurnAnswer, WireError};
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -83,4 +83,20 @@ fn help_teaches_the_arguments() {
     for word in ["--config", "--help", "--version", "SIGTERM", "Exit status"] {
         assert!(dragoman_relay::HELP.contains(word), "{word}");
     }
+}
+
+#[test]
+fn golden_messages_of_stored_turns_are_read() {
+    let read = |name: &str| serde_json::from_slice::<TurnAnswer>(&golden(name)).expect(name);
+    let opened = read("turns.response.opened.json");
+    assert_eq!((opened.state.as_str(), opened.notices.len()), ("opened", 1));
+    let upstream = opened.upstream.expect("a body");
+    assert!(upstream.get().contains("How do I return a lamp?"));
+    let finished = read("turns.response.finished.json");
+    assert_eq!(finished.answer.expect("a record")["object"], "chat.completion");
+    let failed = read("turns.response.failed.json");
+    assert_eq!(failed.status.and_then(|status| status.as_u64()), Some(500));
+    assert_eq!(failed.error.expect("an error").code, "turn_interrupted");
+    let recovered: Recovered = serde_json::from_slice(&golden("recover.response.json")).expect("recovered");
+    assert_eq!(recovered.closing[0].result["outcome"], recovered.closing[0].digest.as_str());
 }

@@ -166,10 +166,11 @@ impl AnswerScan {
 
     fn written_notes(&mut self, choice: usize, list: Vec<Note>, ended: bool) -> (Vec<u8>, Vec<Note>) {
         let kind = spoken(self.spec.route);
-        let Choice { lanes, closed, .. } = &mut self.choices[choice];
+        let Choice { lanes, closed, kept_notes, .. } = &mut self.choices[choice];
         let lane = lanes.iter_mut().find(|lane| lane.kind == kind);
         let mut course = lane.map_or_else(Course::default, |lane| lane.course(&self.rules));
         course.ended |= ended || closed.is_some() || !self.spec.stream;
+        let ours = course.ours;
         let (mut out, mut later) = (Vec::new(), Vec::new());
         for note in list {
             let (mut start, mut end) = (None, None);
@@ -184,7 +185,7 @@ impl AnswerScan {
                 }
             }
             let places = [(note.start, start), (note.end, end)];
-            let mut digits: Vec<(usize, String)> = places
+            let digits: Vec<(usize, String)> = places
                 .iter()
                 .filter_map(|(was, is)| Some((was.as_ref()?.0, is.as_ref()?.to_string())))
                 .collect();
@@ -192,16 +193,28 @@ impl AnswerScan {
             if digits.iter().any(|(_, digits)| digits.len() > 3 && !self.guard.is_clean(digits)) {
                 continue;
             }
-            let mut json = note.json;
-            digits.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
-            for (at, digits) in digits {
-                json.splice(at..at, digits.into_bytes());
+            if self.spec.keep {
+                let own = [(note.start, start), (note.end, end)];
+                let own = own.iter().filter_map(|(was, is)| Some((was.as_ref()?.0, is.as_ref()? - ours)));
+                add(kept_notes, &note.json, own.map(|(at, place)| (at, place.to_string())).collect());
             }
-            if !out.is_empty() {
-                out.push(b',');
-            }
-            out.append(&mut json);
+            add(&mut out, &note.json, digits);
         }
         (out, later)
     }
+}
+
+/// Adds a note to a list, its offsets put in.
+fn add(list: &mut Vec<u8>, note: &[u8], mut digits: Vec<(usize, String)>) {
+    if !list.is_empty() {
+        list.push(b',');
+    }
+    digits.sort_by_key(|(at, _)| *at);
+    let mut copied = 0;
+    for (at, digits) in digits {
+        list.extend_from_slice(&note[copied..at]);
+        list.extend_from_slice(digits.as_bytes());
+        copied = at;
+    }
+    list.extend_from_slice(&note[copied..]);
 }

@@ -12,6 +12,7 @@ use crate::limits::WITHHELD_BYTES;
 use crate::stream::json::{decode, encode};
 
 const FILTERED: &str = "content_filter";
+const STOPPED: &str = "stop";
 
 /// A change of the written frame: what to take out at a place, and what to put there.
 pub(super) struct Edit {
@@ -312,6 +313,38 @@ impl AnswerScan {
             write::add_member(&mut body, "dragoman", &metadata);
             tail.extend_from_slice(&body);
         }
+        self.summary()
+    }
+
+    /// Who asked ends its answer here: what is held is dropped, what was said stands, and the end marker follows.
+    pub fn end_early(&mut self, tail: &mut Vec<u8>) -> Summary {
+        self.head.complete(&self.spec);
+        self.spec.about.push_str(if self.spec.about.is_empty() { "" } else { "," });
+        self.spec.about.push_str("\"ended\":\"stopped\"");
+        if !self.spec.stream {
+            let mut body = self.whole_empty();
+            let metadata = self.disclosure.metadata(&mut self.spec, None);
+            write::add_member(&mut body, "dragoman", &metadata);
+            tail.extend_from_slice(&body);
+            return self.summary();
+        }
+        // What a refusal could still have taken back is not refused: it goes out with the end.
+        let mut out = self.withheld.take().unwrap_or_default();
+        for index in 0..self.spec.n {
+            let at = self.choice(index);
+            if self.choices[at].closed.is_some() {
+                continue;
+            }
+            self.quit_lanes(at);
+            self.choices[at].closed = Some(STOPPED.to_owned());
+            let json = write::finish(&self.head, self.spec.route, index, STOPPED);
+            if let Some(before) = self.last.replace(json) {
+                write::event(&before, &mut out);
+            }
+        }
+        self.stopped = true;
+        tail.append(&mut out);
+        self.seal(tail);
         self.summary()
     }
 

@@ -138,6 +138,10 @@ impl Disclosure {
             out.extend_from_slice(b",\"outcome\":");
             string(outcome, &mut out);
         }
+        if !spec.about.is_empty() {
+            out.push(b',');
+            out.extend_from_slice(spec.about.as_bytes());
+        }
         labels(spec, &mut out);
         out.extend_from_slice(b",\"notices\":[");
         for (at, notice) in spec.notices.iter().enumerate() {

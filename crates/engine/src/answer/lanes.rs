@@ -41,6 +41,8 @@ pub(super) struct LaneState {
     pub sent: u64,
     ended: bool,
     shown: Vec<Shown>,
+    /// What the lane released, where that is kept.
+    pub kept: Option<String>,
 }
 
 /// What scans the lanes of an answer.
@@ -50,6 +52,8 @@ pub(super) struct Rules {
     pub active: bool,
     /// Content is JSON by the caller's `response_format`.
     pub json_content: bool,
+    /// Released text is kept.
+    pub keep: bool,
 }
 
 impl Rules {
@@ -86,6 +90,7 @@ impl LaneState {
             sent: 0,
             ended: false,
             shown: Vec::new(),
+            kept: rules.keep.then(String::new),
         }
     }
 
@@ -110,7 +115,7 @@ impl LaneState {
             Voice::Json(lane) => lane.push(text, &mut work.released, &mut work.findings),
         };
         let same = !before.is_pending() && !self.half.is_pending() && work.released == text;
-        self.account(&work.released);
+        self.release(&work.released);
         (same, stop)
     }
 
@@ -131,7 +136,7 @@ impl LaneState {
             Voice::Plain(lane) => lane.push(text, out, findings).or_else(|| lane.finish(out, findings)),
             Voice::Json(lane) => lane.push(text, out, findings).or_else(|| lane.finish(out, findings)),
         };
-        self.account(&work.released);
+        self.release(&work.released);
         stop
     }
 
@@ -154,6 +159,8 @@ impl LaneState {
     pub fn add_own(&mut self, text: &str, before: bool) {
         if before {
             self.ours += text.chars().count() as u64;
+        } else if let Some(kept) = &mut self.kept {
+            kept.push_str(text);
         }
         self.account(text);
     }
@@ -189,6 +196,13 @@ impl LaneState {
         }
     }
 
+    fn release(&mut self, text: &str) {
+        self.account(text);
+        if let Some(kept) = &mut self.kept {
+            kept.push_str(text);
+        }
+    }
+
     fn account(&mut self, text: &str) {
         self.sent += text.chars().count() as u64;
         self.hash.update(text.as_bytes());
@@ -218,6 +232,8 @@ pub(super) struct Choice {
     pub closed: Option<String>,
     /// Tool call, the provider's id and the one the client got, as JSON.
     pub tool_ids: Vec<(u32, String, String)>,
+    /// Its citations as they went out, with offsets in its own text, where that is kept.
+    pub kept_notes: Vec<u8>,
 }
 
 /// More separate texts than an answer may have.
@@ -235,6 +251,7 @@ impl Choice {
             labelled: false,
             closed: None,
             tool_ids: Vec::new(),
+            kept_notes: Vec::new(),
         }
     }
 

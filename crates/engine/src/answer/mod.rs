@@ -12,6 +12,7 @@ mod guard;
 mod json_lane;
 mod lanes;
 mod notice;
+mod record;
 mod spec;
 mod stream;
 mod usage;
@@ -30,6 +31,7 @@ use frame::Frame;
 use guard::Guard;
 use lanes::{Choice, Rules, Work};
 pub use notice::{NoticeSpec, notice_answer};
+pub use record::record_events;
 pub use spec::{
     ANSWER_CODES, AnswerError, AnswerSpec, InterventionRecord, Label, NoticeText, Origin, Progress, Summary,
     Tally, VendorBlock,
@@ -72,8 +74,13 @@ pub struct AnswerScan {
 impl AnswerScan {
     pub fn new(spec: AnswerSpec) -> Self {
         let active = spec.rules.is_active(Direction::Out);
-        let rules =
-            Rules { set: spec.rules.clone(), locale: spec.locale, active, json_content: spec.json_lanes };
+        let rules = Rules {
+            set: spec.rules.clone(),
+            locale: spec.locale,
+            active,
+            json_content: spec.json_lanes,
+            keep: spec.keep,
+        };
         let withheld_any = active && spec.rules.answer_granularity();
         let withheld = (spec.stream && withheld_any).then(Vec::new);
         Self {
@@ -120,6 +127,9 @@ impl AnswerScan {
         };
         self.splitter = splitter;
         read?;
+        if self.kept_bytes() > limits::KEPT_BYTES {
+            return Err(AnswerError::new("provider_answer_too_long"));
+        }
         Ok(self.progress())
     }
 
@@ -131,6 +141,15 @@ impl AnswerScan {
         self.whole(whole)?;
         self.done = true;
         Ok(self.progress())
+    }
+
+    /// Bytes of the text that is kept.
+    fn kept_bytes(&self) -> usize {
+        if !self.spec.keep {
+            return 0;
+        }
+        let lanes = self.choices.iter().flat_map(|choice| &choice.lanes);
+        lanes.filter_map(|lane| lane.kept.as_ref()).map(String::len).sum()
     }
 
     /// Interventions since the last call; to be stored durably before the bytes that name them go out.

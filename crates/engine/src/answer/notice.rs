@@ -24,6 +24,8 @@ pub struct NoticeSpec {
     pub text: String,
     /// Seconds since 1970.
     pub created: u64,
+    /// Further members of the `dragoman` object, as JSON.
+    pub about: String,
 }
 
 const NO_USAGE: &str = "{\"prompt_tokens\":0,\"completion_tokens\":0,\"total_tokens\":0}";
@@ -124,6 +126,10 @@ fn metadata(spec: &NoticeSpec, out: &mut Vec<u8>) {
     string(&spec.decision, out);
     out.extend_from_slice(b",\"outcome\":");
     string(&spec.outcome, out);
+    if !spec.about.is_empty() {
+        out.push(b',');
+        out.extend_from_slice(spec.about.as_bytes());
+    }
     out.extend_from_slice(b",\"reasons\":");
     out.extend_from_slice(spec.reasons.as_bytes());
     out.extend_from_slice(b",\"labels\":[],\"notices\":[],\"interventions\":");

@@ -31,6 +31,7 @@ pub struct VendorBlock {
     pub equals: Vec<String>,
 }
 
+#[allow(clippy::struct_excessive_bools)] // each is a wish of the caller's or of the turn's
 pub struct AnswerSpec {
     pub route: Route,
     pub stream: bool,
@@ -55,6 +56,10 @@ pub struct AnswerSpec {
     /// Seconds since 1970, used where the provider says no `created`.
     pub created: u64,
     pub new_id: Box<dyn FnMut() -> String + Send>,
+    /// Keep what is released, for `record`.
+    pub keep: bool,
+    /// Further members of the `dragoman` object, as JSON: `"a":1,"b":2`.
+    pub about: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,6 +18,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Nothing was used, and that is known.
+    pub fn none() -> Self {
+        Self { known: true, ..Self::default() }
+    }
+
     /// Reads the value of a `usage` member; the last one of an answer counts.
     pub(super) fn read(
         &mut self,

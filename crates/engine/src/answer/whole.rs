@@ -127,6 +127,8 @@ impl AnswerScan {
         let kind = super::lanes::spoken(self.spec.route);
         let index = self.choices[at].index;
         let mut choice = super::lanes::Choice::new(index);
+        let kept =
+            self.choices[at].lanes.iter_mut().find(|lane| lane.kind == kind).and_then(|l| l.kept.take());
         choice.closed = Some("content_filter".to_owned());
         let json = self.spec.json_lanes;
         let (text, apart) = match (json, said.is_empty()) {
@@ -139,6 +141,13 @@ impl AnswerScan {
         {
             if let Ok(lane) = choice.lane(kind, &self.rules) {
                 choice.lanes[lane].add_own(text, false);
+            }
+        }
+        // The record says the same without the opening.
+        if let (false, Some(kept)) = (said.is_empty(), kept) {
+            let text = if json { kept } else { format!("{kept}\n\n{notice}") };
+            if let Some(lane) = choice.lanes.iter_mut().find(|lane| lane.kind == kind) {
+                lane.kept = Some(text);
             }
         }
         self.choices[at] = choice;

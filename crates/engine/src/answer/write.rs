@@ -64,13 +64,26 @@ impl Head {
         self.model = quoted(&spec.asked_model);
     }
 
+    /// The same of a whole body, also where the answer is a stream.
+    pub fn whole_envelope(&self, route: Route, out: &mut Vec<u8>) {
+        let object = match route {
+            Route::Chat => "\"chat.completion\"",
+            Route::Completions => "\"text_completion\"",
+        };
+        self.enveloped(object, out);
+    }
+
     /// `{"id":…,"object":…,"created":…,"model":…`, to be continued.
     pub fn envelope(&self, out: &mut Vec<u8>) {
+        self.enveloped(&self.object, out);
+    }
+
+    fn enveloped(&self, object: &str, out: &mut Vec<u8>) {
         for (name, value) in [
-            ("{\"id\":", &self.id),
-            (",\"object\":", &self.object),
-            (",\"created\":", &self.created),
-            (",\"model\":", &self.model),
+            ("{\"id\":", self.id.as_str()),
+            (",\"object\":", object),
+            (",\"created\":", self.created.as_str()),
+            (",\"model\":", self.model.as_str()),
         ] {
             out.extend_from_slice(name.as_bytes());
             out.extend_from_slice(value.as_bytes());

@@ -20,6 +20,8 @@ pub struct FieldTable {
     pub unknown: Unknown,
     /// Fields and tool types of the vendor's own search, storage and remote tools that the operator granted.
     pub grants: Vec<String>,
+    /// A turn of a conversation: `parent` is taken, and `messages` is one new message of a user, answered once.
+    pub stored: bool,
 }
 
 impl FieldTable {

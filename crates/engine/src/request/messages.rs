@@ -45,6 +45,12 @@ impl Reader<'_> {
             return self
                 .wrong_value("must not be empty: add at least one message", "不能为空，请至少加入一条消息");
         }
+        if self.table.stored && count != 1 {
+            return self.wrong_value(
+                "must hold exactly the one new message: the conversation has the ones before",
+                "须恰好包含一条新消息：此前的消息已在会话中",
+            );
+        }
         Ok(())
     }
 
@@ -63,6 +69,11 @@ impl Reader<'_> {
         let may_lack = role == ASSISTANT && message.has_calls;
         if !message.has_content && !may_lack {
             return self.within("content", |reader| Err(error::missing(&reader.param)));
+        }
+        if self.table.stored && role != USER {
+            return self.within("role", |reader| {
+                reader.wrong_value("must be 'user' in a conversation", "在会话中须为“user”")
+            });
         }
         if role == USER {
             let (from, to) = message.content;

@@ -4,6 +4,7 @@
 mod error;
 mod fields;
 mod messages;
+mod prompts;
 mod read;
 mod scan;
 mod tools;
@@ -84,6 +85,8 @@ struct Found {
     json: bool,
     /// Contents of the last text of a user.
     last_user: Option<Piece>,
+    /// `parent` of a stored turn: its value, and the member with its key.
+    parent: Option<(String, Span)>,
 }
 
 impl Request {
@@ -155,6 +158,11 @@ impl Request {
             (han, latin) if han * 4 >= latin => Some(Locale::Zh),
             _ => Some(Locale::En),
         }
+    }
+
+    /// Which turn of a conversation it follows, as the caller wrote it. Never goes to a provider.
+    pub fn parent(&self) -> Option<&str> {
+        self.found.parent.as_ref().map(|(parent, _)| parent.as_str())
     }
 
     /// The body as the caller sent it.

@@ -5,8 +5,12 @@ use std::borrow::Cow;
 use super::error::{self, FieldError};
 use super::fields::{self, Check, FieldTable};
 use super::{BodyLimits, Found, Piece, Route};
-use crate::limits::PROMPTS;
 use crate::stream::json::{Cursor, Kind, Scratch, Span, Str, decode, has_lone_surrogate};
+
+/// The field of a stored turn that names the turn it follows.
+const PARENT: &str = "parent";
+/// Bytes of the longest id that `parent` may name.
+const PARENT_BYTES: usize = 128;
 
 pub(super) fn read(
     text: &str,
@@ -33,6 +37,9 @@ pub(super) fn read(
     }
     if !seen {
         return Err(error::missing(if route == Route::Chat { "messages" } else { "prompt" }));
+    }
+    if table.stored && reader.found.n != 1 {
+        return Err(error::wrong_value("n", "must be 1 in a conversation", "在会话中须为 1"));
     }
     if u64::from(reader.found.n) * u64::from(reader.found.prompts.max(1)) > u64::from(crate::limits::CHOICES)
     {
@@ -161,6 +168,7 @@ impl<'r> Reader<'r> {
             let check = fields::check(reader.route, name);
             seen |= matches!(check, Some(Check::Messages | Check::Prompt));
             match check {
+                None if name == PARENT && reader.table.stored => reader.parent(),
                 Some(check) => reader.field(check),
                 None if reader.table.grants(name) => reader.any(),
                 None if reader.table.takes(name) => reader.extra(name),
@@ -242,6 +250,32 @@ impl<'r> Reader<'r> {
                 .wrong_value("must name a model in 1 to 256 characters", "须为 1 到 256 个字符的模型名");
         }
         self.found.model_span = Span { start: value.start - 1, end: value.end + 1 };
+        Ok(())
+    }
+
+    fn parent(&mut self) -> Outcome {
+        let start = self.key.start - 1;
+        if self.null()? {
+            let end = self.cursor.pos();
+            self.found.parent = Some((String::new(), Span { start, end }));
+            return Ok(());
+        }
+        if self.kind()? != Kind::String {
+            return self.wrong_type("a string", "字符串");
+        }
+        let read = self.cursor.string();
+        let value = self.json(read)?;
+        let text = self.text_of(value).into_owned();
+        let good = !text.is_empty()
+            && text.len() <= PARENT_BYTES
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        if !good {
+            return self.wrong_value(
+                "must be 'last', 'root' or the id of a turn",
+                "须为“last”、“root”或某一轮的标识",
+            );
+        }
+        self.found.parent = Some((text, Span { start, end: value.end + 1 }));
         Ok(())
     }
 
@@ -437,59 +471,5 @@ impl<'r> Reader<'r> {
             }
             self.any()?;
         }
-    }
-
-    fn prompt(&mut self) -> Outcome {
-        self.found.prompts = 1;
-        match self.kind()? {
-            Kind::String => {
-                let piece = self.string()?;
-                self.found.last_user = Some(piece);
-                Ok(())
-            }
-            Kind::Array => self.prompts(),
-            _ => self.wrong_type(
-                "a string, or a list of strings or of token ids",
-                "字符串，或字符串列表、token 编号列表",
-            ),
-        }
-    }
-
-    fn prompts(&mut self) -> Outcome {
-        let mut texts = 0usize;
-        let mut lists = 0usize;
-        let mut ids = 0usize;
-        let count = self.array(|reader, _| match reader.kind()? {
-            Kind::String => {
-                texts += 1;
-                reader.found.last_user = Some(reader.string()?);
-                Ok(())
-            }
-            Kind::Number => {
-                ids += 1;
-                reader.integer(0, i64::from(u32::MAX)).map(|_| ())
-            }
-            Kind::Array => {
-                lists += 1;
-                reader.array(|inner, _| inner.integer(0, i64::from(u32::MAX)).map(|_| ())).map(|_| ())
-            }
-            _ => reader.wrong_type("a string or token ids", "字符串或 token 编号"),
-        })?;
-        if count == 0 {
-            return self.wrong_value("must not be empty", "不能为空");
-        }
-        if [texts, lists, ids].iter().filter(|kind| **kind > 0).count() > 1 {
-            return self.wrong_value("must not mix strings and token ids", "不能混用字符串与 token 编号");
-        }
-        let prompts = if ids > 0 { 1 } else { count };
-        if prompts > PROMPTS {
-            return self.wrong_value(
-                &format!("may have up to {PROMPTS} prompts"),
-                &format!("至多 {PROMPTS} 个提示"),
-            );
-        }
-        self.found.prompts = prompts as u32;
-        self.found.tokens = ids + lists > 0;
-        Ok(())
     }
 }

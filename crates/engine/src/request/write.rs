@@ -11,6 +11,7 @@ impl Request {
         encode(upstream_model, &mut model);
         model.push(b'"');
         edits.push((self.found.model_span, model));
+        edits.extend(self.found.parent.as_ref().map(|(_, span)| (self.member(*span), Vec::new())));
         for (span, text) in &self.redacted {
             let mut put = Vec::with_capacity(text.len());
             encode(text, &mut put);
@@ -30,6 +31,17 @@ impl Request {
         }
         out.extend_from_slice(&bytes[copied..]);
         out
+    }
+
+    /// A member with the comma that goes with it. Another one stands beside it: the model at least.
+    fn member(&self, span: Span) -> Span {
+        let rest = &self.text[span.end..];
+        let after = rest.trim_ascii_start();
+        if after.starts_with(',') {
+            return Span { end: span.end + rest.len() - after.len() + 1, ..span };
+        }
+        let before = self.text[..span.start].trim_ascii_end();
+        Span { start: before.strip_suffix(',').unwrap_or(before).len(), ..span }
     }
 
     fn usage(&self) -> Option<(Span, Vec<u8>)> {

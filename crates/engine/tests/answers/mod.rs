@@ -75,6 +75,8 @@ pub fn spec(route: Route, stream: bool, n: u32, rules: &Arc<RuleSet>) -> AnswerS
             next += 1;
             format!("int_local_{next}")
         }),
+        keep: true,
+        about: String::new(),
     }
 }
 
@@ -93,6 +95,7 @@ pub struct Got {
     pub tail: Vec<u8>,
     pub summary: Summary,
     pub interventions: Vec<InterventionRecord>,
+    pub record: String,
 }
 
 pub fn run<'c>(
@@ -110,7 +113,10 @@ pub fn run<'c>(
     }
     let mut tail = Vec::new();
     match scan.end(&mut tail) {
-        Ok(summary) => Ok(Got { out, tail, summary, interventions: scan.interventions() }),
+        Ok(summary) => {
+            let record = scan.record();
+            Ok(Got { out, tail, summary, interventions: scan.interventions(), record })
+        }
         Err(error) => Err((error, out)),
     }
 }

@@ -44,9 +44,6 @@ use tokio_rustls::TlsAcceptor;
 
 /// Browsers come by TLS for a year after each answer.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
-/// The scope that the list of models needs.
-const MODELS_SCOPE: &str = "models";
-
 /// By which door a request came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
@@ -287,8 +284,8 @@ fn admit(
     }
     origin_form(request.uri())?;
     let From::Public { origin, secure } = from else {
-        let turn = routes::turn(request.uri().path()).ok_or(&errors::NOT_FOUND)?;
-        return Ok((Route::Turn(turn), Door::Socket, None));
+        let route = routes::on_socket(request.method(), request.uri().path())?;
+        return Ok((route, Door::Socket, None));
     };
     let config = worker.relay.config.load();
     let host = request.headers().get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or("");
@@ -351,10 +348,14 @@ async fn dispatch(
     let lang = said.unwrap_or_default();
     match route {
         Route::Turn(turn) => carry::turn(worker, door, turn, said, request).await,
-        Route::Control => {
+        Route::Control | Route::Follow | Route::Stop => {
             let (who, address) = identified(worker, door, request.method(), request.headers()).await?;
-            if routes::is_models(request.uri().path()) && !who.scopes.iter().any(|s| s == MODELS_SCOPE) {
+            let scope = routes::scope(request.uri().path());
+            if scope.is_some_and(|scope| !who.scopes.iter().any(|s| s == scope)) {
                 return Err((&errors::PERMISSION).into());
+            }
+            if let Some(here) = carry::follow::here(&worker.relay, route, &who, request.uri()).await? {
+                return Ok(here);
             }
             pages(worker, request, Some(&who), &address, lang, true).await
         }

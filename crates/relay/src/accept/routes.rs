@@ -8,6 +8,8 @@ use http::Method;
 pub enum Turn {
     Chat,
     Completions,
+    /// A turn of a conversation, stored by control.
+    Conversation,
 }
 
 impl Turn {
@@ -15,13 +17,19 @@ impl Turn {
         match self {
             Self::Chat => "/v1/chat/completions",
             Self::Completions => "/v1/completions",
+            Self::Conversation => "/v1/conversations/turns",
         }
+    }
+
+    /// Control keeps its message and its answer.
+    pub fn is_stored(self) -> bool {
+        self == Self::Conversation
     }
 
     /// The path under a provider's base URL.
     pub fn provider_path(self) -> &'static str {
         match self {
-            Self::Chat => "/chat/completions",
+            Self::Chat | Self::Conversation => "/chat/completions",
             Self::Completions => "/completions",
         }
     }
@@ -31,6 +39,10 @@ impl Turn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
     Turn(Turn),
+    /// A turn of a conversation is read, from here where it runs, else from control.
+    Follow,
+    /// A turn of a conversation is stopped, here where it runs.
+    Stop,
     /// Control's own `/v1` table: needs a credential, proxied to pages.
     Control,
     Healthz,
@@ -38,6 +50,11 @@ pub enum Route {
     /// Everything that is not under `/v1`: proxied to pages as bytes.
     Pages,
 }
+
+/// Where conversations are.
+const CONVERSATIONS: &str = "/v1/conversations";
+/// What a key's owner used.
+const USAGE: &str = "/v1/usage";
 
 /// First segments that name routes of the sockets inside. Pages has none of them; they end here, so that
 /// a mistake there cannot open them.
@@ -67,7 +84,10 @@ pub fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
     if !path.starts_with('/') {
         return Err((&errors::NOT_FOUND).into());
     }
-    if is_models(path) || under(path, "/v1/interventions/") {
+    if let Some(found) = conversations(method, path) {
+        return found;
+    }
+    if is_models(path) || path == USAGE || under(path, "/v1/interventions/") {
         return allowed(method, &[Method::GET], "GET", Route::Control);
     }
     let plain = decoded(path);
@@ -78,6 +98,56 @@ pub fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
         return Err((&errors::NOT_FOUND).into());
     }
     Ok(Route::Pages)
+}
+
+/// The routes of `turn.sock`: the `/v1` table.
+pub fn on_socket(method: &Method, path: &str) -> Result<Route, ApiError> {
+    if path.starts_with("/v1/") { of(method, path) } else { Err((&errors::NOT_FOUND).into()) }
+}
+
+/// The routes of conversations, all of them for the scope `turns`.
+fn conversations(method: &Method, path: &str) -> Option<Result<Route, ApiError>> {
+    let (get, post) = (Method::GET, Method::POST);
+    if path == CONVERSATIONS {
+        return Some(allowed(method, &[get, post], "GET, POST", Route::Control));
+    }
+    let rest = path.strip_prefix(CONVERSATIONS)?.strip_prefix('/')?;
+    let parts: Vec<&str> = rest.split('/').collect();
+    let named = |id: &str| is_segment(id);
+    Some(match parts.as_slice() {
+        [id] if named(id) => {
+            let methods = [get, Method::PATCH, Method::DELETE];
+            allowed(method, &methods, "GET, PATCH, DELETE", Route::Control)
+        }
+        [id, "turns"] if named(id) && *method == Method::POST => Ok(Route::Turn(Turn::Conversation)),
+        [id, "turns"] if named(id) => allowed(method, &[get], "GET, POST", Route::Control),
+        [id, "turns", turn] if named(id) && named(turn) => allowed(method, &[get], "GET", Route::Follow),
+        [id, "turns", turn, "stop"] if named(id) && named(turn) => {
+            allowed(method, &[post], "POST", Route::Stop)
+        }
+        _ => Err((&errors::NOT_FOUND).into()),
+    })
+}
+
+/// The conversation that a path names.
+pub fn conversation_of(path: &str) -> Option<&str> {
+    path.strip_prefix(CONVERSATIONS)?.strip_prefix('/')?.split('/').next()
+}
+
+/// The conversation and the turn that a path names.
+pub fn turn_of(path: &str) -> Option<(&str, &str)> {
+    let mut parts = path.strip_prefix(CONVERSATIONS)?.strip_prefix('/')?.split('/');
+    let conversation = parts.next()?;
+    (parts.next()? == "turns").then_some(())?;
+    Some((conversation, parts.next()?))
+}
+
+/// The scope that a route of control's table needs.
+pub fn scope(path: &str) -> Option<&'static str> {
+    if is_models(path) {
+        return Some("models");
+    }
+    (path.starts_with(CONVERSATIONS) || path == USAGE).then_some("turns")
 }
 
 /// The turn that is served under exactly this raw path.
@@ -96,12 +166,15 @@ pub fn is_models(path: &str) -> bool {
 
 /// `path` is `prefix` and one plain segment.
 fn under(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|id| {
-        !id.is_empty()
-            && id.len() <= 256
-            && !id.contains("..")
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:@".contains(&b))
-    })
+    path.strip_prefix(prefix).is_some_and(is_segment)
+}
+
+/// A plain segment of a path.
+fn is_segment(id: &str) -> bool {
+    !id.is_empty()
+        && id.len() <= 256
+        && !id.contains("..")
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.:@".contains(&b))
 }
 
 fn allowed(

@@ -17,6 +17,8 @@ use dragoman_engine::rules::{Action, Locale, RuleSet};
 /// A request that passed the checks which need no plan.
 pub struct Asked {
     request: Request,
+    /// The new message as it came, once `request` has the conversation's history.
+    first: Option<Request>,
     /// It uses a field that only some provider takes: checked again once the plan names the provider.
     special: bool,
 }
@@ -24,7 +26,7 @@ pub struct Asked {
 /// The engine's name of a route.
 pub fn engine_route(route: routes::Turn) -> Route {
     match route {
-        routes::Turn::Chat => Route::Chat,
+        routes::Turn::Chat | routes::Turn::Conversation => Route::Chat,
         routes::Turn::Completions => Route::Completions,
     }
 }
@@ -73,17 +75,56 @@ fn any(config: &Config) -> FieldTable {
     }
 }
 
+/// A body, and whether it uses a field that only some provider takes.
+fn read(
+    route: routes::Turn,
+    body: &[u8],
+    stored: bool,
+    config: &Config,
+) -> Result<(Request, bool), ApiError> {
+    let read = |table: FieldTable| {
+        let table = FieldTable { stored, ..table };
+        Request::parse(engine_route(route), body.to_vec(), &table, BodyLimits::default())
+    };
+    match read(FieldTable::default()) {
+        Ok(request) => Ok((request, false)),
+        Err(e) if e.code == "unknown_field" => Ok((read(any(config)).map_err(field_error)?, true)),
+        Err(e) => Err(field_error(e)),
+    }
+}
+
 impl Asked {
     pub fn parse(route: routes::Turn, body: &Bytes, config: &Config) -> Result<Self, ApiError> {
-        let read = |table: &FieldTable| {
-            Request::parse(engine_route(route), body.to_vec(), table, BodyLimits::default())
-        };
-        let (request, special) = match read(&FieldTable::default()) {
-            Ok(request) => (request, false),
-            Err(e) if e.code == "unknown_field" => (read(&any(config)).map_err(field_error)?, true),
-            Err(e) => return Err(field_error(e)),
-        };
-        Ok(Self { request, special })
+        let (request, special) = read(route, body, route.is_stored(), config)?;
+        Ok(Self { request, first: None, special })
+    }
+
+    /// Takes the body with the history in place of the new message: all of it goes to the provider.
+    pub fn adopt(&mut self, body: &[u8], plan: &Ready) -> Result<(), ApiError> {
+        let (request, special) = read(routes::Turn::Chat, body, false, &plan.config)?;
+        let same = request.model() == self.model()
+            && request.stream() == self.stream()
+            && request.choices() == self.choices()
+            && request.include_usage() == self.include_usage();
+        if !same {
+            tracing::error!("the conversation's body is not of the turn that was asked");
+            return Err((&errors::PLAN_NOT_UNDERSTOOD).into());
+        }
+        self.first = Some(std::mem::replace(&mut self.request, request));
+        self.special = special;
+        self.check(plan)
+    }
+
+    /// The turn it follows, as the wire names it.
+    pub fn parent(&self) -> &str {
+        let first = self.first.as_ref().unwrap_or(&self.request);
+        first.parent().filter(|parent| !parent.is_empty()).unwrap_or("last")
+    }
+
+    /// The body after scan in, as it is stored: the caller's own model name, no `parent`.
+    pub fn input(&self) -> String {
+        let body = self.request.upstream_body(self.request.model(), false);
+        String::from_utf8_lossy(&body).into_owned()
     }
 
     /// Whether every provider of the plan takes the request's fields.
@@ -92,7 +133,8 @@ impl Asked {
             return Ok(());
         }
         let providers = plan.plan.attempts.iter().filter_map(|a| plan.config.providers.get(&a.provider));
-        let table = common(providers.map(|p| &**p));
+        let stored = self.request.parent().is_some();
+        let table = FieldTable { stored, ..common(providers.map(|p| &**p)) };
         let body = self.request.body().as_bytes().to_vec();
         Request::parse(self.request.route(), body, &table, BodyLimits::default())
             .map(drop)
@@ -117,7 +159,7 @@ impl Asked {
 
     /// The body as it came: what the ledger commits to.
     pub fn body(&self) -> &[u8] {
-        self.request.body().as_bytes()
+        self.first.as_ref().unwrap_or(&self.request).body().as_bytes()
     }
 
     /// The user's language: as the client says, else as the question is written.
@@ -128,6 +170,8 @@ impl Asked {
     /// Step 4: every string that goes to the provider. Gives what was done; the rule that refused is the last.
     pub fn scan_in(&mut self, open: &mut Open) -> Result<Inward, ApiError> {
         let rules = &open.turn.plan.rules_in;
+        // The second scan reads the new message again: what it flags is not counted twice.
+        open.findings.retain(|found| found.action != action_name(Action::Flag));
         let scan = self.request.scan_in(rules, locale(open.turn.lang)).map_err(field_error)?;
         let mut further: Vec<(u32, u64)> = Vec::new();
         let mut inward = Inward { refused: scan.refused, made: Vec::new() };
@@ -159,11 +203,36 @@ impl Asked {
     }
 
     /// A scan of one attempt's answer.
-    pub fn scan_out(&self, turn: &Turn, provider: &Provider) -> AnswerScan {
+    pub fn scan_out(&self, open: &Open, provider: &Provider) -> AnswerScan {
+        let block = |b: &config::Block| VendorBlock { pointer: b.pointer.clone(), equals: b.equals.clone() };
+        let blocks = provider.blocks.iter().map(block).collect();
+        AnswerScan::new(AnswerSpec { blocks, ..self.spec(open) })
+    }
+
+    /// A scan of an answer that no provider gives.
+    pub fn scan_own(&self, open: &Open) -> AnswerScan {
+        AnswerScan::new(self.spec(open))
+    }
+
+    /// A scan of the answer record of the turn `first`.
+    pub fn scan_again(&self, open: &Open, first: &str) -> AnswerScan {
+        let mut spec = self.spec(open);
+        if !spec.about.is_empty() {
+            spec.about.push(',');
+        }
+        if open.turn.conversation.is_some() {
+            first.clone_into(&mut spec.turn);
+        }
+        spec.about.push_str("\"replays\":");
+        spec.about.push_str(&serde_json::Value::from(first).to_string());
+        AnswerScan::new(spec)
+    }
+
+    fn spec(&self, open: &Open) -> AnswerSpec {
+        let turn = &open.turn;
         let plan = &turn.plan.plan;
-        let said = turn.plan.said(turn.lang);
         let zone = turn.plan.config.zone.clone();
-        AnswerScan::new(AnswerSpec {
+        AnswerSpec {
             route: self.request.route(),
             stream: self.request.stream(),
             include_usage: self.request.include_usage(),
@@ -172,20 +241,18 @@ impl Asked {
             locale: locale(turn.lang),
             rules: turn.plan.rules_out.clone(),
             rules_digest: plan.rules_out.clone().unwrap_or_default(),
-            labels: said.labels.clone(),
-            notices: said.notices.clone(),
+            labels: turn.plan.said(turn.lang).labels.clone(),
+            notices: open.notices(),
             json_lanes: self.request.is_json(),
-            blocks: provider
-                .blocks
-                .iter()
-                .map(|b| VendorBlock { pointer: b.pointer.clone(), equals: b.equals.clone() })
-                .collect(),
+            blocks: Vec::new(),
             turn: turn.id.clone(),
-            decision: turn.plan.decision.clone(),
+            decision: open.decision().to_owned(),
             intervention_base: intervention_base(&turn.plan.config),
             created: wall_ms() / 1000,
             new_id: Box::new(move || clock::new_id("int", &zone)),
-        })
+            keep: open.stored.is_some(),
+            about: open.about(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A turn's answer as hyper polls it: the turn runs inside the body, in the task of its connection. What
 //! one burst of the provider releases leaves in one frame; a reader that does not read stops the turn.
+use super::live::{LiveTurn, TooLong};
 use crate::errors;
 use crate::limits;
 use crate::metrics::{Metrics, count};
@@ -13,13 +14,26 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// What is released and not yet taken by the connection.
+/// What is released and not yet taken by the connection, or not yet handed to the readers of a turn that runs on its
+/// own.
 #[derive(Default)]
 pub struct Out {
     bytes: RefCell<Vec<u8>>,
+    live: Option<Arc<LiveTurn>>,
 }
 
 impl Out {
+    /// Of a turn that runs on its own.
+    pub fn live(live: &Arc<LiveTurn>) -> Self {
+        Self { bytes: RefCell::default(), live: Some(Arc::clone(live)) }
+    }
+
+    /// Hands what is released to the readers of a turn that runs on its own.
+    pub fn flush(&self) -> Result<(), TooLong> {
+        let Some(live) = &self.live else { return Ok(()) };
+        live.deliver(self.with(std::mem::take))
+    }
+
     /// Adds released bytes through `write`; gives what it gives.
     pub fn with<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
         write(&mut self.bytes.borrow_mut())
@@ -29,11 +43,14 @@ impl Out {
         self.bytes.borrow().is_empty()
     }
 
-    /// Waits until the connection took what is too much. It is polled again by the body, which needs no waker.
+    /// Waits until the connection took what is too much. It is polled again by the body, which needs no waker; a
+    /// turn that runs on its own is woken by its readers.
     pub async fn room(&self) {
-        poll_fn(
-            |_| if self.bytes.borrow().len() < limits::OUT_BYTES { Poll::Ready(()) } else { Poll::Pending },
-        )
+        poll_fn(|cx| match &self.live {
+            Some(live) => live.poll_room(cx),
+            None if self.bytes.borrow().len() < limits::OUT_BYTES => Poll::Ready(()),
+            None => Poll::Pending,
+        })
         .await;
     }
 }

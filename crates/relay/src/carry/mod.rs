@@ -1,12 +1,20 @@
-//! The life of a turn, in order: accept → identify → plan → scan in → record intent → call provider →
-//! scan out · label → record result → end. `turn` below is that order; each step says no by returning.
+//! The life of a turn, in order: accept → identify → plan → scan in → [open with control] → record intent →
+//! call provider → scan out · label → record result → end. `turn` below is that order; each step says no by returning.
 mod answer;
 mod asked;
+mod attempt;
 pub mod body;
+mod claim;
+pub mod follow;
 mod intake;
+pub mod live;
+mod merge;
 mod notice;
 mod open;
+mod replay;
 pub mod running;
+mod settle;
+mod stored;
 
 pub use body::TurnBody;
 
@@ -23,9 +31,10 @@ use crate::record::Salt;
 use crate::wire::{Address, Lang, Principal, Question};
 use crate::worker::Worker;
 use asked::Asked;
+use claim::{Claim, Claimed};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
-use open::{Open, Turn};
+use open::{Calls, Open, Turn};
 use running::Running;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -52,11 +61,12 @@ pub async fn turn(
     let body = intake::body(&parts.headers, incoming).await?;
     let started = Instant::now();
     let mut asked = Asked::parse(route, &body, &worker.relay.config.load())?;
+    let claim = Claim::of(route, parts.uri.path(), &parts.headers, &body)?;
     drop(body);
 
     // 3 plan.
-    let Planned { who, plan, running } =
-        planned(worker, door, &parts, route, &asked, epoch, (who, &address)).await?;
+    let Planned { who, plan, running, question } =
+        planned(worker, door, &parts, (route, claim.as_ref()), &asked, epoch, (who, &address)).await?;
     asked.check(&plan)?;
     let lang = asked.lang(said.or(who.locale.as_deref().map(|l| Lang::of(Some(l)))));
     let counted = key_turn(worker, &who, &plan)?;
@@ -72,24 +82,42 @@ pub async fn turn(
         route,
         lang,
         model: asked.model().to_owned(),
+        conversation: claim.as_ref().and_then(|claim| claim.conversation.clone()),
+        question,
         stream: asked.stream(),
         started,
         place,
         counted,
     }));
     if open.turn.plan.plan.refusal.is_some() {
-        return notice::denied(open, &asked).await;
+        let (notice, index) = notice::denied(&mut open, &asked).await?;
+        return Ok(answer::response(&open, Some(index), Source::from(notice)));
     }
 
     // 4 scan in.
     let inward = asked.scan_in(&mut open)?;
     open.disclose_inward(&inward.made).await?;
     if inward.refused.is_some() {
-        return notice::refused(open, &asked, &inward).await;
+        let (notice, index) = notice::refused(&mut open, &asked, &inward).await?;
+        return Ok(answer::response(&open, Some(index), Source::from(notice)));
     }
 
+    // What is stored is opened with control first; a turn of a conversation then runs on its own.
+    let asked = match claim {
+        None => asked,
+        Some(claim) if route.is_stored() => return stored::carry(open, asked, claim, parts.headers).await,
+        Some(claim) => match claim::claim(&open, &asked, &claim).await? {
+            Claimed::Opened(opened) => {
+                open.stored = Some(opened.stored);
+                asked
+            }
+            Claimed::Finished(first, record) => return replay::finished(open, &asked, first, &record).await,
+            Claimed::Failed(_, error) => return Ok(replay::failed(&error, lang)),
+        },
+    };
+
     // 5 record intent: before this has returned, nothing goes out.
-    open.record_intent(asked.body()).await?;
+    open.record_intent(asked.body(), Calls::Allowed).await?;
 
     // 6 call, 7 scan out, 8 label, 9 record result, and only then the end.
     answer::answer(open, &asked, &parts.headers).await
@@ -100,6 +128,8 @@ struct Planned {
     who: Arc<Principal>,
     plan: Arc<Ready>,
     running: Rc<Running>,
+    /// The question, where the turn is stored.
+    question: String,
 }
 
 /// Step 3, again when a change arrived that concerns the turn: what was revoked while we asked is not used.
@@ -107,7 +137,7 @@ async fn planned(
     worker: &Rc<Worker>,
     door: Door,
     parts: &request::Parts,
-    route: routes::Turn,
+    (route, claim): (routes::Turn, Option<&Claim>),
     asked: &Asked,
     mut epoch: u64,
     (mut who, address): (Arc<Principal>, &Address),
@@ -129,10 +159,13 @@ async fn planned(
             address,
         };
         let plan = plan::plan(relay, &worker.control, &question).await?;
-        let running = Rc::new(Running::new(Arc::clone(&who), Arc::clone(&plan)));
+        let question = claim.map(|_| serde_json::to_string(&question)).transpose();
+        let question = question.map_err(|_| &errors::INTERNAL)?.unwrap_or_default();
+        let conversation = claim.and_then(|claim| claim.conversation.as_deref());
+        let running = Rc::new(Running::new(Arc::clone(&who), Arc::clone(&plan), conversation));
         worker.enroll(&running);
         if let Since::Unchanged = relay.changes.since(epoch, || running.tags()) {
-            return Ok(Planned { who, plan, running });
+            return Ok(Planned { who, plan, running, question });
         }
         epoch = relay.changes.epoch();
         who = accept::identified(worker, door, &parts.method, &parts.headers).await?.0;

@@ -1,14 +1,11 @@
 //! Turns that end before a provider is called: a plan that allows no attempt, a request that a rule refused.
 //! The notice is an ordinary answer in the caller's shape, sent only after the result entry is durable.
-use super::answer::response;
 use super::asked::{self, Asked, Inward};
 use super::open::{End, Open};
-use crate::body::Source;
 use crate::clock::wall_ms;
 use crate::errors::{self, ApiError};
 use bytes::Bytes;
 use dragoman_engine::answer::{NoticeSpec, Summary, notice_answer, refusal_text};
-use http::Response;
 use serde_json::json;
 
 /// What a notice says, and of which outcome.
@@ -19,9 +16,13 @@ struct Said {
     text: String,
 }
 
-/// The plan allows no attempt: its notice.
-pub async fn denied(open: Box<Open>, asked: &Asked) -> Result<Response<Source>, ApiError> {
-    let refusal = open.turn.plan.plan.refusal.as_ref().ok_or(&errors::INTERNAL)?;
+/// A notice and the index of the result entry that names it.
+pub type Told = (Bytes, u64);
+
+/// The plan, or what the conversation adds to it, allows no attempt: its notice.
+pub async fn denied(open: &mut Open, asked: &Asked) -> Result<Told, ApiError> {
+    let stored = open.stored.as_ref().and_then(|stored| stored.refusal.as_ref());
+    let refusal = stored.or(open.turn.plan.plan.refusal.as_ref()).ok_or(&errors::INTERNAL)?;
     let said = Said {
         outcome: refusal.outcome.clone(),
         reasons: json!(refusal.reasons).to_string(),
@@ -32,7 +33,7 @@ pub async fn denied(open: Box<Open>, asked: &Asked) -> Result<Response<Source>, 
 }
 
 /// A rule refused the request; its interventions are stored already.
-pub async fn refused(open: Box<Open>, asked: &Asked, inward: &Inward) -> Result<Response<Source>, ApiError> {
+pub async fn refused(open: &mut Open, asked: &Asked, inward: &Inward) -> Result<Told, ApiError> {
     let rule = inward.refused.ok_or(&errors::INTERNAL)?;
     let base = asked::intervention_base(&open.turn.plan.config);
     let url = inward.made.last().map(|made| format!("{base}{}", made.id)).unwrap_or_default();
@@ -56,12 +57,7 @@ pub async fn refused(open: Box<Open>, asked: &Asked, inward: &Inward) -> Result<
     told(open, asked, said, &End::REFUSED).await
 }
 
-async fn told(
-    mut open: Box<Open>,
-    asked: &Asked,
-    said: Said,
-    end: &End<'_>,
-) -> Result<Response<Source>, ApiError> {
+async fn told(open: &mut Open, asked: &Asked, said: Said, end: &End<'_>) -> Result<Told, ApiError> {
     let summary = Summary {
         finish: vec!["content_filter".to_owned(); asked.choices() as usize],
         output: said.text.clone(),
@@ -74,14 +70,15 @@ async fn told(
         asked_model: open.turn.model.clone(),
         n: asked.choices(),
         turn: open.turn.id.clone(),
-        decision: open.turn.plan.decision.clone(),
+        decision: open.decision().to_owned(),
         outcome: said.outcome,
         reasons: said.reasons,
         interventions: said.interventions,
         text: said.text,
         created: wall_ms() / 1000,
+        about: open.about(),
     };
     let notice = notice_answer(&spec);
     let index = open.record_result(&summary, end).await?;
-    Ok(response(&open, Some(index), Source::from(Bytes::from(notice))))
+    Ok((Bytes::from(notice), index))
 }

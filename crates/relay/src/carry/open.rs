@@ -3,18 +3,20 @@
 use super::asked;
 use super::intake::Place;
 use super::running::Running;
+use super::settle::{self, Job, Settling};
 use crate::accept::routes;
 use crate::clock::wall_ms;
 use crate::control::Ask;
 use crate::errors::{self, ApiError};
 use crate::limits;
-use crate::plan::Ready;
+use crate::plan::{self, Ready};
 use crate::record::{self, Finding, Intent, Outcome, Salt, Tokens};
 use crate::state::KeyTurn;
-use crate::wire::{Address, Lang, Principal};
+use crate::wire::{Address, Lang, Notice, Principal, Refusal};
 use crate::worker::Worker;
-use dragoman_engine::answer::{AnswerScan, InterventionRecord, Summary};
-use serde_json::json;
+use dragoman_engine::answer::{AnswerScan, InterventionRecord, NoticeText, Summary};
+use serde_json::{Value, json};
+use std::fmt::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -32,6 +34,10 @@ pub struct Turn {
     pub route: routes::Turn,
     pub lang: Lang,
     pub model: String,
+    /// The conversation of the request's path.
+    pub conversation: Option<String>,
+    /// The question that the plan answers, where the turn is stored.
+    pub question: String,
     pub stream: bool,
     pub started: Instant,
     #[expect(dead_code, reason = "a place is held until the turn is over")]
@@ -55,20 +61,63 @@ pub struct Open {
     pub attempt: Option<(u64, String, String)>,
     /// Index of the intent, once durable.
     pub intent: Option<u64>,
+    /// The intent was handed to the journal: from here on the turn has a result.
+    begun: bool,
     pub settled: bool,
+    /// What control has of it, once it is opened there.
+    pub stored: Option<Stored>,
+    /// The turn whose answer it gets.
+    pub replays: Option<String>,
+}
+
+/// A turn that control has opened.
+pub struct Stored {
+    /// None for a stateless turn that keeps its answer for a twin.
+    pub conversation: Option<String>,
+    /// Due beside the plan's.
+    pub notices: Vec<Notice>,
+    /// What rules that read the conversation say.
+    pub refusal: Option<Refusal>,
+    /// The decision over the conversation, where it is not the plan's, and its entry.
+    pub decided: Option<(String, Vec<u8>)>,
+    /// How much of the history goes along.
+    pub context: Option<Value>,
+}
+
+/// Whether the intent allows calls: a turn that the conversation's rules refuse is stored, and calls nobody.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Calls {
+    Allowed,
+    None,
 }
 
 /// How a turn ended.
+#[derive(Clone, Copy)]
 pub struct End<'a> {
     pub status: &'static str,
     pub error: Option<&'a str>,
+    /// What a twin of a turn that failed is told.
+    pub said: Option<&'a ApiError>,
 }
 
-impl End<'_> {
-    pub const DENIED: Self = Self { status: "denied", error: None };
-    pub const REFUSED: Self = Self { status: "refused", error: None };
-    pub const FINISHED: Self = Self { status: "finished", error: None };
-    pub const CANCELLED: Self = Self { status: "cancelled", error: Some("client_gone") };
+impl<'a> End<'a> {
+    pub const DENIED: Self = Self::of("denied", None);
+    pub const REFUSED: Self = Self::of("refused", None);
+    pub const FINISHED: Self = Self::of("finished", None);
+    pub const CANCELLED: Self = Self::of("cancelled", Some("client_gone"));
+    /// A change of the service's own state ended it.
+    pub const CHANGED: Self = Self::of("refused", Some("stopped"));
+    /// Who asked ended it: what was said is the answer.
+    pub const STOPPED: Self = Self::of("finished", Some("stopped_by_user"));
+
+    const fn of(status: &'static str, error: Option<&'a str>) -> Self {
+        Self { status, error, said: None }
+    }
+
+    /// It broke off with an error.
+    pub fn failed(status: &'static str, error: &'a ApiError) -> Self {
+        Self { status, error: Some(&error.code), said: Some(error) }
+    }
 }
 
 impl Turn {
@@ -83,20 +132,28 @@ impl Turn {
         due.then(|| self.plan.decision_entry.clone())
     }
 
-    /// Writes `entry`, after the decision's where that is due. Gives the entry's index, durable.
-    async fn write(&self, entry: Vec<u8>) -> Result<u64, ApiError> {
+    /// Writes `entry`, after those of the plan's decision and of its `own` where they are due. Gives the entry's
+    /// index, durable.
+    async fn write(&self, own: Option<&(String, Vec<u8>)>, entry: Vec<u8>) -> Result<u64, ApiError> {
         let began = Instant::now();
         let relay = &self.worker.relay;
-        let written = match self.decision_entry() {
-            None => relay.log.append(entry).await,
-            Some(decision) => {
-                let first = relay.log.append_many(vec![decision, entry]).await;
-                if first.is_err() {
-                    self.plan.entered.store(false, Ordering::Release);
-                    relay.forget_decision(&self.plan.decision);
+        let own = own.filter(|(id, _)| *id != self.plan.decision && relay.enter_decision(id));
+        let mut entries: Vec<Vec<u8>> = self.decision_entry().into_iter().collect();
+        entries.extend(own.map(|(_, decision)| decision.clone()));
+        let before = entries.len() as u64;
+        let written = if entries.is_empty() {
+            relay.log.append(entry).await
+        } else {
+            entries.push(entry);
+            let first = relay.log.append_many(entries).await;
+            if first.is_err() {
+                self.plan.entered.store(false, Ordering::Release);
+                relay.forget_decision(&self.plan.decision);
+                if let Some((id, _)) = own {
+                    relay.forget_decision(id);
                 }
-                first.map(|index| index + 1)
             }
+            first.map(|index| index + before)
         };
         relay.metrics.journal_wait.add_us(began.elapsed().as_micros() as u64);
         written
@@ -114,19 +171,54 @@ impl Open {
             held: 0,
             attempt: None,
             intent: None,
+            begun: false,
             settled: false,
+            stored: None,
+            replays: None,
+        }
+    }
+
+    /// The decision that its entries name.
+    pub fn decision(&self) -> &str {
+        let own = self.stored.as_ref().and_then(|stored| stored.decided.as_ref());
+        own.map_or(&self.turn.plan.decision, |(id, _)| id)
+    }
+
+    /// The conversation that control keeps it in.
+    pub fn conversation(&self) -> Option<&str> {
+        self.stored.as_ref()?.conversation.as_deref()
+    }
+
+    /// Further members of the answer's `dragoman` object, as JSON.
+    pub fn about(&self) -> String {
+        let Some(id) = self.turn.conversation.as_deref() else { return String::new() };
+        let context = self.stored.as_ref().and_then(|stored| stored.context.as_ref());
+        let context = context.map(|context| format!(",\"context\":{context}")).unwrap_or_default();
+        format!("\"conversation\":{}{context}", Value::from(id))
+    }
+
+    /// The notices of its answer in the user's language: the plan's, and what the conversation made due.
+    pub fn notices(&self) -> Arc<[NoticeText]> {
+        let lang = self.turn.lang;
+        let due = &self.turn.plan.said(lang).notices;
+        match self.stored.as_ref().map(|stored| &stored.notices).filter(|more| !more.is_empty()) {
+            None => Arc::clone(due),
+            Some(more) => {
+                due.iter().cloned().chain(more.iter().map(|n| plan::notice_text(n, lang))).collect()
+            }
         }
     }
 
     /// Step 5. Nothing goes to a provider before this has returned.
-    pub async fn record_intent(&mut self, input: &[u8]) -> Result<(), ApiError> {
+    pub async fn record_intent(&mut self, input: &[u8], calls: Calls) -> Result<(), ApiError> {
         let turn = &self.turn;
         let plan = &turn.plan.plan;
+        let attempts = plan.attempts.iter().filter(|_| calls == Calls::Allowed);
         let entry = record::bytes(&Intent {
             at: wall_ms(),
-            attempts: plan.attempts.iter().map(|a| a.provider.as_str()).collect(),
+            attempts: attempts.map(|a| a.provider.as_str()).collect(),
             channel: &turn.who.channel,
-            decision: &turn.plan.decision,
+            decision: self.decision(),
             findings: &fitting(&self.findings),
             input: &turn.salt.commit(input),
             key: turn.key(),
@@ -142,7 +234,9 @@ impl Open {
             v: 1,
             who: &turn.salt.commit(turn.who.principal.as_bytes()),
         });
-        self.intent = Some(turn.write(entry).await?);
+        self.begun = true;
+        let own = self.stored.as_mut().and_then(|stored| stored.decided.as_ref());
+        self.intent = Some(self.turn.write(own, entry).await?);
         Ok(())
     }
 
@@ -170,17 +264,78 @@ impl Open {
 
     /// Step 9. No end marker goes out before this has returned.
     pub async fn record_result(&mut self, summary: &Summary, end: &End<'_>) -> Result<u64, ApiError> {
-        let entry = self.result_entry(summary, end);
-        // From here on the entry is the journal's: a client that leaves now adds no second one.
-        self.settled = true;
-        let index = self.turn.write(entry).await?;
-        self.turn.worker.relay.metrics.turn(self.turn.route.path(), end.status);
+        let index = match self.outcome(summary, end) {
+            Ok(job) => {
+                let wait = Duration::from_millis(limits::SETTLE_MS);
+                let settled = tokio::time::timeout(wait, settle::begin(job)).await;
+                // It goes on being settled; who waits is told that it is not yet.
+                settled.map_err(|_| &errors::NO_CONTACT)?.map_err(|_| &errors::INTERNAL)??
+            }
+            Err(entry) => self.turn.write(None, entry).await?,
+        };
         Ok(index)
     }
 
-    fn result_entry(&mut self, summary: &Summary, end: &End<'_>) -> Vec<u8> {
-        let turn = &self.turn;
+    /// The outcome that is to be settled of a stored turn, or the entry of any other. From here on it is theirs: a
+    /// client that leaves now adds no second one.
+    fn outcome(&mut self, summary: &Summary, end: &End<'_>) -> Result<Job, Vec<u8>> {
+        self.settled = true;
+        self.turn.worker.relay.metrics.turn(self.turn.route.path(), end.status);
+        if self.stored.is_none() {
+            return Err(self.result_entry(summary, end, None));
+        }
+        let record = self.answer_record(summary, end);
+        let digest = self.turn.salt.commit(record.as_bytes());
+        let entry = self.result_entry(summary, end, Some(&digest));
+        Ok(Job {
+            worker: Rc::clone(&self.turn.worker),
+            turn: self.turn.id.clone(),
+            tenant: self.turn.who.tenant.clone(),
+            digest,
+            record,
+            entry,
+        })
+    }
+
+    /// What was released, and what a twin is told where that is an error.
+    fn answer_record(&mut self, summary: &Summary, end: &End<'_>) -> String {
+        let mut record = match self.scan.as_mut() {
+            Some(scan) => scan.record(),
+            None => self.notice_record(summary),
+        };
+        if let Some(error) = end.said {
+            record.pop();
+            // Writing into a String cannot fail.
+            let _ = write!(record, ",\"status\":{},\"error\":{}}}", error.status, error.wire());
+        }
+        record
+    }
+
+    /// The record of an answer that is only a notice.
+    fn notice_record(&self, summary: &Summary) -> String {
+        let said = |text: &str| match self.turn.route {
+            routes::Turn::Completions => json!({ "text": text }),
+            _ => json!({ "message": { "role": "assistant", "content": text, "refusal": null } }),
+        };
+        let choices = summary.finish.iter().enumerate().map(|(index, reason)| {
+            let mut choice = said(&summary.output);
+            choice["index"] = index.into();
+            choice["logprobs"] = Value::Null;
+            choice["finish_reason"] = reason.as_str().into();
+            choice
+        });
+        let completions = self.turn.route == routes::Turn::Completions;
+        json!({
+            "id": format!("{}-{}", if completions { "cmpl" } else { "chatcmpl" }, self.turn.id),
+            "object": if completions { "text_completion" } else { "chat.completion" },
+            "created": wall_ms() / 1000, "model": self.turn.model, "choices": choices.collect::<Vec<_>>(),
+        })
+        .to_string()
+    }
+
+    fn result_entry(&mut self, summary: &Summary, end: &End<'_>, outcome: Option<&str>) -> Vec<u8> {
         self.interventions.extend(summary.interventions.iter().cloned());
+        let turn = &self.turn;
         let tallied = summary.findings.iter();
         let findings: Vec<Finding> = tallied
             .map(|t| Finding { action: asked::action_name(t.action), n: t.n, rule: t.rule.clone() })
@@ -190,7 +345,7 @@ impl Open {
             asked: &turn.model,
             at: wall_ms(),
             attempt: attempt.map_or(0, |(n, ..)| *n),
-            decision: &turn.plan.decision,
+            decision: self.decision(),
             error: end.error,
             findings: &fitting(&findings),
             finish: first(&summary.finish, limits::ENTRY_FINISHES),
@@ -201,8 +356,10 @@ impl Open {
             model: attempt.map(|(_, _, model)| model.as_str()),
             ms: turn.started.elapsed().as_millis() as u64,
             notices: &summary.notices,
+            outcome,
             output: &turn.salt.commit(summary.output.as_bytes()),
             provider: attempt.map(|(_, provider, _)| provider.as_str()),
+            replays: self.replays.as_deref(),
             status: end.status,
             tenant: &turn.who.tenant,
             turn: &turn.id,
@@ -231,7 +388,7 @@ impl Open {
                 json!({
                     "id": i.id, "turn": turn.id, "tenant": turn.who.tenant, "principal": turn.who.principal,
                     "at": wall_ms(), "route": turn.route.path(), "channel": turn.who.channel,
-                    "decision": turn.plan.decision, "origin": i.origin.as_str(),
+                    "decision": self.decision(), "origin": i.origin.as_str(),
                     "rule": i.rule.as_ref().map(|id| json!({"id": id, "set": i.set})),
                     "action": i.action, "direction": direction, "lane": i.lane,
                     "offset": i.offset, "length": i.length, "vendor": i.vendor, "n": i.n, "automated": true,
@@ -290,30 +447,43 @@ impl Drop for Open {
     /// Who drops a turn that is not settled left it: the client, or a panic.
     fn drop(&mut self) {
         self.note_held_as(0);
-        if self.settled || self.intent.is_none() {
+        if self.settled {
             return;
         }
-        let end = if std::thread::panicking() {
-            End { status: "failed", error: Some("internal_error") }
-        } else {
-            End::CANCELLED
-        };
-        let summary = self
-            .scan
-            .take()
-            .map(|mut scan| scan.abort("client_gone", "", &mut Vec::new()))
-            .unwrap_or_default();
-        let entry = self.result_entry(&summary, &end);
         let worker = Rc::clone(&self.turn.worker);
-        worker.relay.metrics.turn(self.turn.route.path(), end.status);
-        let id = std::mem::take(&mut self.turn.id);
-        worker.settling.set(worker.settling.get() + 1);
-        // A task of its own: the connection's is going.
-        tokio::task::spawn_local(async move {
-            if worker.relay.log.append(entry).await.is_err() {
-                tracing::error!(turn = %id, "the result of a turn that was left is not recorded; the next start does");
+        if !self.begun {
+            if self.stored.is_some() {
+                settle::abandon(&worker, self.turn.id.clone(), self.turn.who.tenant.clone());
             }
-            worker.settling.set(worker.settling.get() - 1);
-        });
+            return;
+        }
+        let internal = ApiError::from(&errors::INTERNAL);
+        let panicking = std::thread::panicking();
+        let end = if panicking { End::failed("failed", &internal) } else { End::CANCELLED };
+        // The scan itself may be what panicked: then nothing of it is asked.
+        let scan = self.scan.take().filter(|_| !panicking);
+        let summary = match scan {
+            Some(mut scan) => {
+                let summary = scan.abort("client_gone", "", &mut Vec::new());
+                self.scan = Some(scan);
+                summary
+            }
+            None => Summary::default(),
+        };
+        match self.outcome(&summary, &end) {
+            Ok(job) => drop(settle::begin(job)),
+            Err(entry) => append_alone(worker, std::mem::take(&mut self.turn.id), entry),
+        }
     }
+}
+
+/// Appends an entry in a task of its own: the connection's is going.
+fn append_alone(worker: Rc<Worker>, turn: String, entry: Vec<u8>) {
+    tokio::task::spawn_local(async move {
+        let settling = Settling::begin(&worker);
+        if worker.relay.log.append(entry).await.is_err() {
+            tracing::error!(turn, "the result of a turn that was left is not recorded; the next start does");
+        }
+        drop(settling);
+    });
 }

@@ -1,10 +1,11 @@
 //! A running turn, as the thread's clock and the changes see it: what may end it, and the pause without
 //! contact. One waker, no timer of its own; deadlines are as fine as the thread's tick.
+use super::live::LiveTurn;
 use crate::changes::Stop;
 use crate::limits;
 use crate::plan::Ready;
 use crate::wire::Principal;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -21,12 +22,20 @@ pub enum Ended {
     Timeout(&'static str),
     /// The relay stops and the drain's time is over.
     Restart,
+    /// Who asked wants no more of it.
+    Stopped,
+    /// Nobody reads it any longer.
+    Left,
 }
 
 /// The outside of one turn.
 pub struct Running {
     who: Arc<Principal>,
     plan: Arc<Ready>,
+    /// A tag of its own: its conversation's.
+    tag: Option<String>,
+    /// The outside of a turn that runs on its own, and how long it may without a reader, milliseconds.
+    live: OnceCell<(Arc<LiveTurn>, u64)>,
     ended: RefCell<Option<Ended>>,
     /// Boot milliseconds; 0 is none.
     deadline: Cell<u64>,
@@ -37,10 +46,12 @@ pub struct Running {
 }
 
 impl Running {
-    pub fn new(who: Arc<Principal>, plan: Arc<Ready>) -> Self {
+    pub fn new(who: Arc<Principal>, plan: Arc<Ready>, conversation: Option<&str>) -> Self {
         Self {
             who,
             plan,
+            tag: conversation.map(|id| format!("conversation:{id}")),
+            live: OnceCell::new(),
             ended: RefCell::default(),
             deadline: Cell::new(0),
             what: Cell::new(""),
@@ -50,9 +61,15 @@ impl Running {
         }
     }
 
-    /// The tags that concern it: its principal's and its plan's.
+    /// The tags that concern it: its principal's, its plan's and its conversation's.
     pub fn tags(&self) -> impl Iterator<Item = &String> {
-        self.who.tags.iter().chain(&self.plan.plan.tags)
+        self.who.tags.iter().chain(&self.plan.plan.tags).chain(&self.tag)
+    }
+
+    /// From now on it runs on its own: it may be stopped, and ends where nobody has read it for `alone_ms`.
+    pub fn on_its_own(&self, live: &Arc<LiveTurn>, alone_ms: u64) {
+        // Said once, when the turn begins.
+        drop(self.live.set((Arc::clone(live), alone_ms)));
     }
 
     /// The next wait may last until boot time `at`; `what` names it in the error.
@@ -114,6 +131,13 @@ impl Running {
 
     /// The thread's clock: deadlines, and the end of a pause.
     pub fn tick(&self, now: u64, contact: bool) {
+        if let Some((live, alone_ms)) = self.live.get() {
+            if live.is_stopped() {
+                self.end(Ended::Stopped);
+            } else if live.alone_ms(now) > *alone_ms {
+                self.end(Ended::Left);
+            }
+        }
         let paused = self.paused_since.get();
         let over = |at: u64| at != 0 && now > at;
         if paused != 0 && contact {

@@ -1,5 +1,6 @@
 //! A control that answers with the golden messages of `tests/wire/v1`, adjusted by the test.
 use super::http::{self, Seen};
+use super::turns::Turns;
 use super::wait::{SLOW, eventually};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -35,6 +36,7 @@ pub struct State {
     /// Answers nothing while set: a relay that is cut off.
     pub silent: AtomicBool,
     pub refuse_interventions: AtomicBool,
+    pub turns: Turns,
 }
 
 /// A running fake control.
@@ -65,6 +67,7 @@ impl Control {
             heard: AtomicUsize::new(0),
             silent: AtomicBool::new(false),
             refuse_interventions: AtomicBool::new(false),
+            turns: Turns::default(),
         });
         let control = Self(state);
         control.set_plan(Self::allow(&[("local", "dragoman-local")], &set_digest(&empty)));
@@ -83,6 +86,9 @@ impl Control {
         plan["labels"] = json!([]);
         plan["notices"] = json!([]);
         plan["must"] = json!([]);
+        plan["budgets"] = json!([]);
+        plan["rates"] = json!([]);
+        plan["limits"]["max_output_tokens"] = Value::Null;
         plan["holds_until"] = json!(4_000_000_000_000_u64);
         plan
     }
@@ -164,6 +170,14 @@ impl Control {
             "/plan" => self.planned(seen),
             "/changes" => Ok(self.changes(seen)),
             "/interventions" => return self.store(seen, out),
+            "/turns" => self.0.turns.open(seen),
+            "/turns/recover" => self.0.turns.recover(seen),
+            _ if path.starts_with("/turns/") => {
+                match self.0.turns.outcome(path.split('/').nth(2).unwrap_or(""), seen) {
+                    Ok(()) => return drop(std::io::Write::write_all(out, b"HTTP/1.1 204 X\r\n\r\n")),
+                    Err(e) => Err(e),
+                }
+            }
             "/journal" => Ok(self.project(seen)),
             "/journal/cursor" => Ok(json!({"next": self.0.entries.lock().unwrap().len()})),
             "/provider/v1/chat/completions" => return Self::local(seen, out),

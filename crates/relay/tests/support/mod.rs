@@ -6,4 +6,5 @@ pub mod control;
 pub mod http;
 pub mod provider;
 pub mod relay;
+pub mod turns;
 pub mod wait;
