@@ -57,6 +57,7 @@ app.add_typer(decide_cli.packs_app, name="packs")
 app.add_typer(ledger_cli.app, name="ledger")
 app.command("backup")(operations_cli.backup)
 app.command("restore")(operations_cli.restore)
+app.command("doctor")(operations_cli.doctor)
 
 
 @app.command("relay", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

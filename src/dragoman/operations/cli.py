@@ -1,4 +1,4 @@
-"""`dragoman backup`, `dragoman restore`. Exit codes: 0 done, 1 refused or failed, 2 wrong use."""
+"""`dragoman backup`, `restore`, `doctor`. Exit codes: 0 done, 1 refused or failed, 2 wrong use."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from dragoman.ledger.logs import LedgerError
 from dragoman.operations.archive import Progress as Step
 from dragoman.operations.backup import Wanted
 from dragoman.operations.backup import backup as take_backup
+from dragoman.operations.doctor import examine, exit_code
+from dragoman.operations.findings import Finding
 from dragoman.operations.restore import Asked
 from dragoman.operations.restore import restore as put_back
 from dragoman.operations.sealing import passphrase_of
@@ -124,3 +126,27 @@ def _restore_lines(told: dict[str, Any]) -> Iterator[str]:
     yield say("restored_sealed")
     words = [f"{name}={shlex.quote(value)}" for name, value in told["serve"]["environment"].items()]
     yield say("serve_with", command=" ".join([*words, *map(shlex.quote, told["serve"]["command"])]))
+
+
+def doctor(
+    online: Annotated[
+        bool, typer.Option("--online", help="Also ask each provider for its models, with its credential.")
+    ] = False,
+    config: ConfigOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is wrong and what to do. Exit status: 0 nothing, 1 warnings, 2 errors.
+
+    Example: dragoman doctor --online
+    """
+    findings = examine(config, online=online)
+    if as_json:
+        told = {"exit": exit_code(findings), "findings": [vars(one) for one in findings]}
+        print(json.dumps(told, ensure_ascii=False))
+    else:
+        print("\n".join(map(_finding_line, findings)) or say("healthy"))
+    raise typer.Exit(exit_code(findings))
+
+
+def _finding_line(finding: Finding) -> str:
+    return f"{say(f'severity_{finding.severity}')}  {finding.code}\n  {finding.said()}\n  → {finding.fix}"
