@@ -3,8 +3,11 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 pub mod client;
 pub mod control;
+pub mod h2;
 pub mod http;
+pub mod mmdb;
 pub mod provider;
 pub mod relay;
+pub mod tls;
 pub mod turns;
 pub mod wait;

@@ -111,8 +111,8 @@ impl Zone {
         *self.control.0.config.lock().unwrap() = digest;
     }
 
-    /// Starts the relay's process and waits until it is ready.
-    pub fn run(&mut self) {
+    /// Starts the relay's process, whatever becomes of it.
+    pub fn spawn(&mut self) {
         let child = Command::new(std::env::current_exe().expect("this binary"))
             .args(["relay_process", "--exact", "--nocapture", "--test-threads=1"])
             .env(CONFIG, self.config_path())
@@ -122,13 +122,19 @@ impl Zone {
             .spawn()
             .expect("a process");
         self.child = Some(child);
+    }
+
+    /// Starts the relay's process and waits until it is ready.
+    pub fn run(&mut self) {
+        self.spawn();
         let until = Instant::now() + 2 * SLOW;
         while Instant::now() < until {
             if let Some(Ok(Some(status))) = self.child.as_mut().map(Child::try_wait) {
                 panic!("the relay ended at its start: {status} {}", self.log());
             }
-            if std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()
-                && self.client().get("/readyz").status == 200
+            // Asked there: the public port may speak TLS.
+            if std::net::TcpStream::connect(("127.0.0.1", self.admin)).is_ok()
+                && Client::open(self.admin).get("/readyz").status == 200
             {
                 return;
             }
