@@ -46,6 +46,8 @@ fn with(zone: &Zone, pair: &Pair, change: impl Fn(&mut Vec<(String, String)>)) -
     }
 }
 
+type Change<'a> = Box<dyn Fn(&mut Vec<(String, String)>) + 'a>;
+
 #[test]
 fn the_rules_of_the_head_hold_on_streams() {
     let provider = Provider::start("x");
@@ -68,7 +70,6 @@ fn the_rules_of_the_head_hold_on_streams() {
         fields.push(("host".to_owned(), own.clone()));
     };
     assert_eq!(with(&zone, &pair, host_alone), (200, String::new()));
-    type Change<'a> = Box<dyn Fn(&mut Vec<(String, String)>) + 'a>;
     let cases: Vec<(&str, Change, u16, &str)> = vec![
         ("another authority", Box::new(set(":authority", "evil.example".into())), 421, "wrong_host"),
         ("another Host", Box::new(add("host", "evil.example".into())), 400, "bad_request_head"),

@@ -167,7 +167,7 @@ fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             .max_headers(limits::HEAD_FIELDS)
             .max_buf_size(limits::WRITE_BUFFER_BYTES)
             .serve_connection(TokioIo::new(guard), service);
-        drive(&worker, connection, http1::Connection::graceful_shutdown).await;
+        drive(&worker, &vitals, connection, http1::Connection::graceful_shutdown).await;
     });
 }
 
@@ -200,12 +200,12 @@ fn serve_h2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
             .max_local_error_reset_streams(limits::H2_RESETS as usize)
             .max_send_buf_size(limits::OUT_BYTES)
             .serve_connection(TokioIo::new(guard), service);
-        drive(&worker, connection, http2::Connection::graceful_shutdown).await;
+        drive(&worker, &vitals, connection, http2::Connection::graceful_shutdown).await;
     });
 }
 
 /// Runs a connection to its end; when the relay stops, to the end of what it has open.
-async fn drive<C: Future>(worker: &Worker, connection: C, stop: impl FnOnce(Pin<&mut C>)) {
+async fn drive<C: Future>(worker: &Worker, vitals: &Vitals, connection: C, stop: impl FnOnce(Pin<&mut C>)) {
     let mut connection = std::pin::pin!(connection);
     let drained = worker.drain.notified();
     let ended = tokio::select! {
@@ -215,8 +215,14 @@ async fn drive<C: Future>(worker: &Worker, connection: C, stop: impl FnOnce(Pin<
     };
     if ended.is_none() || worker.draining.get() {
         stop(connection.as_mut());
+        let farewell = Duration::from_millis(limits::END_MS);
         // An error here is a client that left; its turn recorded itself.
-        drop(connection.await);
+        while tokio::time::timeout(farewell, connection.as_mut()).await.is_err() {
+            if vitals.open.get() == 0 {
+                // A client that does not answer to a farewell of HTTP/2 holds nothing up.
+                return;
+            }
+        }
     }
 }
 

@@ -126,6 +126,9 @@ impl H2 {
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
         let mut payload = vec![0; length];
         self.tls.read_exact(&mut payload)?;
+        if head[3] == PING && head[4] == 0 {
+            self.send(&frame(PING, 1, 0, &payload));
+        }
         Ok(Frame { kind: head[3], flags: head[4], stream, payload })
     }
 
@@ -164,13 +167,14 @@ fn word(bytes: &[u8]) -> u32 {
     bytes.first_chunk().map_or(0, |b| u32::from_be_bytes(*b))
 }
 
+const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
+
 /// The status of a header block whose encoder keeps no table: indexed, or `:status` with a literal.
 fn status_of(block: &[u8]) -> u16 {
     let mut at = 0;
     while block.get(at).is_some_and(|b| b & 0xe0 == 0x20) {
         at += 1;
     }
-    const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
     match block.get(at) {
         Some(b @ 0x88..=0x8e) => INDEXED[usize::from(b - 0x88)],
         Some(0x08 | 0x18 | 0x48) => literal(&block[at + 1..]),

@@ -83,7 +83,9 @@ fn encode(value: &Value, out: &mut Vec<u8>) {
         }
         Value::Array(list) => {
             control(11, list.len(), out);
-            list.iter().for_each(|one| encode(one, out));
+            for one in list {
+                encode(one, out);
+            }
         }
         Value::Object(map) => object(map, out),
         other => panic!("no form for {other}"),
