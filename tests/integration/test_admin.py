@@ -349,6 +349,12 @@ def test_pages_work_as_plain_forms(control: Control, port: int) -> None:
     assert key["expires_at"] is None
     assert visitor.form("/keys/revoke", key=key["key"]).headers["location"] == "/keys"
     assert visitor.form("/keys", title="x", tenant="default", surprise="1").status == 400
+    token = visitor.form("/tokens", title="scraper", role="metrics", days="30")
+    assert 'class="secret">dragomanadmin_local_' in token.body
+    invited = visitor.form("/people/invite", name="B", role="auditor")
+    assert f'class="secret">{visitor.origin}/enrol#' in invited.body
+    for path in ("/keys", "/tokens", "/people", "/"):
+        assert "secret" not in visitor.page(path).body, "shown once"
 
 
 def test_a_token_is_a_machines_and_has_a_role_and_an_end(control: Control, port: int) -> None:

@@ -41,6 +41,8 @@ class AdminContext:
     """What runs: zone, stage, configuration, packs with their review status, models."""
     relay: Callable[[], Awaitable[dict[str, Any]]]
     """How the relay does, by its own metrics."""
+    relay_metrics: Callable[[], Awaitable[str]]
+    """The relay's own counters, empty where it does not answer; its listener is on loopback alone."""
     reload: Callable[[], dict[str, Any]]
     link: Callable[[NewInvite], str]
     is_metrics_token: Callable[[str], bool]

@@ -98,6 +98,15 @@ class Pages:
         yield AdminRoute(
             "GET", "/metrics", METRICS, self.metrics, "Control's counters, as scrapers read them."
         )
+        yield AdminRoute("GET", "/metrics/relay", METRICS, self.relay_metrics, "The relay's counters.")
+
+    async def relay_metrics(self, _call: Call) -> Response:
+        """Counters of the relay."""
+        text = await self._context.relay_metrics()
+        if not text:
+            said = {"en": "The relay does not answer.", "zh": "中继没有应答。"}
+            raise RefusedError(503, "relay_silent", said)
+        return self._view.text(text)
 
     async def home(self, call: Call) -> Response:
         """Health, changes, usage, interventions."""
@@ -114,12 +123,17 @@ class Pages:
             )
         )
         totals = {name: sum(getattr(row, name) for row in usage) for name in ("turns", "input", "output")}
+        spent: dict[str, int] = {}
+        for row in usage:
+            if row.currency:
+                spent[row.currency] = spent.get(row.currency, 0) + row.spend
         unfit = [pack for pack in status["control"]["packs"] if pack["status"] != "reviewed"]
         return self._view.page(
             call,
             "home",
             health=status,
             totals=totals,
+            spent=sorted(spent.items()),
             days=USAGE_DAYS,
             interventions=found,
             changes=changes,

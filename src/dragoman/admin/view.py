@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import json
 import mimetypes
 from importlib import resources
 from typing import Any
@@ -58,7 +57,7 @@ class AdminView:
             lstrip_blocks=True,
         )
         self._templates.globals.update(name=name, static_url=self._static_url, languages=LANGUAGES)
-        self._templates.filters.update(when=_when, number=_number)
+        self._templates.filters.update(when=_when, number=_number, money=_money)
 
     def language(self, request: Request) -> str:
         """The reader's language: `?lang=`, then the cookie, then Accept-Language."""
@@ -176,6 +175,5 @@ def _number(value: int) -> str:
     return f"{value:,}"
 
 
-def documented(value: Any) -> str:
-    """A document as text, for people who want all of it."""
-    return json.dumps(value, ensure_ascii=False, indent=2)
+def _money(millionths: int) -> str:
+    return f"{millionths / 1_000_000:,.2f}"

@@ -192,6 +192,7 @@ def _context(core: Core, reloader: Reloader, pepper: Pepper, address: str, origi
         refusals=Refusals(),
         status=lambda: _status(core),
         relay=lambda: run_in_threadpool(_relay, settings.zone.admin_listen),
+        relay_metrics=lambda: run_in_threadpool(_relay_text, settings.zone.admin_listen),
         reload=reloader.reload,
         link=lambda made: enrol_link(settings, made),
         is_metrics_token=lambda text: _is_metrics_token(admin.metrics_token_file, text),
@@ -222,17 +223,8 @@ def _status(core: Core) -> dict[str, Any]:
 
 
 def _relay(admin_listen: str) -> dict[str, Any]:
-    """How the relay does by its own metrics; its listener answers to loopback names."""
-    host, _, port = admin_listen.rpartition(":")
-    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=RELAY_SECONDS)
-    try:
-        connection.request("GET", "/metrics")
-        answer = connection.getresponse()
-        text = answer.read(RELAY_BYTES).decode("utf-8", "replace") if answer.status == 200 else ""
-    except (OSError, http.client.HTTPException):
-        text = ""
-    finally:
-        connection.close()
+    """How the relay does by its own metrics."""
+    text = _relay_text(admin_listen)
     told = {name: int(value) for name, value in _GAUGE.findall(text)}
     return {
         "answers": bool(text),
@@ -240,6 +232,20 @@ def _relay(admin_listen: str) -> dict[str, Any]:
         "changes_seq": told.get("dragoman_changes_seq"),
         "journal_entries": told.get("dragoman_journal_entries_total"),
     }
+
+
+def _relay_text(admin_listen: str) -> str:
+    """The relay's metrics, empty where it does not answer; its listener answers to loopback names."""
+    host, _, port = admin_listen.rpartition(":")
+    connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=RELAY_SECONDS)
+    try:
+        connection.request("GET", "/metrics")
+        answer = connection.getresponse()
+        return answer.read(RELAY_BYTES).decode("utf-8", "replace") if answer.status == 200 else ""
+    except (OSError, http.client.HTTPException):
+        return ""
+    finally:
+        connection.close()
 
 
 def _gauges(core: Core) -> str:

@@ -19,21 +19,30 @@ USAGE_ROWS = 1_000
 """LIMIT: rows of a usage table."""
 
 
+USAGE_KEYS = ("day", "tenant", "model", "currency")
+USAGE_SUMS = ("turns", "input", "output", "unknown", "spend", "unpriced")
 _ABOUT = ("key", "passkey", "admin", "invite", "token", "session", "intervention", "log", "what")
 """Members of an entry that say what an act was about, the nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
-    """Turns and tokens of a day, tenant and model. `unknown`: turns whose usage nobody stated."""
+    """Turns, tokens and spend of a day, tenant, model and currency.
+
+    `unknown`: turns whose usage nobody stated; `spend`: millionths of the currency; `unpriced`: turns without
+    a known price.
+    """
 
     day: str
     tenant: str
     model: str
+    currency: str
     turns: int
     input: int
     output: int
     unknown: int
+    spend: int
+    unpriced: int
 
 
 class Overview:
@@ -77,19 +86,20 @@ class Overview:
         return [_act(json.loads(row.entry), row.log_index) for row in rows]
 
     def usage(self, since: str) -> list[UsageRow]:
-        """Usage from a day on (YYYY-MM-DD, UTC), newest day first, by tenant and model."""
+        """Usage from a day on (YYYY-MM-DD, UTC), newest day first, by tenant, model and currency."""
         table = schema.usage_daily
-        keys = (table.c.day, table.c.tenant, table.c.model)
-        sums = (table.c.turns, table.c.input, table.c.output, table.c.unknown)
+        keys = [table.c[name] for name in USAGE_KEYS]
+        sums = [sa.func.sum(table.c[name]) for name in USAGE_SUMS]
         query = (
-            sa.select(*keys, *(sa.func.sum(column) for column in sums))
+            sa.select(*keys, *sums)
             .where(table.c.day >= since)
             .group_by(*keys)
             .order_by(table.c.day.desc(), table.c.tenant, table.c.model)
             .limit(USAGE_ROWS)
         )
         rows = self._database.read(lambda c: [tuple(row) for row in c.execute(query)])
-        return [UsageRow(day, tenant, model, *map(int, counted)) for day, tenant, model, *counted in rows]
+        width = len(USAGE_KEYS)
+        return [UsageRow(*row[:width], *map(int, row[width:])) for row in rows]
 
     def cursors(self) -> list[dict[str, Any]]:
         """How far each relay's log has been taken."""

@@ -1,0 +1,376 @@
+"""The admin pages in Chromium with a virtual authenticator: coming in, proving it, other sites, both languages."""
+
+from __future__ import annotations
+
+import datetime as dt
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from dragoman.control.app import Control
+from dragoman.ids import now_ms
+from dragoman.stores import schema
+from dragoman.stores.tenancy import rows_of
+from dragoman.testing.oidc import FakeOidc
+from dragoman.testing.ports import free_port
+
+pytestmark = pytest.mark.browser
+
+WAIT_MS = 60_000
+CONFIG = """
+[deployment]
+name = "Osmanthus Lane"
+[zone]
+data = "d"
+listen = "127.0.0.1:{listen}"
+admin_listen = "127.0.0.1:{admin}"
+[admin.oidc]
+issuer = "http://127.0.0.1:{oidc}"
+client_id = "dragoman"
+allow = [{{ role = "auditor", subject = "user-1" }}]
+"""
+AUTHENTICATOR = {
+    "protocol": "ctap2",
+    "transport": "internal",
+    "hasResidentKey": True,
+    "hasUserVerification": True,
+    "isUserVerified": True,
+    "automaticPresenceSimulation": True,
+}
+STRANGER = """<!doctype html><meta charset="utf-8"><title>elsewhere</title>
+<form method="post" action="{target}/keys"><input name="title" value="evil"><button>go</button></form>
+<script>
+fetch("{target}/admin/v1/keys", {{method: "POST", credentials: "include", headers: {{"content-type": "text/plain"}}, body: "{{}}"}})
+  .then(() => document.title = "sent", () => document.title = "blocked");
+</script>"""
+
+
+@dataclass
+class Person:
+    """A browser profile with an authenticator of its own."""
+
+    page: Any
+    devtools: Any
+    authenticator: str
+    origin: str
+    complaints: list[str] = field(default_factory=list)
+
+    def enrol(self, link: str, title: str = "") -> None:
+        self.page.goto(link)
+        if title:
+            self.page.fill("#title", title)
+        self.page.click("form[data-passkey] button")
+        self.page.wait_for_url(f"{self.origin}/", timeout=WAIT_MS)
+
+    def log_in(self) -> None:
+        self.page.goto(f"{self.origin}/login")
+        self.page.click("form[data-passkey] button")
+        self.page.wait_for_url(f"{self.origin}/", timeout=WAIT_MS)
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[FakeOidc]:
+    port = free_port()
+    fake = FakeOidc(f"http://127.0.0.1:{port}")
+    server = uvicorn.Server(uvicorn.Config(fake.app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    yield fake
+    server.should_exit = True
+    thread.join(30)
+
+
+@pytest.fixture(scope="module")
+def control(browser: Any, provider: FakeOidc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
+    folder: Path = tmp_path_factory.mktemp("b")
+    oidc = provider.issuer.rpartition(":")[2]
+    text = CONFIG.format(listen=free_port(), admin=free_port(), oidc=oidc)
+    (folder / "dragoman.toml").write_text(text, encoding="utf-8")
+    control = Control(folder / "dragoman.toml")
+    control.open_admin()
+    control.start()
+    yield control
+    control.stop()
+
+
+@pytest.fixture
+def origin(control: Control) -> str:
+    assert control.admin is not None
+    return control.admin.origin
+
+
+Coming = Callable[..., Any]
+
+
+@pytest.fixture
+def coming(browser: Any, origin: str) -> Coming:
+    """`with coming() as person`: a fresh profile with a fresh authenticator."""
+
+    @contextmanager
+    def come(**options: Any) -> Iterator[Person]:
+        context = browser.new_context(locale="en-GB", **options)
+        page = context.new_page()
+        devtools = context.new_cdp_session(page)
+        devtools.send("WebAuthn.enable")
+        made = devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
+        person = Person(page, devtools, made["authenticatorId"], origin)
+        page.on("console", lambda message: person.complaints.append(message.text))
+        page.on("pageerror", lambda error: person.complaints.append(str(error)))
+        yield person
+        context.close()
+
+    return come
+
+
+def link(control: Control, role: str = "operator", admin: str | None = None) -> str:
+    assert control.admin is not None
+    return f"{control.admin.origin}/enrol#{control.core.people.invite('cli', role, None, admin).text}"
+
+
+def titles(control: Control) -> list[str]:
+    return [key["title"] for key in control.core.registry.keys(None)]
+
+
+def make_stale(control: Control) -> None:
+    control.core.database.write(
+        lambda c: c.exec_driver_sql("UPDATE admin_sessions SET fresh_at = fresh_at - 360000")
+    )
+
+
+def test_a_person_enrols_logs_out_and_in_and_acts(control: Control, coming: Coming) -> None:
+    made = link(control)
+    with coming() as person:
+        page = person.page
+        person.enrol(made, "work laptop")
+        assert "#" not in page.url
+        cookie = next(c for c in page.context.cookies() if c["name"] == "__Host-dragoman_admin")
+        assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"]) == (True, True, "Lax")
+        page.goto(f"{person.origin}/account")
+        assert "work laptop" in page.locator("main").inner_text()
+        page.get_by_role("button", name="Log out").click()
+        page.wait_for_url("**/login", timeout=WAIT_MS)
+        page.goto(f"{person.origin}/keys")
+        page.wait_for_url("**/login?next=/keys", timeout=WAIT_MS)
+        page.click("form[data-passkey] button")
+        page.wait_for_url("**/keys", timeout=WAIT_MS)
+        page.fill(".act [name=title]", "shop backend")
+        page.click(".act button")
+        page.wait_for_selector(".secret", timeout=WAIT_MS)
+        assert page.locator(".secret").inner_text().startswith("dragoman_local_")
+        assert "shop backend" in titles(control)
+        assert person.complaints == []
+    with coming() as other:
+        other.page.goto(made)
+        other.page.click("form[data-passkey] button")
+        other.page.wait_for_selector("[data-status]:not([hidden])", timeout=WAIT_MS)
+        assert "This link was used" in other.page.locator("[data-status]").inner_text()
+
+
+def test_a_person_who_is_not_verified_does_not_come_in(control: Control, coming: Coming) -> None:
+    with coming() as person:
+        person.devtools.send(
+            "WebAuthn.setUserVerified", {"authenticatorId": person.authenticator, "isUserVerified": False}
+        )
+        person.page.goto(link(control))
+        person.page.click("form[data-passkey] button")
+        person.page.wait_for_selector("[data-status]:not([hidden])", timeout=WAIT_MS)
+        person.page.goto(f"{person.origin}/")
+        person.page.wait_for_url("**/login?next=/", timeout=WAIT_MS)
+
+
+def test_an_auditor_reads_and_changes_nothing(control: Control, coming: Coming) -> None:
+    with coming() as person:
+        page = person.page
+        person.enrol(link(control, "auditor"))
+        for path in ("", "keys", "tenants", "people", "sessions", "tokens", "usage", "interventions"):
+            assert page.goto(f"{person.origin}/{path}").status == 200
+            assert page.locator("main form").count() == 0
+        before = titles(control)
+        page.goto(f"{person.origin}/account")
+        status = page.evaluate(
+            """async () => (await fetch("/admin/v1/keys", {method: "POST", body: "{}", headers: {
+                "content-type": "application/json",
+                "x-csrf-token": document.querySelector("[data-csrf]").dataset.csrf}})).status"""
+        )
+        assert status == 403
+        assert titles(control) == before
+
+
+def test_a_change_asks_for_a_fresh_proof_and_goes_back_to_where_it_was(
+    control: Control, coming: Coming
+) -> None:
+    with coming() as person:
+        page = person.page
+        person.enrol(link(control))
+        make_stale(control)
+        page.goto(f"{person.origin}/tenants")
+        page.fill(".act [name=name]", "acme-b")
+        page.click(".act button")
+        page.wait_for_selector("code:text('confirm_first')", timeout=WAIT_MS)
+        assert control.core.registry.tenant("acme-b") is None
+        page.click(".button")
+        page.wait_for_url("**/confirm?next=/tenants", timeout=WAIT_MS)
+        page.click("form[data-passkey] button")
+        page.wait_for_url("**/tenants", timeout=WAIT_MS)
+        page.fill(".act [name=name]", "acme-b")
+        page.click(".act button")
+        page.wait_for_selector("td:text('acme-b')", timeout=WAIT_MS)
+        assert control.core.registry.tenant("acme-b") is not None
+
+
+def test_a_new_passkey_is_added_and_the_old_one_removed(control: Control, coming: Coming) -> None:
+    with coming() as person:
+        page = person.page
+        person.enrol(link(control), "first one")
+        second = person.devtools.send(
+            "WebAuthn.addVirtualAuthenticator", {"options": {**AUTHENTICATOR, "transport": "usb"}}
+        )
+        assert second["authenticatorId"]
+        page.goto(f"{person.origin}/account")
+        page.fill("#title", "second one")
+        page.click("form[data-passkey] button")
+        page.wait_for_selector("td:text('second one')", timeout=WAIT_MS)
+        page.click("button[aria-label='Remove: first one']")
+        page.wait_for_selector("td:text('first one')", state="detached", timeout=WAIT_MS)
+        assert page.locator("td form").count() == 0, "the last one stays"
+
+
+class _Elsewhere(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = STRANGER.format(target=self.server.target).encode()  # type: ignore[attr-defined]
+        self.send_response(200)
+        self.send_header("content-type", "text/html")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def elsewhere(origin: str) -> Iterator[int]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", free_port()), _Elsewhere)
+    server.target = origin  # type: ignore[attr-defined]
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server.server_address[1]
+    server.shutdown()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_another_sites_page_changes_nothing(
+    control: Control, coming: Coming, elsewhere: int, host: str
+) -> None:
+    """Another host, and another port of the same host, to which the browser does send the cookie."""
+    with coming() as person:
+        page = person.page
+        person.enrol(link(control))
+        before = titles(control)
+        page.goto(f"http://{host}:{elsewhere}/")
+        page.wait_for_function("document.title != 'elsewhere'", timeout=WAIT_MS)
+        assert page.title() == "blocked"
+        page.click("button")
+        page.wait_for_url(f"{person.origin}/keys", timeout=WAIT_MS)
+        assert page.locator("h1").inner_text() in {"That was not done", "Log in"}
+        assert titles(control) == before
+        page.goto(f"{person.origin}/keys")
+        assert page.locator("h1").inner_text() == "Keys", "still logged in"
+
+
+def test_the_identity_provider_lets_in_whom_the_list_names(
+    control: Control, coming: Coming, provider: FakeOidc
+) -> None:
+    with coming() as person:
+        page = person.page
+        provider.claims = {"sub": "stranger"}
+        page.goto(f"{person.origin}/login?next=/keys")
+        page.click("text=Log in with your organisation")
+        page.wait_for_selector("code:text('not_let_in')", timeout=WAIT_MS)
+        provider.claims = {}
+        page.goto(f"{person.origin}/login?next=/keys")
+        page.click("text=Log in with your organisation")
+        page.wait_for_url("**/keys", timeout=WAIT_MS)
+        assert page.locator(".who .state").inner_text() == "auditor"
+        make_stale(control)
+        page.goto(f"{person.origin}/confirm?next=/usage")
+        page.click("text=Confirm with your organisation")
+        page.wait_for_url("**/usage", timeout=WAIT_MS)
+        assert provider.asked[-1]["prompt"] == "login"
+        known = next(one for one in control.core.people.listing() if one["external"])
+        control.core.people.remove(known["admin"], "cli", even_the_last=True)
+        page.goto(f"{person.origin}/login")
+        page.click("text=Log in with your organisation")
+        page.wait_for_selector("code:text('not_let_in')", timeout=WAIT_MS)
+
+
+def fill(control: Control) -> None:
+    """Something in every table, with long names."""
+    tenant = control.core.guest_tenant().tenant
+    day = dt.datetime.now(dt.UTC).date().isoformat()
+    usage = {"day": day, "key": "k", "app": "", "provider": "p", "upstream": "u", "currency": "SGD"}
+    counted = dict.fromkeys(("turns", "input", "cached", "output", "unknown", "spend", "unpriced"), 10**12)
+
+    def work(c: Any) -> None:
+        rows = rows_of(c, tenant)
+        rows.insert_missing(
+            schema.usage_daily, [{**usage, **counted, "model": "a-long-name-of-a-model/with-parts"}]
+        )
+        one = {
+            "intervention": "int_local_x",
+            "turn": "trn",
+            "principal": "prn",
+            "at": now_ms(),
+            "origin": "rule",
+        }
+        rows.insert_missing(
+            schema.interventions, [{**one, "rule": "house.rule" * 8, "action": "redact", "document": "{}"}]
+        )
+
+    control.core.database.write(work)
+    control.core.registry.create_key(tenant, "x" * 200)
+    control.core.registry.revoke_key(control.core.registry.create_key(tenant).record.key)
+
+
+PAGES = ("", "interventions", "usage", "keys", "tenants", "people", "sessions", "tokens", "account")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_pages_fit_phone_and_desk_in_both_languages(
+    control: Control, coming: Coming, width: int, language: str
+) -> None:
+    fill(control)
+    with coming(viewport={"width": width, "height": 800}) as person:
+        page = person.page
+        person.enrol(link(control))
+        for path in (*PAGES, "confirm?next=/"):
+            sign = "&" if "?" in path else "?"
+            assert page.goto(f"{person.origin}/{path}{sign}lang={language}").status == 200
+            assert page.evaluate("document.documentElement.lang")[:2] == language
+            wide = page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, (path, wide)
+        assert person.complaints == []
+
+
+def test_everything_is_reached_by_keyboard(control: Control, coming: Coming) -> None:
+    with coming() as person:
+        page = person.page
+        person.enrol(link(control))
+        page.goto(f"{person.origin}/keys")
+        wanted = page.evaluate("document.querySelectorAll('a,button,input:not([type=hidden]),select').length")
+        seen = set()
+        for _ in range(wanted + 5):
+            page.keyboard.press("Tab")
+            seen.add(
+                page.evaluate(
+                    "[...document.querySelectorAll('a,button,input,select')].indexOf(document.activeElement)"
+                )
+            )
+        assert len(seen - {-1}) == wanted
