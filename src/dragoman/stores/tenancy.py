@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,9 +19,10 @@ COUNTER_MAX = 2**53 - 1
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A statement that names its tenant by the parameter `tenant`, built once because turns run it."""
+    """A statement that names its tenant by a parameter, built once because turns run it."""
 
     statement: sa.Executable
+    tenant: str = "tenant"
 
 
 def prepared_select(
@@ -41,6 +43,15 @@ def prepared_insert(table: sa.Table) -> Prepared:
     return Prepared(sa.insert(table))
 
 
+@cache
+def prepared_update(table: sa.Table, row: str, columns: tuple[str, ...]) -> Prepared:
+    """New values for columns of the row whose key `row` is the parameter `of_row`. Made once each."""
+    # Parameters named as columns would be taken for values of the row.
+    here = (table.c.tenant == sa.bindparam("of_tenant"), table.c[row] == sa.bindparam("of_row"))
+    values = {name: sa.bindparam(f"new_{name}", type_=table.c[name].type) for name in columns}
+    return Prepared(sa.update(table).where(*here).values(values), "of_tenant")
+
+
 def prepared_put(table: sa.Table, key: Sequence[str], changed: Sequence[str]) -> Prepared:
     """A row, or where its key is there its changed columns."""
     statement = sqlite.insert(table)
@@ -51,7 +62,9 @@ def prepared_put(table: sa.Table, key: Sequence[str], changed: Sequence[str]) ->
     return Prepared(put)
 
 
-def prepared_climb(table: sa.Table, row: str, parent: str, weight: str) -> Prepared:
+def prepared_climb(
+    table: sa.Table, row: str, parent: str, weight: str, columns: Sequence[str] = ()
+) -> Prepared:
     """The row `start` and its ancestors, newest first, as long as those below weigh no more than `budget`.
 
     At most `most` rows. The climb itself reads only the three columns named.
@@ -74,7 +87,8 @@ def prepared_climb(table: sa.Table, row: str, parent: str, weight: str) -> Prepa
         .where(up.c.tenant == tenant, up.c[row] == path.c.parent)
         .where(path.c.total <= sa.bindparam("budget"), path.c.n < sa.bindparam("most"))
     )
-    joined = sa.select(table).join(path, table.c[row] == path.c.row).where(table.c.tenant == tenant)
+    chosen: list[Any] = [table.c[name] for name in columns] or [table]
+    joined = sa.select(*chosen).join(path, table.c[row] == path.c.row).where(table.c.tenant == tenant)
     return Prepared(joined.order_by(path.c.n))
 
 
@@ -112,7 +126,7 @@ class TenantRows:
 
     def run(self, prepared: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
         """Run a prepared statement on the tenant's rows; what it selects, else nothing."""
-        result = self._connection.execute(prepared.statement, {**values, "tenant": self._tenant})
+        result = self._connection.execute(prepared.statement, {**values, prepared.tenant: self._tenant})
         return result.all() if result.returns_rows else ()
 
     def pick(

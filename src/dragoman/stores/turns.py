@@ -33,6 +33,7 @@ from dragoman.stores.tenancy import (
     prepared_insert,
     prepared_put,
     prepared_select,
+    prepared_update,
     rows_of,
 )
 from dragoman.stores.turn_tables import claims, conversations, notices_shown, turns, uses
@@ -58,7 +59,7 @@ _ADD_TURN = prepared_insert(turns)
 _NEWEST = prepared_select(
     turns, turns.c.conversation == sa.bindparam("name"), columns=("turn",), order=turns.c.seq.desc()
 )
-_PATH = prepared_climb(turns, "turn", "parent", "tokens")
+_PATH = prepared_climb(turns, "turn", "parent", "tokens", columns=tuple(one.name for one in fields(PathTurn)))
 _GET_CLAIM = prepared_select(
     claims, claims.c.principal == sa.bindparam("who"), claims.c.name == sa.bindparam("key"), columns=_CLAIM
 )
@@ -89,7 +90,7 @@ class SqlTurnRows:
 
     def change_conversation(self, conversation: str, values: Mapping[str, Any]) -> None:
         """Change columns of a conversation."""
-        self.rows.update(conversations, conversations.c.conversation == conversation, **values)
+        self._change(conversations, "conversation", conversation, values)
 
     def turn(self, turn: str) -> TurnBrief | None:
         """A turn without its texts."""
@@ -109,7 +110,11 @@ class SqlTurnRows:
 
     def change_turn(self, turn: str, values: Mapping[str, Any]) -> None:
         """Change columns of a turn."""
-        self.rows.update(turns, turns.c.turn == turn, **values)
+        self._change(turns, "turn", turn, values)
+
+    def _change(self, table: sa.Table, row: str, at: str, values: Mapping[str, Any]) -> None:
+        change = prepared_update(table, row, tuple(sorted(values)))
+        self.rows.run(change, {"of_row": at, **{f"new_{name}": value for name, value in values.items()}})
 
     def remove_turn(self, turn: str) -> None:
         """Forget a turn."""
@@ -123,20 +128,7 @@ class SqlTurnRows:
     def path(self, start: str, tokens: int, most: int) -> list[PathTurn]:
         """From `start` towards the first turn, newest first: until `tokens` are exceeded, at most `most`."""
         found = self.rows.run(_PATH, {"start": start, "budget": tokens, "most": most})
-        return [
-            PathTurn(
-                turn=row.turn,
-                depth=row.depth,
-                state=row.state,
-                status=row.status,
-                lang=row.lang,
-                tokens=row.tokens,
-                asked=row.asked,
-                rounds=row.rounds,
-                replied=row.replied,
-            )
-            for row in found
-        ]
+        return [PathTurn(*row) for row in found]
 
     def claim(self, principal: str, name: str) -> Claim | None:
         """An idempotency key in use."""
