@@ -25,6 +25,8 @@ use tokio::sync::oneshot;
 const KEY: &str = "idempotency-key";
 /// Milliseconds that storing and settling may take beside the call itself.
 const AROUND_MS: u64 = 60_000;
+/// Milliseconds that a turn may say it lasts, whatever its providers may take.
+const DEADLINE_MS: u64 = 3_600_000;
 
 /// What makes a turn a stored one.
 pub struct Claim {
@@ -194,7 +196,8 @@ fn opening(open: &Open, asked: &Asked, claim: &Claim) -> Result<Bytes, ApiError>
 /// How long the turn may last in all: each attempt its whole time, and what is around them.
 fn deadline_ms(plan: &Ready) -> u64 {
     let total = |provider: &str| plan.config.providers.get(provider).map_or(0, |p| p.deadlines.total);
-    plan.plan.attempts.iter().map(|attempt| total(&attempt.provider)).sum::<u64>() + AROUND_MS
+    let all = plan.plan.attempts.iter().map(|attempt| total(&attempt.provider)).sum::<u64>() + AROUND_MS;
+    all.min(DEADLINE_MS)
 }
 
 fn claimed(open: &Open, answer: TurnAnswer, claim: &Claim) -> Result<Claimed, ApiError> {

@@ -7,9 +7,7 @@ use crate::errors::{self, ApiError};
 use crate::limits;
 use crate::state::Relay;
 use crate::wire::Principal;
-use bytes::Bytes;
 use http::{HeaderValue, Response, Uri, header};
-use serde_json::json;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +21,7 @@ pub async fn here(
 ) -> Result<Option<Response<Source>>, ApiError> {
     match route {
         routes::Route::Follow => follow(relay, who, uri),
-        routes::Route::Stop => stop(relay, who, uri.path()).await,
+        routes::Route::Stop => stop(relay, who, uri.path()).await.map(|()| None),
         _ => Ok(None),
     }
 }
@@ -39,7 +37,7 @@ fn found(relay: &Relay, who: &Principal, path: &str) -> Option<Arc<LiveTurn>> {
 /// The turn from code point `after` on, as a stream.
 fn follow(relay: &Relay, who: &Principal, uri: &Uri) -> Result<Option<Response<Source>>, ApiError> {
     let Some(live) = found(relay, who, uri.path()) else { return Ok(None) };
-    let after = after(uri.query())?;
+    let Some(after) = after(uri.query())? else { return Ok(None) };
     let reader = match live.reader(Some(after)) {
         Ok(reader) => reader,
         Err(Unread::Ahead) => return Err(ApiError::about(&errors::BAD_AFTER, "after")),
@@ -57,30 +55,24 @@ fn follow(relay: &Relay, who: &Principal, uri: &Uri) -> Result<Option<Response<S
     Ok(Some(response))
 }
 
-/// `after` of a query; 0 where it is not said.
-fn after(query: Option<&str>) -> Result<u64, ApiError> {
+/// `after` of a query; without it the turn is asked for as a document, which control has.
+fn after(query: Option<&str>) -> Result<Option<u64>, ApiError> {
+    let wrong = || ApiError::about(&errors::BAD_AFTER, "after");
     let mut said = query.unwrap_or("").split('&').filter_map(|pair| pair.strip_prefix("after="));
     match (said.next(), said.next()) {
-        (None, _) => Ok(0),
-        (Some(number), None) if number.bytes().all(|b| b.is_ascii_digit()) => {
-            number.parse().map_err(|_| ApiError::about(&errors::BAD_AFTER, "after"))
+        (None, _) => Ok(None),
+        (Some(number), None) if !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()) => {
+            number.parse().map(Some).map_err(|_| wrong())
         }
-        _ => Err(ApiError::about(&errors::BAD_AFTER, "after")),
+        _ => Err(wrong()),
     }
 }
 
-/// Ends the turn; answers when it has ended.
-async fn stop(relay: &Relay, who: &Principal, path: &str) -> Result<Option<Response<Source>>, ApiError> {
-    let Some(live) = found(relay, who, path) else { return Ok(None) };
+/// Ends the turn and waits until it has ended; how it did, control says.
+async fn stop(relay: &Relay, who: &Principal, path: &str) -> Result<(), ApiError> {
+    let Some(live) = found(relay, who, path) else { return Ok(()) };
     live.stop();
     let over = poll_fn(|cx| live.poll_over(cx));
-    if tokio::time::timeout(Duration::from_millis(limits::STOP_MS), over).await.is_err() {
-        return Err((&errors::NO_CONTACT).into());
-    }
-    let body = json!({
-        "id": live.turn, "object": "conversation.turn", "conversation": live.conversation, "stopped": true,
-    });
-    let mut response = Response::new(Source::from(Bytes::from(body.to_string())));
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(Some(response))
+    let wait = Duration::from_millis(limits::STOP_MS);
+    tokio::time::timeout(wait, over).await.map_err(|_| (&errors::NO_CONTACT).into())
 }
