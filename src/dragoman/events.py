@@ -1,7 +1,7 @@
 """Named events: one struct gives the log line and the metric, so that the two never tell different stories.
 
 Fields are ids, codes and numbers by declaration; there is no field for text a person wrote. Lines are JSON on
-standard error, one per event, control characters escaped, each value at most 2 KiB.
+standard error (or text, where `[log]` says so), one per event, ASCII alone, each value at most 2 KiB.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import sys
 import threading
 from collections import Counter
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import ClassVar, TextIO
 
 from dragoman.ids import now_ms
@@ -226,28 +227,40 @@ class EdgeFailed(Event):
     where: str
 
 
+@dataclass(frozen=True)
+class LibrarySaid(Event):
+    """A library, or the interpreter on an uncaught fault, had something to print; its words are left out."""
+
+    name: ClassVar[str] = "library_said"
+    level: ClassVar[str] = "error"
+    labels: ClassVar[tuple[str, ...]] = ("source",)
+    source: str
+    kind: str
+    where: str
+
+
 _LEVELS = {"debug": 10, "info": 20, "error": 40}
 _lock = threading.Lock()
 _counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
-_sink: list[tuple[TextIO, int]] = [(sys.stderr, _LEVELS["info"])]
+_sink: list[tuple[TextIO, int, str]] = [(sys.stderr, _LEVELS["info"], "json")]
 
 
-def send_to(stream: TextIO, level: str = "info") -> None:
-    """Direct log lines of `level` (debug, info, error) and above to a stream."""
-    _sink[0] = (stream, _LEVELS[level])
+def send_to(stream: TextIO, level: str = "info", form: str = "json") -> None:
+    """Direct log lines of `level` (debug, info, error) and above to a stream, as `json` or `text`."""
+    _sink[0] = (stream, _LEVELS[level], form)
 
 
 def emit(event: Event) -> None:
     """Count the event, and write its line where its level is shown."""
     label_values = tuple((label, str(getattr(event, label))) for label in event.labels)
-    stream, threshold = _sink[0]
+    stream, threshold, form = _sink[0]
     with _lock:
         _counts[(event.name, label_values)] += 1
         if _LEVELS[event.level] < threshold:
             return
         record = {"at": now_ms(), "level": event.level, "event": event.name}
         record.update({field.name: _bounded(getattr(event, field.name)) for field in fields(event)})
-        stream.write(json.dumps(record, ensure_ascii=True) + "\n")
+        stream.write((_as_text(record) if form == "text" else _ascii(record)) + "\n")
         stream.flush()
 
 
@@ -270,6 +283,18 @@ def fault_place(error: BaseException) -> str:
     if trace is None:
         return "unknown"
     return f"{trace.tb_frame.f_code.co_filename.rsplit('/', 1)[-1]}:{trace.tb_lineno}"
+
+
+def _ascii(value: object) -> str:
+    """JSON without a control character: DEL is the one that JSON itself leaves as it is."""
+    return json.dumps(value, ensure_ascii=True).replace("\x7f", "\\u007f")
+
+
+def _as_text(record: dict[str, object]) -> str:
+    """Time, level, event, then `name=value`; texts are quoted, so that a value cannot look like a field."""
+    at = datetime.fromtimestamp(int(str(record.pop("at"))) / 1000, UTC).isoformat(timespec="milliseconds")
+    words = [at, str(record.pop("level")).upper(), str(record.pop("event"))]
+    return " ".join([*words, *(f"{name}={_ascii(value)}" for name, value in record.items())])
 
 
 def _bounded(value: object) -> object:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.errors import ConfigError, DragomanError, UnavailableError
-from dragoman.events import ProcessEnded, ProcessStarted, emit
+from dragoman.events import ProcessEnded, ProcessStarted, emit, send_to
 from dragoman.relay_flag import SUPERVISED
 
 READY_SECONDS = 30.0
@@ -127,6 +127,7 @@ class Pair:
             for name in ("listen", "admin_listen"):
                 check_free(said[name], f"zone.{name}")
             self.told = said
+            send_to(sys.stderr, said["log"]["level"], said["log"]["format"])
             self.control.first_line = said["key"] or ""  # the same key at each start of control
             self.relay.command.append(said["relay"])
             self.relay.start()

@@ -25,6 +25,7 @@ from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
 from dragoman.settings_edge import Edge, check_public, public_host
 from dragoman.settings_faults import explain, unknown_overrides
 from dragoman.settings_limits import Limit, Model, Price, Rate, Table
+from dragoman.settings_operations import Log
 
 DEFAULT_FILE = "dragoman.toml"
 LOCAL_PROVIDER = "local"
@@ -247,6 +248,7 @@ class Settings(BaseSettings):
     journal: Journal = Journal()
     admin: Admin = Admin()
     edge: Edge = Edge()
+    log: Log = Log()
 
     @classmethod
     def settings_customise_sources(

@@ -1,19 +1,37 @@
-//! How the relay's log reads: the same JSON lines as control's, `at` (ms UTC), `level`, `event`, then the
-//! fields. One line an event, ASCII alone, each value bounded. It adds nothing to what a call names.
+//! How the relay's log reads: the same lines as control's, JSON (`at` in ms UTC, `level`, `event`, then the fields)
+//! or text. One line an event, ASCII alone, each value bounded; a field that is not listed here, and what other
+//! crates say, is left out: either could hold what a person wrote.
 use crate::clock::wall_ms;
 use serde_json::Value;
 use std::fmt::{self, Debug};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// LIMIT: characters of one logged value, as in control.
 const VALUE_CHARS: usize = 2048;
 
+/// The fields that a line may have: ids, codes, numbers, and reasons in our own words.
+const FIELDS: &[&str] = &[
+    "admin", "attempt", "bytes", "code", "days", "digest", "error", "file", "files", "first", "from",
+    "index", "listen", "log", "must", "next", "plan", "provider", "said", "threads", "turn", "waiters",
+    "what", "why",
+];
+/// How targets of our own begin.
+const OWN: &str = "dragoman";
+
 /// The format of a line.
-pub struct Lines;
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lines {
+    /// One JSON object a line.
+    #[default]
+    Json,
+    /// Time, level, event and `name="value"`, for people.
+    Text,
+}
 
 impl<S, N> FormatEvent<S, N> for Lines
 where
@@ -26,16 +44,34 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
+        if !event.metadata().target().starts_with(OWN) {
+            return Ok(());
+        }
         let mut said = Said::default();
         event.record(&mut said);
-        let level = event.metadata().level().as_str().to_ascii_lowercase();
-        write!(writer, "{{\"at\":{},\"level\":\"{level}\",\"event\":", wall_ms())?;
-        ascii(&mut writer, &Value::from(said.message))?;
-        for (name, value) in &said.fields {
-            write!(writer, ",\"{name}\":")?;
-            ascii(&mut writer, value)?;
+        let level = event.metadata().level().as_str();
+        match self {
+            Self::Json => {
+                let level = level.to_ascii_lowercase();
+                write!(writer, "{{\"at\":{},\"level\":\"{level}\",\"event\":", wall_ms())?;
+                ascii(&mut writer, &Value::from(said.message))?;
+                for (name, value) in &said.fields {
+                    write!(writer, ",\"{name}\":")?;
+                    ascii(&mut writer, value)?;
+                }
+                writer.write_str("}\n")
+            }
+            Self::Text => {
+                SystemTime.format_time(&mut writer)?;
+                write!(writer, " {level} ")?;
+                ascii(&mut writer, &Value::from(said.message))?;
+                for (name, value) in &said.fields {
+                    write!(writer, " {name}=")?;
+                    ascii(&mut writer, value)?;
+                }
+                writer.write_char('\n')
+            }
         }
-        writer.write_str("}\n")
     }
 }
 
@@ -50,7 +86,8 @@ impl Said {
     fn put(&mut self, field: &Field, value: Value) {
         match (field.name(), value) {
             ("message", Value::String(text)) => self.message = text,
-            (name, value) => self.fields.push((name, value)),
+            (name, value) if FIELDS.contains(&name) => self.fields.push((name, value)),
+            _ => {}
         }
     }
 }

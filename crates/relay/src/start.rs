@@ -12,6 +12,7 @@ use crate::metrics::count;
 use crate::provider::pool;
 use crate::state::{Arrived, Loads, Relay, Slot, Told};
 use crate::worker::Worker;
+use serde_json::Value;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -24,6 +25,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tracing_subscriber::EnvFilter;
 
 /// What `--help` prints.
 pub const HELP: &str = "\
@@ -40,7 +42,7 @@ Options:
 It answers on `listen` (turns, pages), on `admin_listen` (GET /metrics, GET /healthz) and on run/turn.sock.
 SIGTERM or SIGINT: no new turn is taken, open ones may finish for 25 s, then the journal is closed.
 Exit status: 0 stopped as asked, 1 failed while running, 2 not started (arguments, configuration, journal).
-Logs are JSON lines on standard error; DRAGOMAN_LOG=debug shows more.
+Logs are lines on standard error, as [log] says; DRAGOMAN_RELAY_LOG=debug shows more.
 ";
 
 /// Exit status of a start that failed.
@@ -89,7 +91,7 @@ pub fn run(argv: &[String]) -> i32 {
             return NOT_STARTED;
         }
     };
-    logs();
+    logs(&path);
     match start(path) {
         Ok(started) => started.serve(),
         Err(why) => {
@@ -99,11 +101,15 @@ pub fn run(argv: &[String]) -> i32 {
     }
 }
 
-fn logs() {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("DRAGOMAN_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+/// Sets lines and level as the configuration says, before it is checked: why it is refused has to be logged as well.
+fn logs(config: &Path) {
+    let document: Option<Value> = std::fs::read(config).ok().and_then(|b| serde_json::from_slice(&b).ok());
+    let said = |name: &str| document.as_ref()?.get("log")?.get(name)?.as_str().map(str::to_owned);
+    let form = if said("format").as_deref() == Some("text") { Lines::Text } else { Lines::Json };
+    let filter = EnvFilter::try_from_env("DRAGOMAN_RELAY_LOG")
+        .unwrap_or_else(|_| EnvFilter::new(said("level").unwrap_or_else(|| "info".to_owned())));
     // A second relay in one process (tests) keeps the first one's subscriber.
-    let lines = tracing_subscriber::fmt().event_format(Lines).with_env_filter(filter);
+    let lines = tracing_subscriber::fmt().event_format(form).with_env_filter(filter);
     drop(lines.with_writer(io::stderr).try_init());
 }
 

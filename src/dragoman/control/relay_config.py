@@ -45,6 +45,7 @@ def relay_config(
         "public_url": settings.public_url(),
         "session_cookie": SESSION_COOKIE,
         "threads": zone.threads,
+        "log": settings.log.model_dump(),
         "edge": _edge(settings.edge),
         "providers": {
             name: _provider(item, wire_of(item, catalogue, wires.get(name)))

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dragoman.accounts.keys import KeyText, mint, parse
 from dragoman.control.app import Control
+from dragoman.control.foreign_lines import take_over
 from dragoman.control.relay_config import FILE_NAME, run_folder
 from dragoman.errors import ConfigError, DragomanError
 from dragoman.events import send_to
@@ -28,12 +29,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="dragoman control")
     parser.add_argument("--config", type=Path, help="the configuration; default ./dragoman.toml")
     parser.add_argument("--supervised", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--log-level", choices=("debug", "info", "error"), default="info")
+    parser.add_argument("--log-level", choices=("debug", "info", "error"), help="default: log.level")
     options = parser.parse_args()
-    send_to(sys.stderr, options.log_level)
+    send_to(sys.stderr, options.log_level or "info")
+    take_over()
     os.umask(0o077)
     given = parse(sys.stdin.readline().strip()) if options.supervised else None
-    tell = Tell(given, supervised=options.supervised)
+    tell = Tell(given, options.log_level, supervised=options.supervised)
     try:
         control = Control(find_file(options.config), tell.zone)
         control.open_admin()
@@ -48,12 +50,14 @@ def main() -> int:
 class Tell:
     """What control says on standard output: the zone (to its supervisor alone), then that it is ready."""
 
-    def __init__(self, key: KeyText | None, *, supervised: bool) -> None:
+    def __init__(self, key: KeyText | None, level: str | None, *, supervised: bool) -> None:
         self.key = key
+        self.level = level
         self.supervised = supervised
 
     def zone(self, settings: Settings) -> None:
         """All a supervisor needs, as soon as a relay may start. The development key is minted here."""
+        send_to(sys.stderr, self.level or settings.log.level, settings.log.format)
         if settings.deployment.stage != "local":
             self.key = None
         elif self.key is None:
@@ -67,6 +71,7 @@ class Tell:
                 url=settings.public_url(),
                 model=LOCAL_MODEL,
                 data=str(settings.zone.data),
+                log=settings.log.model_dump(),
                 relay=str(run_folder(settings) / FILE_NAME),
             )
 
