@@ -12,7 +12,15 @@ from typing import Annotated
 
 import typer
 
-from dragoman.control import cli_accounts, cli_admin, cli_config, cli_geo, cli_knowledge, cli_models
+from dragoman.control import (
+    cli_accounts,
+    cli_admin,
+    cli_config,
+    cli_conversations,
+    cli_geo,
+    cli_knowledge,
+    cli_models,
+)
 from dragoman.control.cli_common import JsonOption
 from dragoman.decide import cli as decide_cli
 from dragoman.ledger import cli as ledger_cli
@@ -47,6 +55,7 @@ app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_accounts.keys, name="keys")
 app.add_typer(cli_accounts.tenants, name="tenants")
 app.add_typer(cli_admin.app, name="admin")
+app.add_typer(cli_conversations.app, name="conversations")
 app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_geo.app, name="geo")
 app.command("reload")(cli_config.reload)

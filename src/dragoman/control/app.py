@@ -15,6 +15,7 @@ from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.admin_app import AdminSocket
 from dragoman.control.admin_listener import AdminListener, enrol_link
 from dragoman.control.changes import ChangeFeed
+from dragoman.control.conversation_verbs import ConversationVerbs
 from dragoman.control.conversations import ConversationRoutes
 from dragoman.control.core import DATABASE, Core
 from dragoman.control.journal_feed import JournalFeed
@@ -95,11 +96,12 @@ class Control:
         admin = AdminSocket(
             core.holder, core.registry, core.people, self.reloader.reload, core.database.snapshot
         )
+        verbs = ConversationVerbs(core.conversations, core.registry).added_to(admin.app())
         self.plan_socket = SocketServer(
             run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge))), waiting["plan"]
         )
         self.pages_socket = SocketServer(run / "pages.sock", site, waiting["pages"])
-        self.admin_socket = SocketServer(run / "admin.sock", admin.app(), waiting["admin"])
+        self.admin_socket = SocketServer(run / "admin.sock", verbs, waiting["admin"])
 
     def open_admin(self) -> None:
         """Have administrators served too, on a port of their own. Raises ConfigError where it is taken."""

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from dragoman.control.admin_app import AdminSocket
+from dragoman.control.asgi import Routes
+from dragoman.control.conversation_verbs import ConversationVerbs
 from dragoman.control.core import Core
 from dragoman.control.loaded import read_all
 from dragoman.control.rule_check import compile_rules
@@ -35,13 +37,14 @@ def main() -> int:
         )
     try:
         admin = AdminSocket(core.holder, core.registry, core.people, None, core.database.snapshot)
-        status, body = asyncio.run(_ask(admin, asked))
+        verbs = ConversationVerbs(core.conversations, core.registry).added_to(admin.app())
+        status, body = asyncio.run(_ask(verbs, asked))
     finally:
         core.close()
     return _answer(status, body)
 
 
-async def _ask(admin: AdminSocket, asked: dict[str, Any]) -> tuple[int, Any]:
+async def _ask(app: Routes, asked: dict[str, Any]) -> tuple[int, Any]:
     path, _, query = asked["path"].partition("?")
     scope = {
         "type": "http",
@@ -58,7 +61,7 @@ async def _ask(admin: AdminSocket, asked: dict[str, Any]) -> tuple[int, Any]:
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    await admin.app()(scope, receive, send)
+    await app(scope, receive, send)
     body = b"".join(message.get("body", b"") for message in sent)
     return int(sent[0]["status"]), json.loads(body) if body else None
 
