@@ -59,7 +59,11 @@ pub struct Client {
 
 impl Client {
     pub fn open(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("the relay listens");
+        Self::over(TcpStream::connect(("127.0.0.1", port)).expect("the relay listens"), port)
+    }
+
+    /// Over a connection of the test's own.
+    pub fn over(stream: TcpStream, port: u16) -> Self {
         stream.set_nodelay(true).expect("nodelay");
         stream.set_read_timeout(Some(SLOW)).expect("a timeout");
         let reader = BufReader::new(stream.try_clone().expect("a clone"));

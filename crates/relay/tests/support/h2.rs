@@ -39,6 +39,8 @@ pub enum End {
     Reset(u32),
     GoAway(u32),
     Closed,
+    /// Nothing came for as long as a test waits.
+    Silent,
 }
 
 /// The bytes of a frame.
@@ -136,7 +138,11 @@ impl H2 {
     pub fn end(&mut self, stream: u32) -> End {
         let (mut status, mut body) = (0, Vec::new());
         loop {
-            let Ok(frame) = self.read_frame() else { return End::Closed };
+            let frame = match self.read_frame() {
+                Ok(frame) => frame,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return End::Silent,
+                Err(_) => return End::Closed,
+            };
             match frame.kind {
                 GOAWAY => {
                     let code = word(&frame.payload[4..]);
