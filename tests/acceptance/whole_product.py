@@ -33,6 +33,8 @@ class Server:
     key: str
     pids: dict[str, int]
     """Process ids of `relay` and `control`."""
+    said: dict
+    """All that serve told of itself."""
 
     @property
     def url(self) -> str:
@@ -93,7 +95,7 @@ def start(folder: Path, body: str = "", **env: str) -> Server:
     line = child.stdout.readline()
     assert line, (folder / "serve.log").read_text()[-3000:]
     said = json.loads(line)
-    server = Server(folder, port, admin, child, said["key"], said["pids"])
+    server = Server(folder, port, admin, child, said["key"], said["pids"], said)
     if wait_ready(server.url, START_SECONDS):
         return server
     server.stop()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from admin_visitor import Visitor
 
 from dragoman.admin import attempts, sessions
 from dragoman.admin.build import admin_table
@@ -22,6 +21,7 @@ from dragoman.control.app import Control
 from dragoman.core.admins import AUDITOR, OPERATOR
 from dragoman.testing.authenticator import FakeAuthenticator
 from dragoman.testing.ports import free_port
+from dragoman.testing.visitor import Visitor
 
 CONFIG = """
 [zone]

@@ -110,8 +110,10 @@ def test_a_start_offers_a_link_until_somebody_can_log_in(people: People) -> None
     assert second is not None
     with pytest.raises(RefusedError):
         people.opened(first.text)
-    people.enrol(second.text, new_id("adm", "local"), passkey())
+    people.enrol(people.invite("cli").text, new_id("adm", "local"), passkey())
     assert people.first_invite() is None
+    with pytest.raises(RefusedError):
+        people.opened(second.text)
 
 
 def test_a_new_link_lets_a_known_person_in_again_and_ends_older_passkeys(people: People) -> None:

@@ -166,6 +166,7 @@ class Entry:
         self._context.attempts.take(f"account {known.admin}")
         seen = self._proved(call.body.credential, held, known)
         cookie = await self._log_in(known.admin, "passkey", passkey=seen)
+        self._context.attempts.forgive(f"account {known.admin}")
         return self._let_in(call, cookie, call.body.next)
 
     async def oidc(self, call: Call) -> Response:
@@ -193,6 +194,7 @@ class Entry:
             self._fail("oidc", None, str(fault))
         self._context.attempts.take(f"account {came.subject}")
         cookie = await run_in_threadpool(self._take_in, call, came, confirm=bool(held["confirm"]))
+        self._context.attempts.forgive(f"account {came.subject}")
         return self._let_in(call, cookie, str(held["next"]), page=True)
 
     def _take_in(self, call: Call, came: Came, *, confirm: bool) -> str:
@@ -205,11 +207,11 @@ class Entry:
             return sessions.confirm(session, "oidc")
         if known is not None:
             with self._told("oidc", known.admin):
-                return sessions.log_in(known.admin, "oidc", role=came.role)
+                return sessions.log_in(known.admin, "oidc", role=came.role, proved_at=came.proved_at)
         now = now_ms()
         admin = new_id("adm", self._context.zone, now)
         newcomer = AdminRecord(admin, came.name, came.role, "active", came.subject, now, now)
-        return sessions.log_in(admin, "oidc", newcomer=newcomer)
+        return sessions.log_in(admin, "oidc", newcomer=newcomer, role=came.role, proved_at=came.proved_at)
 
     async def enrol(self, call: Call) -> Response:
         """The page of a one-time link; its script reads the secret from the address's fragment."""
@@ -271,6 +273,7 @@ class Entry:
         seen = self._proved(call.body.credential, held, known)
         with self._told("confirm", session.admin):
             cookie = await run_in_threadpool(self._context.sessions.confirm, session, "passkey", seen)
+        self._context.attempts.forgive(f"account {known.admin}")
         return self._let_in(call, cookie, call.body.next)
 
     async def logout(self, call: Call) -> Response:

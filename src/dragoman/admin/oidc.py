@@ -59,6 +59,8 @@ class Came:
     subject: str
     name: str
     role: str
+    proved_at: int
+    """When the person proved to be there, ms UTC; 0 where the provider does not say."""
 
 
 class Provider:
@@ -117,7 +119,9 @@ class Provider:
             raise OidcError("not on the allow-list")
         said = claims.get("name") or claims.get("email") or "oidc"
         shown = "".join(c for c in str(said) if c.isprintable())[:80] or "oidc"
-        return Came(f"{self._settings.issuer} {claims['sub']}", shown, role)
+        proved = claims.get("auth_time")
+        at = min(int(proved) * 1000, self._clock()) if proved is not None and _is_time(proved) else 0
+        return Came(f"{self._settings.issuer} {claims['sub']}", shown, role, at)
 
     async def _exchange(self, code: str, verifier: str) -> str:
         discovery = await self._endpoints()

@@ -61,8 +61,8 @@ class Pages:
     def routes(self) -> Iterator[AdminRoute]:
         """Pages and their twins in the API."""
         yield AdminRoute("GET", "/", AUDITOR, self.home, "The first page.")
-        yield AdminRoute("GET", "/favicon.ico", ANYONE, self.icon, "The icon.")
-        yield AdminRoute("GET", "/static/{name}", ANYONE, self.static, "A file of the pages.")
+        yield AdminRoute("GET", "/favicon.ico", ANYONE, self.icon, "The icon.", bare=True)
+        yield AdminRoute("GET", "/static/{name}", ANYONE, self.static, "A file.", bare=True)
         yield AdminRoute("GET", "/interventions", AUDITOR, self.interventions, "Recent interventions.")
         yield AdminRoute("GET", "/interventions/{tenant}/{name}", AUDITOR, self.statement, "A statement.")
         for noun, says in (

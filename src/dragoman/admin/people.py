@@ -12,7 +12,7 @@ from typing import Any
 from dragoman.accounts.keys import SECRET_LENGTH, base62
 from dragoman.accounts.pepper import Pepper
 from dragoman.core.accounts import Act
-from dragoman.core.admins import OPERATOR, PERSON_ROLES, AdminRecord, InviteRecord, PasskeyRecord
+from dragoman.core.admins import FIRST_START, OPERATOR, PERSON_ROLES, AdminRecord, InviteRecord, PasskeyRecord
 from dragoman.errors import RefusedError
 from dragoman.ids import new_id, now_ms
 from dragoman.stores.admins import SqlAdmins, link_over
@@ -22,8 +22,6 @@ INVITE_MS = 30 * 60_000
 """LIMIT: a one-time link works for half an hour."""
 MAX_NAME = 80
 """LIMIT: characters of a person's name or a passkey's title."""
-FIRST_START = "start"
-"""Who made the link that a start prints while nobody can log in."""
 
 
 @dataclass(frozen=True)

@@ -103,7 +103,7 @@ class Sessions:
             and -SEEN_MS <= now - session.seen_at < self._limits.idle
         )
 
-    def log_in(
+    def log_in(  # noqa: PLR0913 - what a log-in may bring, by name
         self,
         admin: str,
         method: str,
@@ -111,14 +111,22 @@ class Sessions:
         passkey: PasskeyRecord | None = None,
         newcomer: AdminRecord | None = None,
         role: str | None = None,
+        proved_at: int | None = None,
     ) -> str:
-        """Log in: every earlier session of the person ends. The cookie's value, known to nobody else."""
+        """Log in: every earlier session of the person ends. The cookie's value, known to nobody else.
+
+        `proved_at`: when an identity provider saw the person; None: just now.
+        """
         now, cookie = self.clock(), f"s.{_secret()}"
         session = new_id("ses", self._zone, now)
-        made = SessionRecord(session, self._verifier(cookie), admin, method, now, now, now)
+        made = SessionRecord(
+            session, self._verifier(cookie), admin, method, now, now, now if proved_at is None else proved_at
+        )
         entry = {"act": "admin.login", "by": admin, "session": session, "method": method}
         if passkey is not None:
             entry["passkey"] = passkey.passkey
+        if role is not None:
+            entry["role"] = role
         act = Act(ZONE_TENANT, entry)
         self._access.open(made, act, passkey=passkey, newcomer=newcomer, role=role)
         self._access.forget_ended(now - self._limits.total, now - self._limits.idle)

@@ -32,6 +32,8 @@ BODY_BYTES = 64 << 10
 """LIMIT: bytes of a form or of a JSON body."""
 BODY_SECONDS = 10.0
 """LIMIT: seconds a body may take to arrive."""
+ASKING = 2
+"""LIMIT: look-ups at once of who asks, so that strangers leave the zone's readers to turns."""
 FORM_FIELDS = 50
 """LIMIT: fields of a form."""
 CSRF_FIELD, CSRF_HEADER = "csrf", "x-csrf-token"
@@ -44,6 +46,7 @@ class AdminSite:
         self._context = context
         self._table = table
         self._view = view
+        self._asking = asyncio.Semaphore(ASKING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -83,7 +86,10 @@ class AdminSite:
         if knock.host != door.host and route is not None and route.is_page:
             # Pages live at the origin that passkeys are bound to.
             return RedirectResponse(f"{door.origin}{quote(request.scope['path'])}", 307)
-        visitor = await run_in_threadpool(self._identified, request, knock)
+        if route is not None and route.bare:
+            return await route.endpoint(Call(request, Visitor(knock.address, knock.near), route, names))
+        async with self._asking:
+            visitor = await run_in_threadpool(self._identified, request, knock)
         if route is None or not visitor.may(route.role):
             return self._kept_out(request, route, methods, visitor)
         raw = b""

@@ -99,6 +99,8 @@ class AdminRoute:
     """Asks for a person who proved a moment ago to be there."""
     own: bool = False
     """Changes nothing but the visitor's own log-in."""
+    bare: bool = False
+    """Asks nobody who they are: a file that is the same for all."""
     limited: bool = False
     """Counts as an attempt of its address."""
 
@@ -108,6 +110,8 @@ class AdminRoute:
             raise ValueError(f"{place}: names no role; say who may use it")
         if self.method not in SAFE and not self.own and self.role != OPERATOR:
             raise ValueError(f"{place}: changes something, so it is for operators")
+        if self.bare and (self.role != ANYONE or self.method not in SAFE):
+            raise ValueError(f"{place}: only what is for anyone asks nobody who they are")
         if self.fresh and self.role == ANYONE:
             raise ValueError(f"{place}: nobody is there who could prove it")
 

@@ -184,10 +184,17 @@ class AdminSocket:
         """A one-time link; its text is in this answer and nowhere else."""
         kinds = {name: (str, type(None)) for name in ("role", "name", "admin")}
         body = await _body(request, kinds)
+        settings = self._holder.loaded.settings
+        if settings.admin.address(settings.zone.admin_listen) is None:
+            text = {
+                "en": "admin.listen is off, so no link could be opened.",
+                "zh": "admin.listen 已关闭，链接无法打开。",
+            }
+            raise RefusedError(409, "admin_off", text)
         made = await run_in_threadpool(
             self._people.invite, BY_COMMAND_LINE, body["role"] or OPERATOR, body["name"], body["admin"]
         )
-        return 201, {"link": enrol_link(self._holder.loaded.settings, made), **invite_view(made)}
+        return 201, {"link": enrol_link(settings, made), **invite_view(made)}
 
     async def remove_admin(self, request: Request) -> Answer:
         """Remove a person; the last operator too, since this socket can invite another."""

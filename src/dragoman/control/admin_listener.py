@@ -12,6 +12,7 @@ import http.client
 import re
 import resource
 import socket
+import ssl
 import threading
 import time
 from collections import Counter
@@ -35,7 +36,7 @@ from dragoman.control.core import Core
 from dragoman.control.reload import Reloader
 from dragoman.control.sockets import BACKLOG, QuietServer
 from dragoman.errors import ConfigError
-from dragoman.events import AdminReady, emit, metrics_text
+from dragoman.events import AdminReady, EdgeFailed, emit, fault_place, metrics_text
 from dragoman.meters import meters_text
 from dragoman.settings import Settings
 from dragoman.stores.overview import Overview
@@ -48,12 +49,16 @@ CONNECTIONS = 512
 """LIMIT: connections at once."""
 CONNECTIONS_EACH = 64
 """LIMIT: connections of one address at once; loopback and proxies share one only with themselves."""
+ACCEPTED_A_MINUTE = 600
+"""LIMIT: connections taken a minute where TLS is spoken, handshakes that never end included."""
 HEAD_BYTES = 32 << 10
 """LIMIT: bytes of a request's head."""
 START_SECONDS, STOP_SECONDS = 10.0, 3
 RELAY_SECONDS = 1.0
 """How long the relay may take to say how it does."""
 RELAY_BYTES = 1 << 20
+CERTIFICATE_SECONDS = 10.0
+"""How often a certificate is looked at."""
 TOKEN_FILE_BYTES = 4_096
 
 _GAUGE = re.compile(r"^(dragoman_[a-z_]+) (\d+)$", re.MULTILINE)
@@ -113,6 +118,25 @@ class BoundedProtocol(H11Protocol):
             self._head = None
 
 
+class PacedSocket(socket.socket):
+    """A listening socket that gives out at most so many connections a minute.
+
+    A TLS handshake that never ends is seen by no protocol of ours, and holds a descriptor for a minute.
+    """
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection; one too many is closed before a byte."""
+        taken, address = super().accept()
+        minute = int(time.monotonic() // 60)
+        if minute != getattr(self, "_minute", None):
+            self._minute, self._taken = minute, 0
+        self._taken += 1
+        if self._taken > ACCEPTED_A_MINUTE:
+            taken.close()
+            raise BlockingIOError
+        return taken, address
+
+
 class AdminListener:
     """The listener in a thread of its own."""
 
@@ -123,7 +147,8 @@ class AdminListener:
             raise ConfigError(["admin.listen is off"])
         self.origin = settings.admin.origin(settings.zone.admin_listen)
         site, self.table = admin_site(_context(core, reloader, pepper, address, self.origin))
-        self._socket = _listen(address)
+        self._tls = settings.admin.tls_cert, settings.admin.tls_key
+        self._socket = _listen(address, PacedSocket if self._tls[0] else socket.socket)
         config = uvicorn.Config(
             site,
             http=BoundedProtocol,
@@ -166,7 +191,24 @@ class AdminListener:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
+        watch = asyncio.create_task(self._watch_certificate())
         await self._server.serve(sockets=[self._socket])
+        watch.cancel()
+
+    async def _watch_certificate(self) -> None:
+        """Use a renewed certificate from the next handshake on; one that does not load leaves the old one."""
+        cert, key = self._tls
+        seen = _changed_at(cert)
+        while cert is not None and key is not None:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            now = _changed_at(cert)
+            if now == seen or self._server.config.ssl is None:
+                continue
+            seen = now
+            try:
+                self._server.config.ssl.load_cert_chain(cert, key)
+            except (OSError, ssl.SSLError) as fault:
+                emit(EdgeFailed("admin_certificate", type(fault).__name__, fault_place(fault)))
 
 
 def _context(core: Core, reloader: Reloader, pepper: Pepper, address: str, origin: str) -> AdminContext:
@@ -286,11 +328,18 @@ def _is_metrics_token(file: Path | None, text: str) -> bool:
     return len(wanted) >= 16 and hmac.compare_digest(wanted, text.encode())
 
 
-def _listen(address: str) -> socket.socket:
+def _changed_at(file: Path | None) -> int:
+    try:
+        return 0 if file is None else file.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+def _listen(address: str, kind: type[socket.socket]) -> socket.socket:
     host, _, port = address.rpartition(":")
     name = host.strip("[]").replace("localhost", "127.0.0.1")
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = kind(family, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((name, int(port)))

@@ -14,6 +14,10 @@ TOKEN_ROLES = (OPERATOR, AUDITOR, METRICS)
 """What a machine's token may be; `metrics` reads the counters and nothing else."""
 
 
+FIRST_START = "start"
+"""Who made the link that a start prints while nobody can log in."""
+
+
 @dataclass(frozen=True, slots=True)
 class AdminRecord:
     """A person. `state`: active or removed; `subject`: issuer and subject at an identity provider."""

@@ -16,7 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dragoman.core.accounts import Act
-from dragoman.core.admins import OPERATOR, AdminRecord, InviteRecord, PasskeyRecord
+from dragoman.core.admins import FIRST_START, OPERATOR, AdminRecord, InviteRecord, PasskeyRecord
 from dragoman.errors import RefusedError
 from dragoman.stores import schema
 from dragoman.stores.acts import record
@@ -131,6 +131,9 @@ class SqlAdmins:
                 rows.delete(schema.admin_passkeys, schema.admin_passkeys.c.admin == person.admin)
                 rows.delete(schema.admin_sessions, schema.admin_sessions.c.admin == person.admin)
             rows.insert(schema.admin_passkeys, **_values(passkey))
+            if person.role == OPERATOR:  # the link of the start was for the first one alone
+                links = schema.admin_invites
+                rows.delete(links, links.c.by == FIRST_START, links.c.used_at.is_(None))
             record(c, self._zone, act)
 
         self._database.write(work)
