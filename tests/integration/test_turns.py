@@ -299,3 +299,22 @@ def test_deleting_erases_texts_and_lets_a_running_turn_end(relay: Relay, control
     stored = b"".join(file.read_bytes() for file in data.glob("zone.db*"))
     assert marker.encode() not in stored
     assert relay.open(name)[1]["error"]["code"] == "conversation_not_found"
+
+
+def test_a_disk_that_refuses_is_503_and_leaves_nothing(relay: Relay, control: Control) -> None:
+    name = relay.conversation()
+    limit = "PRAGMA max_page_count"
+    full = control.core.database.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one())
+    control.core.database.write(lambda c: c.exec_driver_sql(f"{limit}={full}").scalar_one())
+    big = "x" * 200_000
+    try:
+        status, told = relay.open(name, big)
+        assert (status, told["error"]["code"]) == (503, "unavailable")
+        answers = [
+            relay.v1("POST", "", {"metadata": {str(n): "y" * 512 for n in range(16)}}) for _ in range(40)
+        ]
+        assert {"unavailable"} == {told["error"]["code"] for status, told in answers if status == 503}
+    finally:
+        control.core.database.write(lambda c: c.exec_driver_sql(f"{limit}=1000000").scalar_one())
+    assert relay.v1("GET", f"/{name}")[1]["turns"] == 0
+    assert relay.open(name, big)[1]["state"] == "opened"

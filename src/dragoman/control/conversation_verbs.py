@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,6 +11,7 @@ from dragoman.assistants.conversations import erase
 from dragoman.assistants.erasure import erase_person
 from dragoman.assistants.texts import refused
 from dragoman.control.asgi import Answer, Request, Routes
+from dragoman.control.durable import durable
 from dragoman.control.questions import malformed
 from dragoman.core.conversations import ConversationRows, ConversationStore
 from dragoman.core.turns import RUNNING, ConversationRecord
@@ -85,7 +85,7 @@ class ConversationVerbs:
             _found(rows, name)
             return erase(rows, name)
 
-        turns = await asyncio.wrap_future(self._store.submit(tenant, work))
+        turns = await durable(self._store.submit(tenant, work))
         emit(ConversationErased(name, turns))
         return 200, {"conversations": 1, "turns": turns}
 

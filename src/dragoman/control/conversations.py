@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from dragoman.assistants import conversations
 from dragoman.assistants.conversations import PAGE, PAGE_MOST, Page, Person, wanted
 from dragoman.assistants.texts import invalid, refused
 from dragoman.assistants.views import conversation_document, stream
+from dragoman.control.durable import durable
 from dragoman.control.turn_messages import KEY_CHARS
 from dragoman.core.conversations import ConversationStore
 from dragoman.errors import RefusedError, UnavailableError
@@ -70,7 +70,7 @@ class ConversationRoutes:
         claim = _claim(request, raw)
         now = now_ms()
         name = new_id("cnv", self._zone, now)
-        document = await asyncio.wrap_future(
+        document = await durable(
             self._store.submit(
                 person.tenant, lambda rows: conversations.create(rows, person, name, want, claim, now)
             )
@@ -101,7 +101,7 @@ class ConversationRoutes:
         name = _name(request, "conversation")
         want = wanted(_json(await _raw(request)), _CHANGED)
         now = now_ms()
-        document = await asyncio.wrap_future(
+        document = await durable(
             self._store.submit(
                 person.tenant, lambda rows: conversations.change(rows, person, name, want, now)
             )
@@ -111,7 +111,7 @@ class ConversationRoutes:
     async def delete(self, request: Request, person: Person) -> Response:
         """Erase a conversation with its texts and salts."""
         name = _name(request, "conversation")
-        document, turns = await asyncio.wrap_future(
+        document, turns = await durable(
             self._store.submit(person.tenant, lambda rows: conversations.delete(rows, person, name))
         )
         emit(ConversationErased(name, turns))

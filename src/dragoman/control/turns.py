@@ -5,7 +5,6 @@ Each message is one durable transaction. The sweep measures silence and age on a
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from dragoman.assistants.turns import (
 )
 from dragoman.control import turn_messages
 from dragoman.control.asgi import Answer, Request
+from dragoman.control.durable import durable
 from dragoman.control.loaded import Holder
 from dragoman.control.questions import malformed
 from dragoman.control.residual import Residuals
@@ -106,7 +106,7 @@ class TurnDesk:
         def work(rows: TurnRows) -> bytes:
             return open_turn(rows, message, now, decide)
 
-        answer = await asyncio.wrap_future(self._store.submit(message.tenant, work))
+        answer = await durable(self._store.submit(message.tenant, work))
         self.watch.opened(message.tenant, message.turn, message.log, message.deadline_ms)
         return 200, answer
 
@@ -126,7 +126,7 @@ class TurnDesk:
             else:
                 abandon_turn(rows, turn)
 
-        await asyncio.wrap_future(self._store.submit(body["tenant"], work))
+        await durable(self._store.submit(body["tenant"], work))
         self.watch.over(turn)
         return 204, None
 
@@ -135,9 +135,7 @@ class TurnDesk:
         log, intents = turn_messages.recovery(await request.json())
         self.watch.contact(log)
         now = now_ms()
-        closing = await asyncio.wrap_future(
-            self._store.submit_zone(lambda zone: recover(zone, log, intents, now))
-        )
+        closing = await durable(self._store.submit_zone(lambda zone: recover(zone, log, intents, now)))
         return 200, {"closing": closing}
 
     def _context_tokens(self, model: str) -> int:
