@@ -75,6 +75,14 @@ def test_wheel_serves_in_an_empty_environment(wheel, tmp_path):
         )
         assert answer.status_code == 200, answer.text
         assert "[1]" in answer.json()["choices"][0]["message"]["content"]
+        admin = said["admin_link"].partition("/enrol#")[0].replace("localhost", "127.0.0.1")
+        host = {
+            "host": admin.replace("127.0.0.1", "localhost").removeprefix("http://"),
+            "accept": "text/html",
+        }
+        page = httpx.get(f"{admin}/login", headers=host)
+        assert page.status_code == 200, page.text
+        assert httpx.get(f"{admin}/static/admin.js", headers=host).status_code == 200
     finally:
         child.send_signal(signal.SIGTERM)
         assert child.wait(120) == 0

@@ -15,7 +15,9 @@ import pytest
 
 from dragoman.admin import attempts, sessions
 from dragoman.admin.build import admin_table
+from dragoman.admin.site import AdminSite
 from dragoman.admin.table import ANYONE, METRICS, AdminRoute, RouteTable
+from dragoman.admin.table import Visitor as Visiting
 from dragoman.control import admin_listener
 from dragoman.control.app import Control
 from dragoman.core.admins import AUDITOR, OPERATOR
@@ -310,6 +312,21 @@ def test_another_sites_page_changes_nothing(control: Control, port: int, sent: d
     assert "access-control-allow-origin" not in answer.headers
 
 
+def test_without_the_checks_the_same_requests_do_something(
+    control: Control, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative control of the two tests of forms and roles: what they refuse is possible otherwise."""
+    visitor, auditor = came_in(control, port), came_in(control, port, AUDITOR)
+    evil = {"origin": "http://evil.example", "x_csrf_token": ""}
+    assert visitor.post("/admin/v1/keys", {"title": "no"}, **evil).code == "cross_origin"
+    assert auditor.post("/admin/v1/keys", {"title": "no"}).code == "wrong_role"
+    monkeypatch.setattr(AdminSite, "_same_origin", lambda *_: None)
+    monkeypatch.setattr(AdminSite, "_own_form", lambda *_: None)
+    assert visitor.post("/admin/v1/keys", {"title": "yes"}, **evil).status == 201
+    monkeypatch.setattr(Visiting, "may", lambda *_: True)
+    assert auditor.post("/admin/v1/keys", {"title": "yes"}).status == 201
+
+
 def test_the_form_token_is_the_sessions_own(control: Control, port: int) -> None:
     one, other = came_in(control, port), came_in(control, port)
     assert one.post("/admin/v1/keys", {}, x_csrf_token=other.csrf).code == "stale_form"
@@ -530,6 +547,30 @@ def test_a_route_without_a_thought_about_its_role_does_not_start(control: Contro
     with pytest.raises(ValueError, match="twice"):
         RouteTable([fine, fine])
     assert admin_table is not None
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "//keys",
+        "/keys/",
+        "/./keys",
+        "/login/../keys",
+        "/%6beys",
+        "/keys%00",
+        "/keys?x",
+        "/KEYS",
+        "http://localhost/keys",
+        "/static/..%2fkeys",
+        "*",
+    ],
+)
+def test_no_spelling_of_a_path_goes_round_the_table(port: int, target: str) -> None:
+    with socket.create_connection(("127.0.0.1", port), 30) as raw:
+        raw.sendall(f"GET {target} HTTP/1.1\r\nhost: localhost:{port}\r\nconnection: close\r\n\r\n".encode())
+        answer = b"".join(iter(lambda: raw.recv(65_536), b""))
+    assert answer.startswith((b"HTTP/1.1 401", b"HTTP/1.1 400", b"HTTP/1.1 404")), answer[:200]
+    assert b"<table>" not in answer
 
 
 def test_a_slow_head_is_ended(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

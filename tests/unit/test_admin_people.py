@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,3 +161,15 @@ def test_odd_roles_and_names_are_refused(people: People, role: str, name: str) -
     with pytest.raises(RefusedError) as refused:
         people.invite("cli", role, name)
     assert refused.value.status == 400
+
+
+def test_a_start_does_without_what_only_a_log_in_needs() -> None:
+    code = (
+        "import sys\n"
+        "import dragoman.control.app\n"
+        "assert not {'webauthn', 'joserfc'} & set(sys.modules)\n"
+        "from dragoman.admin.passkeys import Ceremonies\n"
+        "Ceremonies('http://localhost:1', 'x').request()\n"
+        "assert 'webauthn' in sys.modules  # the control: it is there to be found\n"
+    )
+    subprocess.run([sys.executable, "-P", "-c", code], check=True, timeout=120)

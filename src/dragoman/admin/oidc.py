@@ -14,16 +14,16 @@ import os
 import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 import httpx
-from joserfc import jwt
-from joserfc.errors import JoseError
-from joserfc.jwk import KeySet
 
 from dragoman.ids import now_ms
 from dragoman.settings_admin import LOOPBACK, Allowed, Oidc
+
+if TYPE_CHECKING:
+    from joserfc.jwk import KeySet
 
 CALLBACK = "/login/oidc/callback"
 TIMEOUT_S = 5.0
@@ -146,6 +146,9 @@ class Provider:
         return token
 
     async def _verified(self, token: str) -> dict[str, Any]:
+        from joserfc import jwt  # noqa: PLC0415 - loaded when somebody comes in
+        from joserfc.errors import JoseError  # noqa: PLC0415 - as above
+
         keys = await self._key_set(again=False)
         if not _names_a_key(token, keys):
             keys = await self._key_set(again=True)
@@ -204,6 +207,9 @@ class Provider:
             return found
 
     async def _key_set(self, *, again: bool) -> KeySet:
+        from joserfc.errors import JoseError  # noqa: PLC0415 - as above
+        from joserfc.jwk import KeySet  # noqa: PLC0415 - as above
+
         discovery = await self._endpoints()
         async with self._lock:
             if self._keys is None or self._age(self._keys_at) >= (ROTATION_S if again else DISCOVERY_S):
