@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -298,6 +300,27 @@ def test_control_killed_loses_nothing(server, provider) -> None:
     assert answer.status_code == 200, answer.text
     assert sent(provider)[-3:] == ["one", "First.", "two"]
     assert talk.turns()[0]["id"] == first
+
+
+def test_the_examples_of_the_docs_run(offline) -> None:
+    """Each `curl` of docs/api.md in its order; ids come from the answers before."""
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    commands = [f"curl {one}" for block in blocks for one in block.split("curl ")[1:]]
+    assert len(commands) > 9
+    known = {"DRAGOMAN": offline.url, "KEY": offline.key, "PATH": os.environ["PATH"]}
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-euc", command], env=known, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.returncode == 0, done.stderr
+        assert '"error":{' not in done.stdout, (command, done.stdout)
+        for name, kind in (("CONVERSATION", "cnv"), ("TURN", "trn")):
+            found = re.search(rf"{kind}_[a-z0-9-]+_[0-9a-f-]{{36}}", done.stdout)
+            if found and name not in known:
+                known[name] = found.group()
+    assert {"CONVERSATION", "TURN"} <= set(known)
+    assert '"deleted":true' in done.stdout
 
 
 def test_the_record_names_what_was_kept(server) -> None:

@@ -44,7 +44,7 @@ def opening(body: Mapping[str, Any], context_tokens: ContextTokens) -> Opening:
     _number(body, "deadline_ms", DEADLINE_MS)
     if body["key"] is not None:
         text(body, "key")
-    if body["lang"] not in {"en", "zh"} or type(body["stream"]) is not bool:
+    if body["lang"] not in ("en", "zh") or type(body["stream"]) is not bool:
         raise malformed("lang must be en or zh, stream true or false")
     question = body["question"]
     if not isinstance(question, dict) or plan_question(question)["tenant"] != body["tenant"]:
@@ -87,7 +87,7 @@ def _input(body: Mapping[str, Any], context_tokens: ContextTokens) -> tuple[str 
         return None, None, 0
     _id(body, "conversation", "cnv")
     parent = body["parent"]
-    if parent not in {"last", "root"} and (not isinstance(parent, str) or kind_of(parent) != "trn"):
+    if not isinstance(parent, str) or (parent not in {"last", "root"} and kind_of(parent) != "trn"):
         raise malformed("parent must be last, root or a turn's id")
     given = body["input"]
     if not isinstance(given, dict) or not isinstance(given.get("messages"), list) or not given["messages"]:
@@ -136,7 +136,8 @@ def outcome(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _closing(body: Mapping[str, Any]) -> None:
     result = body["result"]
-    if not isinstance(result, dict) or result.get("kind") != "result" or result.get("status") not in STATUSES:
+    status = result.get("status") if isinstance(result, dict) and result.get("kind") == "result" else None
+    if not isinstance(status, str) or status not in STATUSES:
         raise malformed("result must be a result entry")
     if not isinstance(body["answer"], str):
         raise malformed("answer must be JSON text")
