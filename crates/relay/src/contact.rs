@@ -4,6 +4,7 @@ use crate::clock::boot_ms;
 use crate::control::{Ask, Control};
 use crate::feed;
 use crate::limits;
+use crate::recover;
 use crate::state::Relay;
 use crate::wire::Changes;
 use std::rc::Rc;
@@ -14,6 +15,10 @@ use std::time::Duration;
 pub async fn run(relay: Arc<Relay>) {
     let run = relay.config.load().run.clone();
     let control = Rc::new(Control::new(&run, Arc::clone(&relay.tls)));
+    // Before the first contact counts, hence before anything is served.
+    if !recover::run(&relay, &control).await {
+        return;
+    }
     let feeding = tokio::task::spawn_local(feed::run(Arc::clone(&relay), Rc::clone(&control)));
     poll(&relay, &control).await;
     // The feed ends by itself once the journal is closed and empty, or control is gone.
@@ -24,10 +29,11 @@ async fn poll(relay: &Arc<Relay>, control: &Rc<Control>) {
     let mut after = 0;
     let mut lost = false;
     let mut announced: Option<Vec<String>> = None;
+    let headers = format!("dragoman-log: {}\r\n", relay.log.id());
     while !relay.is_closing() {
         let path = format!("/changes?after={after}");
         let sent = boot_ms();
-        let ask = Ask { ms: limits::CHANGES_MS, ..Ask::get(&path) };
+        let ask = Ask { ms: limits::CHANGES_MS, headers: &headers, ..Ask::get(&path) };
         match control.ask_json::<Changes>(&ask).await {
             Ok(news) => {
                 if std::mem::take(&mut lost) {

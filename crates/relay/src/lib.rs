@@ -27,6 +27,7 @@ mod provider;
 mod proxy;
 mod proxy_protocol;
 pub mod record;
+mod recover;
 mod rules;
 mod start;
 mod state;

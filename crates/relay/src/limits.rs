@@ -143,6 +143,8 @@ pub const LIVE_LAG_BYTES: usize = 1024 * 1024;
 pub const LIVE_BYTES: usize = 16 * 1024 * 1024;
 /// Readers of one running turn.
 pub const LIVE_READERS: usize = 32;
+/// Milliseconds control may take to say which turns of an earlier process it holds an outcome of.
+pub const RECOVER_MS: u64 = 30_000;
 /// Milliseconds that a request to stop a turn waits for its end.
 pub const STOP_MS: u64 = 10_000;
 

@@ -1,7 +1,7 @@
 //! The relay's own log: the journal under its id, and whether it writes. The journal's format and promises
 //! are its own; here its errors become the caller's.
 use crate::errors::{self, ApiError};
-use crate::journal::{Append, Journal, JournalConfig, JournalError, JournalStats};
+use crate::journal::{Append, Journal, JournalConfig, JournalError, JournalStats, OpenIntent};
 use crate::mailbox::gathered;
 use bytes::Bytes;
 use std::path::Path;
@@ -12,6 +12,7 @@ pub struct Log {
     journal: Journal,
     id: String,
     healthy: AtomicBool,
+    open: Vec<OpenIntent>,
 }
 
 impl Log {
@@ -19,12 +20,23 @@ impl Log {
     pub fn open(folder: &Path, zone: &str, segment_bytes: Option<u64>) -> Result<Self, JournalError> {
         let mut config = JournalConfig::new(folder, zone);
         config.segment_bytes = config.segment_bytes.min(segment_bytes.unwrap_or(u64::MAX));
+        config.keep_open = true;
         let opened = Journal::open(&config)?;
         for turn in &opened.interrupted {
             tracing::warn!(turn = %turn.turn, index = turn.index, "a turn was interrupted by the last stop");
         }
         tracing::info!(log = %opened.log_id, next = opened.next_index, "log open");
-        Ok(Self { journal: opened.journal, id: opened.log_id, healthy: AtomicBool::new(true) })
+        Ok(Self {
+            journal: opened.journal,
+            id: opened.log_id,
+            healthy: AtomicBool::new(true),
+            open: opened.open,
+        })
+    }
+
+    /// Turns of an earlier process whose intents have no result: `recover` ends them before anything is served.
+    pub fn open_intents(&self) -> &[OpenIntent] {
+        &self.open
     }
 
     pub fn id(&self) -> &str {

@@ -3,7 +3,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use dragoman_engine::ledger::canonical;
-use dragoman_relay::journal::{Journal, JournalConfig, JournalError, SEGMENT_BYTES_MIN};
+use dragoman_relay::journal::disk::RealDisk;
+use dragoman_relay::journal::verify::verify_log;
+use dragoman_relay::journal::{
+    Journal, JournalConfig, JournalError, SEGMENT_BYTES_MIN, interrupted_result, resumed_entry, shard_of,
+};
 use serde_json::{Value, json};
 
 fn config(dir: &Path) -> JournalConfig {
@@ -187,4 +191,40 @@ async fn many_tasks_share_groups() {
     let stats = journal.stats();
     assert_eq!(stats.entries, 64 * 20);
     assert!(stats.groups < stats.entries / 2, "{stats:?}");
+}
+
+#[test]
+fn open_intents_are_left_to_who_asks_for_them_and_the_log_verifies_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let journal = Journal::open(&config(dir.path())).unwrap().journal;
+    for turn in ["trn_1", "trn_2"] {
+        journal.append(intent(turn)).wait().unwrap();
+    }
+    journal.append(result("trn_1")).wait().unwrap();
+    journal.close();
+
+    let mut keeping = config(dir.path());
+    keeping.keep_open = true;
+    let opened = Journal::open(&keeping).unwrap();
+    let turns: Vec<&str> = opened.open.iter().map(|intent| intent.turn.as_str()).collect();
+    assert_eq!((turns, opened.interrupted.len()), (vec!["trn_2"], 0));
+    assert_eq!(opened.open[0].entry, intent("trn_2"));
+    assert!(all(&opened.journal).iter().all(|entry| entry["event"] != "log_resumed"));
+    let shard = dir.path().join(shard_of((keeping.clock)()));
+    let report = verify_log(&RealDisk, &shard).unwrap();
+    assert_eq!((report.wrong, report.open.len()), (0, 1), "{:?}", report.findings);
+
+    let ended = interrupted_result(&opened.open[0].entry, 7).unwrap();
+    let resumed = resumed_entry(&opened.log_id, 1, 7).unwrap();
+    opened.journal.append_many(vec![ended, resumed]).wait().unwrap();
+    opened.journal.close();
+    let report = verify_log(&RealDisk, &shard).unwrap();
+    assert_eq!((report.wrong, report.open.len()), (0, 0), "{:?}", report.findings);
+    let again = Journal::open(&keeping).unwrap();
+    assert_eq!((again.open, again.interrupted), (vec![], vec![]));
+    assert_eq!(
+        all(&again.journal).last().unwrap()["event"],
+        "log_resumed",
+        "nothing was open: it goes on at once"
+    );
 }

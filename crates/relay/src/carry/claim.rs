@@ -101,8 +101,8 @@ impl Drop for Granted {
         let opened = match &self.answer {
             Some(Ok(answer)) => answer.state == "opened",
             // It may have been opened.
-            Some(Err(AskError::Lost(_))) => true,
-            Some(Err(AskError::Said(_))) | None => false,
+            Some(Err(e)) => is_unsure(e),
+            None => false,
         };
         if opened {
             let (turn, tenant) = (std::mem::take(&mut self.turn), std::mem::take(&mut self.tenant));
@@ -131,11 +131,11 @@ pub async fn claim(open: &Open, asked: &Asked, claim: &Claim) -> Result<Claimed,
     let mut granted = told.await.map_err(|_| &errors::INTERNAL)?;
     let answer = match granted.answer.take() {
         Some(Ok(answer)) => answer,
-        Some(Err(lost @ AskError::Lost(_))) => {
-            granted.answer = Some(Err(lost));
+        Some(Err(AskError::Said(said))) if said.status < 500 => return Err(said),
+        Some(Err(unsure)) => {
+            granted.answer = Some(Err(unsure));
             return Err((&errors::NO_CONTACT).into());
         }
-        Some(Err(AskError::Said(said))) => return Err(said),
         None => return Err((&errors::INTERNAL).into()),
     };
     let opened = answer.state == "opened";
@@ -146,14 +146,22 @@ pub async fn claim(open: &Open, asked: &Asked, claim: &Claim) -> Result<Claimed,
     claimed
 }
 
+/// Whether control may have opened the turn all the same.
+fn is_unsure(error: &AskError) -> bool {
+    match error {
+        AskError::Lost(_) => true,
+        AskError::Said(said) => said.status >= 500,
+    }
+}
+
 /// Asks until there is an answer, `limits::SETTLE_MS` at most: a repeated turn gets the answer that it got.
 async fn ask(worker: &Worker, body: &[u8]) -> Result<TurnAnswer, AskError> {
     let until = Instant::now() + Duration::from_millis(limits::SETTLE_MS);
     let mut pause = limits::TICK_MS;
     loop {
         match worker.control.ask_json::<TurnAnswer>(&Ask::post("/turns", body)).await {
-            Err(AskError::Lost(why)) if Instant::now() < until => {
-                tracing::warn!(error = %why, "a turn is opened again");
+            Err(e) if is_unsure(&e) && Instant::now() < until => {
+                tracing::warn!(error = %e, "a turn is opened again");
                 tokio::time::sleep(Duration::from_millis(pause)).await;
                 pause *= 2;
             }

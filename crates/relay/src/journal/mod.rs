@@ -23,6 +23,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 pub use self::core::CommitError;
 pub use open::{EarlierLog, Opened, SyncJournal};
 pub use shard::shard_of;
@@ -110,6 +112,27 @@ pub struct Interrupted {
     pub index: u64,
 }
 
+/// A turn whose intent has no result, which the caller has to end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenIntent {
+    /// `trn_...`.
+    pub turn: String,
+    /// Index of its intent.
+    pub index: u64,
+    /// The intent itself.
+    pub entry: Bytes,
+}
+
+/// The result of a turn that nobody ended, from its intent.
+pub fn interrupted_result(intent: &[u8], at_ms: i64) -> Result<Vec<u8>, JournalError> {
+    entries::interrupted(intent, at_ms).map(|(_, entry)| entry)
+}
+
+/// What says that the log `log` goes on: before it every intent has a result.
+pub fn resumed_entry(log: &str, interrupted: usize, at_ms: i64) -> Result<Vec<u8>, JournalError> {
+    entries::resumed(log, interrupted, at_ms)
+}
+
 /// Milliseconds since 1970, UTC.
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 /// Called after a lost write was logged; the default ends the process with [`EXIT_LOST`].
@@ -128,6 +151,8 @@ pub struct JournalConfig {
     pub disk: Arc<dyn disk::Disk>,
     /// Length of a segment, bytes; see [`SEGMENT_BYTES`].
     pub segment_bytes: u64,
+    /// Leaves intents without result to the caller, who appends their results and then [`resumed_entry`].
+    pub keep_open: bool,
     /// The clock; it names shards and dates the journal's own entries.
     pub clock: Clock,
     /// See [`OnLost`].
@@ -153,6 +178,7 @@ impl JournalConfig {
             zone: zone.into(),
             disk: Arc::new(disk::RealDisk),
             segment_bytes: SEGMENT_BYTES,
+            keep_open: false,
             clock: Arc::new(system_clock),
             on_lost: Arc::new(end_process),
         }

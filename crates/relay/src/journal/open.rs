@@ -11,7 +11,7 @@ use super::recover::{Begin, Env, Shard, open_shard};
 use super::sealed;
 use super::segments::Segments;
 use super::shard::{self, Layout};
-use super::{Interrupted, JournalConfig, JournalError, SEGMENT_BYTES_MIN};
+use super::{Interrupted, JournalConfig, JournalError, OpenIntent, SEGMENT_BYTES_MIN};
 
 /// A log of an earlier quarter: complete, still readable for those who have not taken all of it.
 #[derive(Debug, Clone)]
@@ -41,6 +41,8 @@ pub struct Opened<J> {
     pub log_id: String,
     /// Turns that were ended as interrupted, oldest first.
     pub interrupted: Vec<Interrupted>,
+    /// Turns that are still to be ended, oldest first; see [`JournalConfig::keep_open`].
+    pub open: Vec<OpenIntent>,
     /// The index the next entry gets.
     pub next_index: u64,
 }
@@ -73,12 +75,14 @@ impl SyncJournal {
             keys: config.keys.clone(),
             zone: config.zone.clone(),
             segment_bytes: config.segment_bytes,
+            keep_open: config.keep_open,
         };
         let now = (config.clock)();
         let (shard, earlier) = open_newest(&env, now)?;
         Ok(Opened {
             log_id: shard.log_id.clone(),
             interrupted: shard.interrupted.clone(),
+            open: shard.open.clone(),
             next_index: shard.core.next(),
             journal: Self { shard, earlier, lock },
         })
@@ -136,7 +140,8 @@ fn open_newest(env: &Env, now: i64) -> Result<(Shard, Vec<EarlierLog>), JournalE
     let begin = shards.last().map(|s| announced(env, s)).transpose()?.unwrap_or_default();
     let mut current = open_shard(env, &newest, &begin, now)?;
     let mut earlier = shards.iter().map(|s| earlier_log(env, s)).collect::<Result<Vec<_>, _>>()?;
-    if newest < quarter || current.closed.is_some() {
+    // A log whose turns are still to be ended is closed by a later start.
+    if (newest < quarter && current.open.is_empty()) || current.closed.is_some() {
         let (next, previous) = close_shard(env, &mut current, &quarter, now)?;
         let name = next.shard.clone();
         drop(current);

@@ -21,7 +21,7 @@ use super::scan::{Behind, Position, scan};
 use super::segments::Segments;
 use super::shard::{self, Layout, prepare};
 use super::turns::OpenTurns;
-use super::{Interrupted, JournalError};
+use super::{Interrupted, JournalError, OpenIntent};
 
 /// A checkpoint or `scan-from` file beyond this is not ours.
 pub const SMALL_FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -41,6 +41,8 @@ pub struct Env {
     pub zone: String,
     /// Length of a segment, bytes.
     pub segment_bytes: u64,
+    /// See [`super::JournalConfig::keep_open`].
+    pub keep_open: bool,
 }
 
 /// An opened shard, ready to write.
@@ -58,6 +60,8 @@ pub struct Shard {
     pub quarter: String,
     /// Turns that this start ended.
     pub interrupted: Vec<Interrupted>,
+    /// Turns that are still to be ended.
+    pub open: Vec<OpenIntent>,
     /// The log that follows, if this one was closed.
     pub closed: Option<NextLog>,
 }
@@ -118,10 +122,11 @@ pub fn open_shard(env: &Env, shard: &str, begin: &Begin, now: i64) -> Result<Sha
         log_id: shard::log_name(&env.zone, &log),
         quarter: shard.to_owned(),
         interrupted: Vec::new(),
+        open: Vec::new(),
         closed: found.closed.clone(),
     };
     if opened.closed.is_none() {
-        end_open_turns(&mut opened, &found.turns, now)?;
+        end_open_turns(&mut opened, &found.turns, env.keep_open, now)?;
     }
     Ok(opened)
 }
@@ -383,14 +388,27 @@ fn resume(
     Ok(())
 }
 
-/// Records that the log goes on, after a result for each intent that has none.
-fn end_open_turns(opened: &mut Shard, turns: &OpenTurns, now: i64) -> Result<(), JournalError> {
+/// Records that the log goes on, after a result for each intent that has none; or leaves both to who opens it.
+fn end_open_turns(
+    opened: &mut Shard,
+    turns: &OpenTurns,
+    keep_open: bool,
+    now: i64,
+) -> Result<(), JournalError> {
     for intent in turns.indexes() {
         let read = opened.segments.read(intent, 1, 1)?;
         let entry = read.first().map(|(_, e)| e.clone()).unwrap_or_default();
-        let (turn, entry) = entries::interrupted(&entry, now)?;
+        let (turn, result) = entries::interrupted(&entry, now)?;
+        if keep_open {
+            opened.open.push(OpenIntent { turn, index: intent, entry });
+            continue;
+        }
+        let entry = result;
         let index = opened.core.commit(&[entry]).map_err(JournalError::from_commit)?;
         opened.interrupted.push(Interrupted { turn, intent, index });
+    }
+    if !opened.open.is_empty() {
+        return Ok(());
     }
     let resumed = entries::resumed(&opened.log_id, opened.interrupted.len(), now)?;
     opened.core.commit(&[resumed]).map_err(JournalError::from_commit)?;
@@ -447,7 +465,16 @@ fn create(
     let deriver = Deriver::new(Arc::clone(&env.disk), layout.clone(), Arc::clone(&segments), signer);
     let core =
         Core::new(Arc::clone(&env.disk), layout.clone(), Arc::clone(&segments), env.segment_bytes, tail)?;
-    Ok(Shard { core, deriver, segments, log_id, quarter: layout.shard.clone(), interrupted, closed: None })
+    Ok(Shard {
+        core,
+        deriver,
+        segments,
+        log_id,
+        quarter: layout.shard.clone(),
+        interrupted,
+        open: Vec::new(),
+        closed: None,
+    })
 }
 
 /// A new log copies nothing.

@@ -183,6 +183,7 @@ impl Journal {
             journal: Self { inner: Arc::new(Inner { shared, segments, earlier, threads }) },
             log_id: opened.log_id,
             interrupted: opened.interrupted,
+            open: opened.open,
             next_index: opened.next_index,
         })
     }

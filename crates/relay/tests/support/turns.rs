@@ -19,6 +19,8 @@ pub enum Fault {
     Lost,
     /// No answer while it is set; nothing is kept.
     Hangs,
+    /// Kept, and no answer while it is set.
+    Held,
     /// The turn was given up: 409.
     Interrupted,
 }
@@ -69,6 +71,13 @@ impl Turns {
         let hangs = |faults: &mut HashMap<&'static str, Fault>| faults.get(step) == Some(&Fault::Hangs);
         let (faults, _) = self.changed.wait_timeout_while(faults, Duration::from_secs(60), hangs).unwrap();
         faults.get(step).copied()
+    }
+
+    /// Waits while the step's answer is held.
+    fn hold(&self, step: &str) {
+        let faults = self.faults.lock().unwrap();
+        let held = |faults: &mut HashMap<&'static str, Fault>| faults.get(step) == Some(&Fault::Held);
+        drop(self.changed.wait_timeout_while(faults, Duration::from_secs(60), held).unwrap());
     }
 
     pub fn all(&self) -> Vec<Turn> {
@@ -140,6 +149,8 @@ impl Turns {
             result: Value::Null,
         };
         turns.insert(id, turn);
+        drop(turns);
+        self.hold("open");
         if fault == Some(Fault::Lost) { Err(said(500, "internal_error")) } else { Ok(reply) }
     }
 
@@ -180,6 +191,8 @@ impl Turns {
             "abandoned" => {}
             other => panic!("{other} out of its order: {message} for {turn:?}"),
         }
+        drop(turns);
+        self.hold(&state);
         if fault == Some(Fault::Lost) { Err(said(500, "internal_error")) } else { Ok(()) }
     }
 
