@@ -15,6 +15,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FRONTS = ("nginx", "haproxy")
 STEPS = (
     (
         "Rust tests",
@@ -32,6 +33,13 @@ def main() -> None:
     if not any(map(shutil.which, BROWSERS)):
         print(
             "Browser tests are skipped: no Chromium here. On Debian or Ubuntu: apt-get install chromium",
+            flush=True,
+        )
+    where = os.environ.get("PATH", "") + os.pathsep + "/usr/sbin"
+    if missing := [name for name in FRONTS if shutil.which(name, path=where) is None]:
+        print(
+            f"Tests behind {' and '.join(missing)} are left out. On Debian or Ubuntu: "
+            "apt-get install nginx-light haproxy",
             flush=True,
         )
     started = time.monotonic()

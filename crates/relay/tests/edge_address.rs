@@ -4,9 +4,10 @@ mod support;
 
 use serde_json::{Value, json};
 use std::io::Write;
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Instant;
 use support::client::Client;
+use support::front;
 use support::mmdb;
 use support::provider::Provider;
 use support::relay::{self, Zone};
@@ -51,10 +52,14 @@ fn zone(provider: &Provider, proxy_protocol: bool) -> (Zone, tempfile::TempDir) 
 }
 
 fn from(zone: &Zone, source: &str) -> TcpStream {
+    from_to(source, zone.port)
+}
+
+fn from_to(source: &str, port: u16) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
     let source: IpAddr = source.parse().expect("an address");
     socket.bind(&SocketAddr::new(source, 0).into()).expect("bound");
-    socket.connect(&SocketAddr::from(([127, 0, 0, 1], zone.port)).into()).expect("connected");
+    socket.connect(&SocketAddr::from(([127, 0, 0, 1], port)).into()).expect("connected");
     socket.into()
 }
 
@@ -62,6 +67,11 @@ fn from(zone: &Zone, source: &str) -> TcpStream {
 fn asked(zone: &Zone, source: &str, first: &[u8], fields: &str, model: &str) -> (u16, Option<Value>) {
     let mut stream = from(zone, source);
     drop(stream.write_all(first));
+    over(zone, stream, fields, model)
+}
+
+/// The same over a connection.
+fn over(zone: &Zone, stream: TcpStream, fields: &str, model: &str) -> (u16, Option<Value>) {
     let mut client = Client::over(stream, zone.port);
     let body = json!({"model": model, "messages": [{"role": "user", "content": "hello"}]}).to_string();
     let head = client.head(
@@ -220,6 +230,30 @@ fn proxy_headers_count_from_a_trusted_proxy_and_are_plain_or_closed() {
     assert_eq!(asked(&zone, STRANGER, &v4(german, &[]), "", "forged"), (0, None), "a stranger's header");
     assert_eq!(asked(&zone, STRANGER, b"", "", "stranger"), (0, None), "and a stranger without one");
     assert_eq!(provider.calls(), good.len());
+}
+
+type Start = fn(&std::path::Path, u16, u16) -> front::Front;
+
+/// The programs themselves, set up as docs/edge.md says: a forged header through them changes nothing.
+#[test]
+fn nginx_and_haproxy_say_where_a_client_is() {
+    let provider = Provider::start("x");
+    let forged = "x-forwarded-for: 203.0.113.9\r\nforwarded: for=203.0.113.9\r\n";
+    let port = || TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let fronts: [(&str, Start, bool); 3] = [
+        ("nginx", front::nginx, false),
+        ("haproxy", front::haproxy, false),
+        ("haproxy", front::haproxy_tcp, true),
+    ];
+    for (name, start, proxy_protocol) in fronts {
+        let Some(program) = front::program(name) else { continue };
+        let (zone, _dir) = zone(&provider, proxy_protocol);
+        let front = start(&program, port(), zone.port);
+        for (n, fields) in ["", forged].iter().enumerate() {
+            let got = over(&zone, from_to(STRANGER, front.port), fields, &format!("{name}-{n}"));
+            assert_eq!(got, (200, Some(fact("FR", "tor"))), "{name} {proxy_protocol} {fields:?}");
+        }
+    }
 }
 
 #[test]

@@ -318,12 +318,13 @@ fn whence(
         return Ok((Seen { loopback: true, ..Seen::default() }, None));
     }
     let by_proxy = origin.is_proxy(&config.edge.trusted);
+    let direct = !by_proxy && !config.edge.proxy_protocol;
     let here = matches!(origin, Origin::Peer(ip) if ip.is_loopback());
-    if here && !by_proxy && forwarded() {
+    if here && direct && forwarded() {
         // A proxy of this machine that nobody named: its address would stand for everybody's.
         return Err((&errors::FORWARDED_UNTRUSTED).into());
     }
-    if !secure && !here && !by_proxy && !config.edge.proxy_protocol {
+    if !secure && !here && direct {
         return Err((&errors::TLS_REQUIRED).into());
     }
     let client = origin.client(headers, &config.edge.trusted);

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 pub mod client;
 pub mod control;
+pub mod front;
 pub mod h2;
 pub mod http;
 pub mod mmdb;
