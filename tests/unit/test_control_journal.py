@@ -44,7 +44,7 @@ def test_numbers_that_no_table_holds_are_clamped_and_told(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log = io.StringIO()
-    monkeypatch.setattr(events, "_sink", [(log, 0)])
+    monkeypatch.setattr(events, "_sink", [(log, 0, "json")])
     feed = JournalFeed(JournalCursors(database, "local"))
     opened = {
         "kind": "registry",
