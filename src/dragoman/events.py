@@ -10,6 +10,7 @@ import json
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import ClassVar, TextIO
@@ -87,6 +88,8 @@ class PlanMade(Event):
     outcome: str
     decision: str
     reusable: bool
+    us: int
+    """Microseconds from the question to the plan."""
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,7 @@ class LibrarySaid(Event):
 
 _LEVELS = {"debug": 10, "info": 20, "error": 40}
 _lock = threading.Lock()
+_listeners: list[Callable[[Event], None]] = []
 _counts: Counter[tuple[str, tuple[tuple[str, str], ...]]] = Counter()
 _sink: list[tuple[TextIO, int, str]] = [(sys.stderr, _LEVELS["info"], "json")]
 
@@ -250,8 +254,16 @@ def send_to(stream: TextIO, level: str = "info", form: str = "json") -> None:
     _sink[0] = (stream, _LEVELS[level], form)
 
 
+def listen(listener: Callable[[Event], None]) -> Callable[[], None]:
+    """Have every event of this process told to a function that does not wait; what ends that."""
+    _listeners.append(listener)
+    return lambda: _listeners.remove(listener)
+
+
 def emit(event: Event) -> None:
-    """Count the event, and write its line where its level is shown."""
+    """Count the event, tell it, and write its line where its level is shown."""
+    for listener in _listeners:
+        listener(event)
     label_values = tuple((label, str(getattr(event, label))) for label in event.labels)
     stream, threshold, form = _sink[0]
     with _lock:

@@ -25,7 +25,7 @@ from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
 from dragoman.settings_edge import Edge, check_public, public_host
 from dragoman.settings_faults import explain, unknown_overrides
 from dragoman.settings_limits import Limit, Model, Price, Rate, Table
-from dragoman.settings_operations import Log
+from dragoman.settings_operations import Log, Telemetry
 
 DEFAULT_FILE = "dragoman.toml"
 LOCAL_PROVIDER = "local"
@@ -249,6 +249,7 @@ class Settings(BaseSettings):
     admin: Admin = Admin()
     edge: Edge = Edge()
     log: Log = Log()
+    telemetry: Telemetry = Telemetry()
 
     @classmethod
     def settings_customise_sources(

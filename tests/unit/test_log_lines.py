@@ -72,7 +72,7 @@ FIELDS = {
         "provider",
         "model",
     ),
-    *("actor", "action", "days", "index", "digest", "version", "file", "bytes", "ms", "act"),
+    *("us", "actor", "action", "days", "index", "digest", "version", "file", "bytes", "ms", "act"),
 }
 """Names a field of control's events may have: ids, codes, numbers. A name that is new here is looked at by a person."""
 

@@ -30,6 +30,7 @@ from dragoman.control.reload import Reloader
 from dragoman.control.residual import Residuals
 from dragoman.control.rule_check import compile_rules
 from dragoman.control.sockets import SocketServer, listen
+from dragoman.control.telemetry import open_telemetry
 from dragoman.control.turns import TurnDesk, TurnSweep
 from dragoman.events import ControlReady, emit
 from dragoman.ids import now_ms
@@ -60,6 +61,7 @@ class Control:
         waiting = {name: listen(run / f"{name}.sock") for name in SOCKETS}
         told(self.settings)
         self.core = core = Core(loaded, lock)
+        self.telemetry = open_telemetry(self.settings)
         self.live = LiveQuestions(core.planner.plan)
         self.feed = ChangeFeed(core.changes_after, core.newest_seq())
         core.database.on_publish = self.feed.committed
@@ -82,7 +84,7 @@ class Control:
             live=self.live,
             changes=self.feed,
             interventions=core.interventions,
-            journal=JournalFeed(core.cursors),
+            journal=JournalFeed(core.cursors, self.telemetry.turns if self.telemetry else lambda _: None),
             allotments=core.allotments,
             turns=turns,
         )
@@ -162,4 +164,6 @@ class Control:
         for socket in (self.admin_socket, self.pages_socket, self.plan_socket):
             socket.stop()
         self.log.stop()
+        if self.telemetry is not None:
+            self.telemetry.close()
         self.core.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, timedelta
 
@@ -23,8 +24,10 @@ _LAST_DAY = (date.max - _EPOCH).days
 class JournalFeed:
     """Takes batches of relays' journals."""
 
-    def __init__(self, cursors: JournalCursors) -> None:
+    def __init__(self, cursors: JournalCursors, told: Callable[[bytes], None] = lambda _: None) -> None:
+        """`told` hears of each batch that was taken; it does not wait."""
         self._cursors = cursors
+        self._told = told
 
     def next(self, log: str) -> int:
         """The index expected next of a log."""
@@ -38,6 +41,7 @@ class JournalFeed:
             emit(JournalClamped(log, position, projected.clamped))
         if taken:
             emit(JournalProjected(log, position))
+            self._told(batch)
         return taken, position
 
 

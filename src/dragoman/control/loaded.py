@@ -16,6 +16,7 @@ from typing import Any
 from dragoman.budgets.book import doubled
 from dragoman.budgets.bounds import faults
 from dragoman.control.relay_config import relay_config
+from dragoman.control.telemetry import check as check_telemetry
 from dragoman.decide.packs import PackSet, load_packs
 from dragoman.decide.schema import PackError
 from dragoman.decide.world import Offer, World
@@ -101,6 +102,7 @@ class Holder:
 def read_all(file: Path | None, compile_rules: Compile) -> Loaded:
     """Read and check everything. Raises ConfigError; nothing in use is touched."""
     settings = load(file)
+    check_telemetry(settings)
     _check_secrets(settings)
     catalogue = load_catalogue()
     try:

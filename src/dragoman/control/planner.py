@@ -6,6 +6,7 @@ plan id: it opens no file and no database, and it never sees text of a turn.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -83,7 +84,7 @@ class Planner:
 
     def plan(self, question: Mapping[str, Any], now: int) -> dict[str, Any]:
         """The plan for a well-formed question at an instant (ms UTC). Raises RefusedError."""
-        loaded = self._holder.loaded
+        begun, loaded = time.perf_counter_ns(), self._holder.loaded
         outcome = self._outcome(question, now, loaded)
         decision = outcome.decision
         settings = loaded.settings
@@ -95,7 +96,7 @@ class Planner:
         )
         reusable = is_reusable(decision, outcome.facts)
         bounds = self._bounds(question, outcome, loaded, now)
-        emit(PlanMade(decision.outcome, decision.id, reusable))
+        emit(PlanMade(decision.outcome, decision.id, reusable, (time.perf_counter_ns() - begun) // 1_000))
         return {
             "plan": new_id("pln", settings.zone.id, now),
             "config": loaded.config_digest,
