@@ -1,7 +1,7 @@
 """Spans of decisions and turns for an OpenTelemetry collector, off unless `[telemetry]` names one (an extra).
 
-A decision's span comes from its event, a turn's from its result entry: both are there anyway. Nothing waits for
-the collector; spans that it does not take are dropped. They hold ids, names and numbers, never a text.
+A decision's span comes from its event, a turn's from its result entry: both are there anyway. Nothing waits
+for the collector; spans it does not take are dropped. They hold ids, names and numbers, never a text.
 """
 
 from __future__ import annotations
