@@ -288,6 +288,25 @@ def kill(server: Server, role: str) -> None:
     os.kill(pid_of(server, role), signal.SIGKILL)
 
 
+def test_killed_mid_stream_is_shown_interrupted(server, provider) -> None:
+    talk = Talk(server)
+    first = talk.ask("one").headers["dragoman-turn"]
+    turn, _ = talk.begin("slow")
+    calls = len(provider.seen)
+    kill(server, "relay")
+    time.sleep(0.1)
+    restarted(server)
+    shown = talk.turn(turn)
+    assert (shown["state"], shown["error"]["code"]) == ("interrupted", "turn_interrupted")
+    resumed = talk.client.get(f"{talk.url}/turns/{turn}?after=0").text
+    assert "turn_interrupted" in resumed
+    assert "[DONE]" not in resumed
+    assert len(provider.seen) == calls, "never asked again by itself"
+    assert talk.ask("two").status_code == 200
+    assert sent(provider) == ["one", "First.", "slow", "[This answer was interrupted.]", "two"]
+    assert talk.text(first) == LABEL + "First."
+
+
 def test_control_killed_loses_nothing(server, provider) -> None:
     talk = Talk(server)
     first = talk.ask("one").headers["dragoman-turn"]
