@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import socket
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -571,6 +573,18 @@ def test_no_spelling_of_a_path_goes_round_the_table(port: int, target: str) -> N
         answer = b"".join(iter(lambda: raw.recv(65_536), b""))
     assert answer.startswith((b"HTTP/1.1 401", b"HTTP/1.1 400", b"HTTP/1.1 404")), answer[:200]
     assert b"<table>" not in answer
+
+
+def test_an_answer_does_not_wait_for_an_acknowledgement(port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    taken = []
+    for _ in range(30):
+        began = time.perf_counter()
+        connection.request("GET", "/login", headers={"host": f"localhost:{port}", "accept": "text/html"})
+        connection.getresponse().read()
+        taken.append(time.perf_counter() - began)
+    connection.close()
+    assert min(taken) < 0.035, "a stall of 40 ms is in every one of them"
 
 
 def test_a_slow_head_is_ended(port: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,7 +43,7 @@ class AdminSocket:
     ) -> None:
         self._snapshot = snapshot
         self._holder = holder
-        self._registry = registry
+        self._registry = registry.acting(BY_COMMAND_LINE)
         self._people = people
         self._reload = reload
 

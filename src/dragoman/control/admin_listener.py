@@ -339,7 +339,8 @@ def _listen(address: str, kind: type[socket.socket]) -> socket.socket:
     host, _, port = address.rpartition(":")
     name = host.strip("[]").replace("localhost", "127.0.0.1")
     family = socket.AF_INET6 if ":" in name else socket.AF_INET
-    sock = kind(family, socket.SOCK_STREAM)
+    # The event loop sets TCP_NODELAY only where the protocol is named; without it each answer waits 40 ms.
+    sock = kind(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((name, int(port)))
