@@ -22,6 +22,7 @@ mod lines;
 mod log;
 mod mailbox;
 mod metrics;
+mod pace;
 mod plan;
 mod provider;
 mod proxy;
