@@ -32,6 +32,8 @@ pub struct Seen {
     pub keep: bool,
     /// The connection ended before the answer did.
     pub cut: bool,
+    /// The head named a time after which to ask again.
+    pub retry_after: bool,
     pub wire_bytes: usize,
 }
 
@@ -46,6 +48,7 @@ struct Head {
     status: u16,
     framing: Framing,
     keep: bool,
+    retry_after: bool,
     length: usize,
 }
 
@@ -61,6 +64,7 @@ fn parse_head(bytes: &[u8]) -> io::Result<Head> {
         status: status.ok_or_else(|| bad("no status"))?,
         framing: Framing::Close,
         keep: true,
+        retry_after: false,
         length: bytes.len(),
     };
     for line in lines {
@@ -74,6 +78,8 @@ fn parse_head(bytes: &[u8]) -> io::Result<Head> {
             head.framing = Framing::Chunked;
         } else if name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close") {
             head.keep = false;
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            head.retry_after = value.parse::<u32>().is_ok();
         }
     }
     Ok(head)
@@ -144,6 +150,7 @@ impl Connection {
             done: Instant::now(),
             keep: head.keep,
             cut: false,
+            retry_after: head.retry_after,
             wire_bytes: 0,
         };
         let mut arrived: Option<Instant> = None;

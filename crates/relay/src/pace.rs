@@ -1,8 +1,5 @@
 //! Whether a thread is asked for more than it can do: the work that waits ahead of a task which may run. New turns
 //! are refused then, so that the ones taken in stay fast. It ends no turn.
-#[cfg(test)]
-mod tests;
-
 use crate::limits;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -78,3 +75,7 @@ fn thread_time() -> Duration {
     // Without this clock no work is ever seen, and the places alone bound the turns.
     if failed == 0 { Duration::new(now.tv_sec as u64, now.tv_nsec as u32) } else { Duration::ZERO }
 }
+
+#[cfg(test)]
+#[path = "pace_tests.rs"]
+mod tests;
