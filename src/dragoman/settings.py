@@ -106,7 +106,6 @@ class Zone(Table):
     public_url: str | None = None
     threads: int = Field(default=2, ge=1, le=256)
     turns: int | None = Field(default=None, ge=1, le=1_000_000)
-    """Turns the relay holds open at once, where that shall be fewer than its own limit."""
     lease_ms: int = Field(default=2000, ge=500, le=60_000)
 
     @field_validator("listen", "admin_listen")
