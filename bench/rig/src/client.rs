@@ -9,6 +9,8 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::tls::{self, Stream};
+
 /// Bytes asked of the kernel at once.
 const READ_BYTES: usize = 64 * 1024;
 /// A head longer than this is an error.
@@ -16,7 +18,7 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// An open connection with its reusable buffers.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     raw: Vec<u8>,
     /// The decoded body of the last answer.
     pub body: Vec<u8>,
@@ -125,6 +127,7 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        let stream = tls::connected(stream).await?;
         Ok(Self { stream, raw: Vec::new(), body: Vec::new() })
     }
 
@@ -141,6 +144,7 @@ impl Connection {
         self.raw.clear();
         self.body.clear();
         self.stream.write_all(request).await?;
+        self.stream.flush().await?;
         let head = self.head().await?;
         let mut at = head.length;
         let mut seen = Seen {

@@ -12,7 +12,7 @@ use dragoman_bench::check::{self, Lanes};
 use dragoman_bench::client::{Connection, Seen};
 use dragoman_bench::request::{Prepared, Template};
 use dragoman_bench::samples::Samples;
-use dragoman_bench::{net, os};
+use dragoman_bench::{net, os, tls};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -30,6 +30,8 @@ const SAMPLE_BYTES: usize = 400;
 #[serde(deny_unknown_fields)]
 struct Config {
     address: SocketAddr,
+    #[serde(default)]
+    tls: Option<tls::Pair>,
     #[serde(default)]
     host: Option<String>,
     #[serde(default = "chat")]
@@ -388,6 +390,7 @@ fn read_tokens(path: &str) -> Result<Vec<String>, String> {
 fn main() {
     os::raise_file_limit();
     let config: Config = net::config(EXAMPLE).unwrap_or_else(|e| net::give_up(&e));
+    tls::set(config.tls.as_ref()).unwrap_or_else(|e| net::give_up(&e));
     let tokens = match &config.tokens {
         Some((path, _)) => read_tokens(path).unwrap_or_else(|e| net::give_up(&e)),
         None => Vec::new(),
