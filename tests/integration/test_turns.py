@@ -16,6 +16,7 @@ from dragoman.control import conversations as routes
 from dragoman.control import turn_messages
 from dragoman.control.app import Control
 from dragoman.ids import new_id
+from dragoman.stores import conversations as kept
 
 CONFIG = """
 [deployment]
@@ -342,6 +343,22 @@ def test_limits_are_told_and_hold(relay: Relay, run: Path, monkeypatch: pytest.M
     for _ in range(2):
         relay.turn(left, parent="root")
     assert relay.open(left)[1]["error"]["code"] == "conversation_full"
+
+
+def test_a_page_is_bounded_in_bytes(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = relay.conversation()
+    turns = [relay.turn(name, f"Turn {n}", "x" * 1_000)["turn"] for n in range(4)]
+    monkeypatch.setattr(kept, "PATH_BYTES", 2_000)
+    seen: list[str] = []
+    query = "?limit=100"
+    while True:
+        page = relay.v1("GET", f"/{name}/turns{query}")[1]
+        assert 1 <= len(page["data"]) <= 3
+        seen = [one["id"] for one in page["data"]] + seen
+        if not page["has_more"]:
+            break
+        query = f"?limit=100&before={page['first_id']}"
+    assert seen == turns
 
 
 def test_limits_stand_in_the_docs() -> None:

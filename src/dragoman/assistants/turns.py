@@ -43,7 +43,9 @@ def close_turn(rows: TurnRows, turn: str, body: Mapping[str, Any], now: int) -> 
         if not _commits(found.salt, answer, digest):
             raise refused("digest_mismatch")
         text = answers.replied(record, status) if found.conversation else None
-        values.update(answer=answer, replied=text)
+        values.update(
+            answer=answer, replied=text, size=found.size + len(answer.encode("utf-8", "surrogatepass"))
+        )
         values["tokens"] = (
             found.tokens + (estimate(text) if text else 0) if goes_along("closing", status) else 0
         )
