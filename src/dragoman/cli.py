@@ -15,6 +15,7 @@ import typer
 from dragoman.control import (
     cli_accounts,
     cli_admin,
+    cli_budgets,
     cli_config,
     cli_conversations,
     cli_geo,
@@ -56,6 +57,9 @@ app.add_typer(cli_accounts.keys, name="keys")
 app.add_typer(cli_accounts.tenants, name="tenants")
 app.add_typer(cli_admin.app, name="admin")
 app.add_typer(cli_conversations.app, name="conversations")
+app.add_typer(cli_budgets.limits, name="limits")
+app.add_typer(cli_budgets.prices, name="prices")
+app.add_typer(cli_budgets.usage, name="usage")
 app.add_typer(cli_config.app, name="config")
 app.add_typer(cli_geo.app, name="geo")
 app.command("reload")(cli_config.reload)

@@ -105,8 +105,8 @@ class Zone(Table):
     hosts: tuple[str, ...] = ()
     public_url: str | None = None
     threads: int = Field(default=2, ge=1, le=256)
-    turns: int | None = Field(default=None, ge=1, le=1_000_000)
     lease_ms: int = Field(default=2000, ge=500, le=60_000)
+    allotment_ms: int = Field(default=30_000, ge=100, le=600_000)
 
     @field_validator("listen", "admin_listen")
     @classmethod

@@ -136,7 +136,9 @@ def test_allotments_are_granted_in_the_golden_shape(tmp_path: Path) -> None:
     # 5,000 were granted before; a quarter of the 95,000 that are left would be more than what is wanted.
     assert answer == expected
     assert limit_document(limit) == golden("plan.response.allow")["budgets"][0]
-    assert shape(golden("principal.response")["budgets"][0]).keys() == shape(limit_document(limit)).keys()
+    assert (
+        shape(golden("principal.response.limits")["budgets"][0]).keys() == shape(limit_document(limit)).keys()
+    )
     rate = Rate(id="pace", unit="requests", most=600, burst=60)
     assert rate_document(rate) == golden("plan.response.allow")["rates"][0]
     assert golden("plan.response.deny")["budgets"] == golden("plan.response.deny")["rates"] == []

@@ -10,4 +10,3 @@ pub mod request;
 pub mod samples;
 pub mod script;
 pub mod spec;
-pub mod tls;

@@ -33,3 +33,7 @@ pub const INTERVENTION_RULES: usize = 100;
 pub const ID_CHARS: usize = 128;
 /// Strings of one request body that are scanned one by one.
 pub const BODY_STRINGS: usize = 100_000;
+/// Tokens that a model's template adds to a request, allowed for in its worst case.
+pub const TEMPLATE_TOKENS: u64 = 512;
+/// Tokens that a model's template adds to each message, allowed for in the worst case.
+pub const TEMPLATE_MESSAGE_TOKENS: u64 = 16;

@@ -1,5 +1,6 @@
 //! The thread that keeps contact with control: the long poll on changes, announced rule sets, and the
 //! feed of the journal. No turn is carried here, so no turn can delay the lease.
+use crate::budget::ask;
 use crate::clock::boot_ms;
 use crate::control::{Ask, Control};
 use crate::feed;
@@ -20,7 +21,9 @@ pub async fn run(relay: Arc<Relay>) {
         return;
     }
     let feeding = tokio::task::spawn_local(feed::run(Arc::clone(&relay), Rc::clone(&control)));
+    let tending = tokio::task::spawn_local(ask::tend(Arc::clone(&relay), Rc::clone(&control)));
     poll(&relay, &control).await;
+    drop(tending.await);
     // The feed ends by itself once the journal is closed and empty, or control is gone.
     drop(feeding.await);
 }

@@ -105,14 +105,26 @@ codes! {
         "The record cannot be written, and what is not recorded is not answered. Try again; the operator sees why in the log."
         "记录无法写入，未记录则不回答。请重试；运营者可在日志中看到原因。";
     OVERLOADED "overloaded" 503 "server_error"
-        "More is asked here than can be answered right now. Try again after the time in Retry-After."
-        "目前请求过多，无法全部回答，请在 Retry-After 所示时间后重试。";
+        "Too many turns are open. Try again after the time in Retry-After."
+        "打开的轮次过多，请在 Retry-After 所示时间后重试。";
     CONCURRENCY "concurrency_limit" 429 "rate_limit_error"
         "This key has as many turns open as it may. Wait until one ends, then try again."
         "该密钥同时打开的轮次已达上限，请等其中一个结束后重试。";
     POOL_EMPTY "guest_pool_empty" 429 "rate_limit_error"
         "Guests share a number of turns, which is used up for now. Try again in a minute, or use a key."
         "访客共用一定数量的轮次，目前已用完。请一分钟后重试，或使用密钥。";
+    BUDGET "budget_exhausted" 429 "rate_limit_error"
+        "A limit on what may be used has not enough left for this turn. Try again after the time in Retry-After, or ask for less."
+        "用量限额的剩余不足以完成本轮。请在 Retry-After 所示时间后重试，或减少要求。";
+    RATE "rate_limited" 429 "rate_limit_error"
+        "You ask faster than your rate allows. Try again after the time in Retry-After."
+        "请求速度超过允许的速率，请在 Retry-After 所示时间后重试。";
+    UNBOUNDED "unbounded_input" 400 "invalid_request_error"
+        "This turn is limited by tokens or money, and what images, sound or files cost is not bounded for this model. Send text, or ask the operator to set max_input_tokens."
+        "本轮受令牌数或金额限制，而该模型的图片、声音或文件没有用量上限。请只发送文本，或请运营者设置 max_input_tokens。";
+    UNENFORCEABLE "limit_unenforceable" 503 "server_error"
+        "A limit concerns this turn and cannot be kept, because a model lacks a bound or a price, so nothing is asked of it. The operator sees which in the log."
+        "本轮所受的限额因模型缺少上限或价格而无法执行，因此不调用该模型。运营者可在日志中看到是哪一项。";
     PROVIDER_FAILED "provider_failed" 502 "server_error"
         "The model's provider failed and no other was allowed. Try again later."
         "模型供应商出错，且没有其他允许的供应商。请稍后重试。";
@@ -191,6 +203,10 @@ pub struct Fault {
     /// Another zone's name and address, or `Allow` of a 405.
     pub zone: Option<(String, String)>,
     pub allow: Option<&'static str>,
+    /// Seconds after which to try again, where it is known.
+    pub retry_after: Option<u64>,
+    /// Further fields of the answer.
+    pub fields: http::HeaderMap,
 }
 
 impl Deref for ApiError {
@@ -217,6 +233,8 @@ impl From<&'static Code> for ApiError {
             message: (row.en.into(), row.zh.into()),
             zone: None,
             allow: None,
+            retry_after: None,
+            fields: http::HeaderMap::new(),
         }))
     }
 }
@@ -232,6 +250,8 @@ impl From<(u16, WireErrorBody)> for ApiError {
             message: (body.message.en.into(), body.message.zh.into()),
             zone: body.zone.zip(body.address),
             allow: None,
+            retry_after: None,
+            fields: http::HeaderMap::new(),
         }))
     }
 }
@@ -278,7 +298,11 @@ impl ApiError {
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))
             .header(header::CONTENT_LANGUAGE, lang.code());
         if matches!(self.status, 429 | 503) {
-            head = head.header(header::RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S));
+            let after = self.retry_after.unwrap_or(RETRY_AFTER_S);
+            head = head.header(header::RETRY_AFTER, HeaderValue::from(after));
+        }
+        if let Some(headers) = head.headers_mut() {
+            headers.extend(self.fields.clone());
         }
         if self.status == 401 {
             head = head.header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -1,5 +1,6 @@
 //! Step 3: the plan of a turn, remembered for equal questions or asked for. It decides nothing: it checks
 //! that the plan is one this relay can carry out, and makes its rule sets ready.
+use crate::budget::message::Unit;
 use crate::cache::{Cache, Found, Kept};
 use crate::clock::wall_ms;
 use crate::config::Config;
@@ -171,7 +172,7 @@ fn understood(plan: &Plan) -> bool {
         _ => false,
     });
     let refuses = plan.attempts.is_empty() == plan.refusal.is_some();
-    let bounded = plan.limits.max_output_tokens.is_none() && plan.budgets.is_empty() && plan.rates.is_empty();
+    let bounded = plan.budgets.iter().all(|limit| limit.unit != Unit::Concurrent);
     known && labels && refuses && bounded && !plan.decision_id().is_empty()
 }
 

@@ -1,6 +1,8 @@
 //! The ledger's entries of a turn. Fields stand in the order of RFC 8785, so that what serde writes is the
 //! canonical form; a test holds it against the engine's own. Personal values appear as commitments only.
+use crate::budget::message::{Cost, Reserved, Spent};
 use crate::errors::{self, ApiError};
+use crate::limits;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use dragoman_engine::ledger::canonical::{canonical, canonical_document, push_hex};
@@ -68,7 +70,12 @@ pub struct Finding {
 pub struct Intent<'a> {
     pub at: u64,
     pub attempts: Vec<&'a str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub budget: &'a [Reserved],
     pub channel: &'a str,
+    /// What it costs at the most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<&'a Cost>,
     pub decision: &'a str,
     pub findings: &'a [Finding],
     pub input: &'a str,
@@ -88,17 +95,30 @@ pub struct Intent<'a> {
 
 #[derive(Debug, Default, Serialize)]
 pub struct Tokens {
+    #[serde(skip_serializing_if = "is_zero")]
+    pub cached: u64,
     pub input: u64,
     pub known: bool,
     pub output: u64,
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_zero(n: &u64) -> bool {
+    *n == 0
+}
+
 /// How a turn ended.
 #[derive(Debug, Serialize)]
 pub struct Outcome<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app: Option<&'a str>,
     pub asked: &'a str,
     pub at: u64,
     pub attempt: u64,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub budget: &'a [Spent],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<&'a Cost>,
     pub decision: &'a str,
     pub error: Option<&'a str>,
     pub findings: &'a [Finding],
@@ -133,4 +153,31 @@ pub fn bytes(entry: &impl Serialize) -> Vec<u8> {
         bytes.clear();
     }
     bytes
+}
+
+/// The first of them, as many as an entry has room for.
+pub fn first(all: &[String], most: usize) -> &[String] {
+    &all[..most.min(all.len())]
+}
+
+/// The findings that an entry has room for. A turn that many rules found something in has to be recorded too.
+pub fn fitting(all: &[Finding]) -> Vec<Finding> {
+    /// Of a finding in canonical form, bytes beside the rule's id.
+    const AROUND: usize = 64;
+    let mut left = limits::ENTRY_FINDINGS_BYTES;
+    let mut named: Vec<Finding> = Vec::new();
+    let mut rest: Vec<Finding> = Vec::new();
+    for found in all {
+        let bytes = found.rule.len() + AROUND;
+        if bytes <= left && rest.is_empty() {
+            left -= bytes;
+            named.push(found.clone());
+        } else if let Some(more) = rest.iter_mut().find(|more| more.action == found.action) {
+            more.n += found.n;
+        } else {
+            rest.push(Finding { action: found.action, n: found.n, rule: "*".to_owned() });
+        }
+    }
+    named.append(&mut rest);
+    named
 }

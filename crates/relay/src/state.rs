@@ -1,5 +1,6 @@
 //! What the threads of one relay share.
 use crate::address::crowd::Counted;
+use crate::budget::{self, Budgets};
 use crate::cache::Cache;
 use crate::carry::live::LiveTurns;
 use crate::changes::{ChangeLog, Lease};
@@ -53,6 +54,7 @@ pub struct Relay {
     pub principals: Principals,
     pub plans: Plans,
     pub rules: Rules,
+    pub budgets: Budgets,
     pub log: Log,
     pub edge: Edge,
     pub metrics: Arc<Metrics>,
@@ -89,6 +91,7 @@ impl Relay {
             principals: Cache::new(limits::PRINCIPALS),
             plans: Cache::new(limits::PLANS),
             rules: Rules::default(),
+            budgets: Budgets::default(),
             log,
             edge,
             metrics: Arc::default(),
@@ -194,6 +197,9 @@ impl Relay {
         let tags: HashSet<&str> = changes.iter().flat_map(|c| &c.tags).map(String::as_str).collect();
         self.principals.forget(&tags);
         self.plans.forget(&tags);
+        if reset || tags.contains(budget::TAG) {
+            self.budgets.buckets.each(|bucket| bucket.expire());
+        }
         self.tell(|| Told::Changed(Arc::clone(&changes)));
     }
 

@@ -1,5 +1,6 @@
 //! The messages between relay and control, as `docs/wire.md` gives them. Golden files in
 //! `tests/wire/v1/` are read by tests of both languages. Nothing here decides.
+use crate::budget::message::{Limit, Price, Rate};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -71,6 +72,11 @@ pub struct Principal {
     pub end_users: String,
     pub channel: String,
     pub locale: Option<String>,
+    /// Limits and rates of its key alone.
+    #[serde(default)]
+    pub budgets: Vec<Limit>,
+    #[serde(default)]
+    pub rates: Vec<Rate>,
     pub tags: Vec<String>,
     /// Milliseconds UTC after which the answer is asked for again.
     pub expires: u64,
@@ -103,6 +109,22 @@ pub struct Question<'a> {
 pub struct Attempt {
     pub provider: String,
     pub model: String,
+    /// Of one choice; asked of the provider where the caller asks for more or for nothing.
+    #[serde(default)]
+    pub max_output_tokens: Option<u64>,
+    /// The model's context.
+    #[serde(default)]
+    pub max_input_tokens: Option<u64>,
+    /// The field of a chat in which the provider takes the most tokens of an answer.
+    #[serde(default = "max_tokens")]
+    pub output_field: String,
+    /// None where nobody states it with certainty.
+    #[serde(default)]
+    pub price: Option<Price>,
+}
+
+fn max_tokens() -> String {
+    "max_tokens".to_owned()
 }
 
 /// A label that the answer carries: visible text or machine metadata.
@@ -177,9 +199,9 @@ pub struct Plan {
     #[serde(default)]
     pub limits: PlanLimits,
     #[serde(default)]
-    pub budgets: Vec<Value>,
+    pub budgets: Vec<Limit>,
     #[serde(default)]
-    pub rates: Vec<Value>,
+    pub rates: Vec<Rate>,
     #[serde(default)]
     pub tags: Vec<String>,
     /// Milliseconds UTC.

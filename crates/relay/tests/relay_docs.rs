@@ -1,4 +1,5 @@
 //! What is published matches what the relay does: error codes, help, golden messages.
+use dragoman_relay::budget::message::Allotments;
 use dragoman_relay::wire::{Changes, Cursor, Lang, Plan, Principal, Recovered, TurnAnswer, WireError};
 use std::path::{Path, PathBuf};
 
@@ -53,6 +54,14 @@ fn golden_messages_are_read() {
     assert!(reset.reset);
     let error: WireError = serde_json::from_slice(&golden("error.wrong_zone.response.json")).expect("error");
     assert_eq!(error.error.zone.as_deref(), Some("eu"));
+    assert_eq!((plan.budgets[0].limit.as_str(), plan.rates[0].burst), ("team-daily", 60));
+    assert_eq!(plan.attempts[0].price.as_ref().map(|price| price.currency.is_none()), Some(true));
+    let limited: Principal =
+        serde_json::from_slice(&golden("principal.response.limits.json")).expect("principal");
+    assert_eq!(limited.budgets[0].currency.as_deref(), Some("EUR"));
+    let allotted: Allotments =
+        serde_json::from_slice(&golden("allotments.response.json")).expect("allotments");
+    assert_eq!((allotted.buckets[0].before, allotted.buckets[0].granted), (5_000, 25_000));
     let cursor: Cursor = serde_json::from_slice(&golden("cursor.response.json")).expect("cursor");
     assert_eq!(cursor.next, 42);
 }

@@ -323,7 +323,10 @@ fn a_plan_that_is_not_understood_refuses_the_turn() {
         ("plan_not_understood", |p| p["labels"] = json!([{"kind": "label.smell", "rule_id": "x"}])),
         ("plan_not_understood", |p| p["attempts"] = json!([])),
         ("plan_not_understood", |p| p["attempts"] = json!([{"provider": "unregistered", "model": "m"}])),
-        ("plan_not_understood", |p| p["limits"]["max_output_tokens"] = json!(5)),
+        ("plan_not_understood", |p| {
+            p["budgets"] = json!([{"limit": "x", "each": null, "owned": false, "model": null, "unit": "concurrent",
+                "currency": null, "per": "day", "most": 1, "shown": false}]);
+        }),
         ("rules_not_ready", |p| p["rules_out"] = json!("sha256:00")),
     ];
     for (n, (code, change)) in changes.into_iter().enumerate() {

@@ -18,7 +18,7 @@ from dragoman.ids import new_id, now_ms
 
 DEFAULT_TENANT = "default"
 """The slug of the tenant that exists from the first start."""
-SCOPES = ("turns", "models")
+SCOPES = ("turns", "models", "usage")
 END_USERS = ("none", "declared")
 MAX_TITLE = 200
 MAX_KEY_DAYS = 3650
@@ -123,14 +123,7 @@ class Registry:
         parsed = keys.parse(reference)
         record = self._store.key(parsed.public_id if parsed else reference)
         if record is None:
-            raise RefusedError(
-                404,
-                "key_not_found",
-                {
-                    "en": "No key has this id. See `dragoman keys list`.",
-                    "zh": "没有这个编号的密钥。见 `dragoman keys list`。",
-                },
-            )
+            raise _no_key()
         if record.state == "active":
             change = Change((f"key:{record.key}",), "stop", _REVOKED)
             self._store.revoke_keys(
@@ -200,6 +193,17 @@ class Registry:
         self._store.add_key(record, self._act(tenant.tenant, {"act": "key.create", "key": record.key}))
         return record
 
+    def known_tenant(self, reference: str) -> TenantRecord:
+        """A tenant by its name or id. Raises RefusedError 404."""
+        return self._known_tenant(reference)
+
+    def known_key(self, reference: str) -> KeyRecord:
+        """A key by its id. Raises RefusedError 404."""
+        record = self._store.key(reference)
+        if record is None:
+            raise _no_key()
+        return record
+
     def _known_tenant(self, reference: str) -> TenantRecord:
         found = self._store.tenant(reference)
         if found is None:
@@ -249,3 +253,11 @@ def _title(text: str) -> str:
 def _bad(param: str, en: str, zh: str) -> RefusedError:
     text = {"en": f"{param}: {en}.", "zh": f"{param}：{zh}。"}
     return RefusedError(400, "invalid_value", text, param=param)
+
+
+def _no_key() -> RefusedError:
+    text = {
+        "en": "No key has this id. See `dragoman keys list`.",
+        "zh": "没有这个编号的密钥。见 `dragoman keys list`。",
+    }
+    return RefusedError(404, "key_not_found", text)

@@ -21,8 +21,6 @@ ASKS = 512
 """LIMIT: buckets of one message."""
 EARLIER = 256
 """LIMIT: complete logs that a relay names."""
-ALLOTMENT_MS = 30_000
-"""How long a relay may reserve from what it was granted before it asks again."""
 SKEW_MS = 600_000
 """How far outside of a window by control's clock a relay may still ask for it."""
 ZONE = "zone"
@@ -42,11 +40,12 @@ class Store(Protocol):
 
 
 class Allotments:
-    """Grants parts of limits to relays."""
+    """Grants parts of limits to relays, which may reserve from them for `lasts_ms` before they ask again."""
 
-    def __init__(self, book: Book, store: Store) -> None:
+    def __init__(self, book: Book, store: Store, lasts_ms: Callable[[], int] = lambda: 30_000) -> None:
         self._book = book
         self._store = store
+        self._lasts_ms = lasts_ms
 
     async def take(self, body: Mapping[str, Any], now: int) -> dict[str, Any]:
         """The answer. Raises RefusedError 400 for a malformed message, 409 for a run that is over."""
@@ -68,7 +67,8 @@ class Allotments:
             text = {"en": "A later run of this relay has begun.", "zh": "该中继的后续运行已开始。"}
             raise RefusedError(409, "relay_run_over", text)
         pairs = zip(named, answers, strict=True)
-        return {"now": now, "buckets": [_answer(*asked, answer) for asked, answer in pairs]}
+        lasts = self._lasts_ms()
+        return {"now": now, "buckets": [_answer(*asked, answer, lasts) for asked, answer in pairs]}
 
     def _ask(self, item: Any) -> tuple[Ask, Bucket, Limit | None]:
         if not isinstance(item, dict):
@@ -85,13 +85,15 @@ class Allotments:
         return ask, bucket, limit
 
 
-def _answer(ask: Ask, bucket: Bucket, limit: Limit | None, got: Allotted) -> dict[str, Any]:
+def _answer(ask: Ask, bucket: Bucket, limit: Limit | None, got: Allotted, lasts: int) -> dict[str, Any]:
     if ask.need and got.granted <= ask.granted:
         emit(LimitReached(ask.limit, ask.bucket))
     return {
         "bucket": ask.bucket,
+        "before": got.before,
         "granted": got.granted,
-        "ms": ALLOTMENT_MS,
+        "returned": got.returned,
+        "ms": lasts,
         "most": ask.most,
         "left": max(0, ask.most - got.taken),
         "resets": bucket.window.ends,

@@ -32,6 +32,7 @@ from dragoman.control.rule_check import compile_rules
 from dragoman.control.sockets import SocketServer, listen
 from dragoman.control.telemetry import open_telemetry
 from dragoman.control.turns import TurnDesk, TurnSweep
+from dragoman.control.usage_route import UsageRoute
 from dragoman.events import ControlReady, emit
 from dragoman.ids import now_ms
 from dragoman.knowledge.engine import Knowledge
@@ -93,12 +94,16 @@ class Control:
         core.database.on_entry = self.log.entered
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
         context = self._pages_context(knowledge)
-        table = [*ConversationRoutes(core.conversations, core.zone).routes(), *pages(context)]
+        table = [
+            *ConversationRoutes(core.conversations, core.zone).routes(),
+            *UsageRoute(core.usage).routes(),
+            *pages(context),
+        ]
         site = pages_app(own, table, core.principals, context.mint_session, secure=context.secure)
         admin = AdminSocket(
             core.holder, core.registry, core.people, self.reloader.reload, core.database.snapshot
         )
-        verbs = ConversationVerbs(core.conversations, core.registry).added_to(admin.app())
+        verbs = ConversationVerbs(core.conversations, core.registry).added_to(core.budget_verbs(admin.app()))
         self.plan_socket = SocketServer(
             run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge))), waiting["plan"]
         )

@@ -16,6 +16,8 @@ from dragoman.accounts.registry import DEFAULT_TENANT, Registry
 from dragoman.admin.people import People
 from dragoman.budgets.allotments import Allotments
 from dragoman.budgets.book import Book
+from dragoman.control.asgi import Routes
+from dragoman.control.budget_verbs import BudgetVerbs
 from dragoman.control.loaded import Holder, Loaded
 from dragoman.control.planner import Planner
 from dragoman.core.accounts import Change, TenantRecord
@@ -32,6 +34,7 @@ from dragoman.stores.journal import JournalCursors
 from dragoman.stores.migrate import migrate
 from dragoman.stores.outbox import Outbox
 from dragoman.stores.turns import SqlTurns
+from dragoman.stores.usage import UsageRows
 
 DATABASE = "zone.db"
 PEPPER = Path("secrets") / "pepper"
@@ -53,8 +56,11 @@ class Core:
         self.holder = Holder(loaded)
         self.classes = Classes(store, pepper)
         self.budgets = Budgets(self.database, zone.id)
+        self.usage = UsageRows(self.database)
         self.book = Book(self.holder.limits, self.budgets)
-        self.allotments = Allotments(self.book, self.budgets)
+        self.allotments = Allotments(
+            self.book, self.budgets, lambda: self.holder.loaded.settings.zone.allotment_ms
+        )
         self.principals = Principals(store, pepper, self.classes, zone.id, addresses, self.book.of_key)
         self.registry = Registry(store, pepper, zone.id)
         self.planner = Planner(self.holder, self.classes.facts, self._slug, self.book)
@@ -99,6 +105,11 @@ class Core:
                 publish(connection, change, now_ms())
 
         self.database.write(work)
+
+    def budget_verbs(self, routes: Routes) -> Routes:
+        """The routes with those on limits, prices and usage among them."""
+        verbs = BudgetVerbs(self.holder, self.registry, self.book, self.budgets, self.usage)
+        return verbs.added_to(routes)
 
     def close(self) -> None:
         """Finish writes and give the folder back."""

@@ -36,10 +36,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Allotted:
-    """All that a run was granted of a bucket so far, and what is taken of the bucket: spent, or held."""
+    """What a run was granted of a bucket, in all and before, what it gave back; `taken`: spent or held."""
 
     bucket: str
+    before: int
     granted: int
+    returned: int
     taken: int
 
 

@@ -196,7 +196,7 @@ def _allotted(c: sa.Connection, opening: Opening, ask: Ask, grant: Grant) -> All
     more = grant(ask, taken) if granted_before == ask.granted else 0
     if more:
         rows.update(table, *_of(run, ask.bucket), granted=granted_before + more)
-    return Allotted(ask.bucket, granted_before + more, taken + more)
+    return Allotted(ask.bucket, granted_before, granted_before + more, returned, taken + more)
 
 
 def _all_held(c: sa.Connection, ask: Ask) -> int:

@@ -11,8 +11,8 @@ use crate::ledger::canonical::push_hex;
 use crate::limits::WITHHELD_BYTES;
 use crate::stream::json::{decode, encode};
 
-const FILTERED: &str = "content_filter";
 const STOPPED: &str = "stop";
+pub(super) const FILTERED: &str = "content_filter";
 
 /// A change of the written frame: what to take out at a place, and what to put there.
 pub(super) struct Edit {

@@ -96,6 +96,9 @@ impl AnswerScan {
         if self.withheld.is_none() {
             self.withheld = withheld;
         }
+        if frame.usage.is_some() {
+            self.usage.complete = self.last.is_some() && (frame.elements.is_empty() || !self.is_cut());
+        }
         self.frame = frame;
         self.pass = pass;
         done
@@ -136,6 +139,11 @@ impl AnswerScan {
         self.buffer.extend_from_slice(&text.as_bytes()[copied..]);
         self.learn(text, frame, pass);
         self.settle(text, frame, pass, out)
+    }
+
+    /// A choice was ended by a rule: the provider may still be writing it.
+    fn is_cut(&self) -> bool {
+        self.choices.iter().any(|choice| choice.closed.as_deref() == Some(super::close::FILTERED))
     }
 
     pub(super) fn vendor_word(&mut self, text: &str) -> Result<Option<String>, AnswerError> {

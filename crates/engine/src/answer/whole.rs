@@ -24,6 +24,7 @@ impl AnswerScan {
         if let Some(usage) = frame.usage {
             let value = &text[usage.start..usage.end];
             self.usage.read(value, &mut self.scratch, &mut self.guard).map_err(|_| AnswerError::garbage())?;
+            self.usage.complete = true;
         }
         self.head.capture(text, frame, &mut self.guard, &self.spec);
         if let Some(word) = self.vendor_word(text)? {

@@ -53,6 +53,9 @@ pub(super) enum Check {
     Model,
     Stream,
     N,
+    /// The most tokens of an answer, from this number on.
+    Output(i64),
+    BestOf,
     Messages,
     Prompt,
     Tools,
@@ -74,7 +77,8 @@ pub(super) enum Check {
     Retention,
 }
 
-const BIG: i64 = 10_000_000;
+/// Tokens that a request may ask for.
+pub(super) const BIG: i64 = 10_000_000;
 
 const CHAT: &[(&str, Check)] = &[
     ("audio", Check::Any),
@@ -83,8 +87,8 @@ const CHAT: &[(&str, Check)] = &[
     ("functions", Check::Functions),
     ("logit_bias", Check::LogitBias),
     ("logprobs", Check::Bool),
-    ("max_completion_tokens", Check::Integer(1, BIG)),
-    ("max_tokens", Check::Integer(1, BIG)),
+    ("max_completion_tokens", Check::Output(1)),
+    ("max_tokens", Check::Output(1)),
     ("messages", Check::Messages),
     ("metadata", Check::Metadata),
     ("modalities", Check::Modalities),
@@ -116,12 +120,12 @@ const CHAT: &[(&str, Check)] = &[
 ];
 
 const COMPLETIONS: &[(&str, Check)] = &[
-    ("best_of", Check::Integer(1, 20)),
+    ("best_of", Check::BestOf),
     ("echo", Check::Bool),
     ("frequency_penalty", Check::Number(-2.0, 2.0)),
     ("logit_bias", Check::LogitBias),
     ("logprobs", Check::Integer(0, 5)),
-    ("max_tokens", Check::Integer(0, BIG)),
+    ("max_tokens", Check::Output(0)),
     ("model", Check::Model),
     ("n", Check::N),
     ("presence_penalty", Check::Number(-2.0, 2.0)),

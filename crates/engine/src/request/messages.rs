@@ -41,6 +41,7 @@ impl Reader<'_> {
             return self.wrong_type("a list of messages", "消息列表");
         }
         let count = self.array(|reader, _| reader.message())?;
+        self.found.messages = count;
         if count == 0 {
             return self
                 .wrong_value("must not be empty: add at least one message", "不能为空，请至少加入一条消息");
@@ -113,6 +114,7 @@ impl Reader<'_> {
             }
             "function_call" | "audio" => {
                 message.has_calls = true;
+                self.found.media |= name == "audio";
                 self.any()
             }
             "refusal" => {
@@ -149,8 +151,14 @@ impl Reader<'_> {
                 texts.push(reader.string()?);
                 Ok(())
             }
-            "image_url" | "input_audio" => reader.any(),
-            "file" => reader.file(),
+            "image_url" | "input_audio" => {
+                reader.found.media = true;
+                reader.any()
+            }
+            "file" => {
+                reader.found.media = true;
+                reader.file()
+            }
             name if reader.table.takes(name) => reader.extra(name),
             name => {
                 let known = PARTS.iter().copied().chain(["type"]);

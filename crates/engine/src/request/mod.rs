@@ -1,6 +1,7 @@
 //! A request body: every field checked by name, type and range, every string that goes to a provider scanned, the
 //! provider's body written with all else byte for byte as it came. It never keeps a tree of the body.
 
+mod bounds;
 mod error;
 mod fields;
 mod messages;
@@ -13,6 +14,7 @@ mod write;
 use crate::rules::Locale;
 use crate::stream::json::{Scratch, Span};
 
+pub use bounds::MostOutput;
 pub use error::FieldError;
 pub use fields::{FieldTable, Unknown};
 pub use scan::{InFinding, InScan};
@@ -80,7 +82,13 @@ struct Found {
     null_stream_options: Option<Span>,
     wants_usage: bool,
     n: u32,
+    best_of: u32,
     prompts: u32,
+    messages: usize,
+    /// Images, sound or files: more than text goes to the model.
+    media: bool,
+    /// What the body says of the most tokens of an answer.
+    outputs: Vec<bounds::OutputField>,
     tokens: bool,
     json: bool,
     /// Contents of the last text of a user.

@@ -186,6 +186,7 @@ impl<'r> Reader<'r> {
             Check::Model => return self.model(),
             Check::Messages => return self.messages(),
             Check::Prompt => return self.prompt(),
+            Check::Output(low) => return self.output(low),
             _ => {}
         }
         if self.null()? {
@@ -202,6 +203,7 @@ impl<'r> Reader<'r> {
                 self.found.n = self.integer(1, 128)? as u32;
                 Ok(())
             }
+            Check::BestOf => self.best_of(),
             Check::Bool => self.boolean().map(|_| ()),
             Check::Stream => {
                 self.found.stream = self.boolean()?;
@@ -233,7 +235,7 @@ impl<'r> Reader<'r> {
                     Err(error::needs_grant(&self.param))
                 }
             }
-            Check::Store | Check::Model | Check::Messages | Check::Prompt => Ok(()),
+            Check::Store | Check::Model | Check::Messages | Check::Prompt | Check::Output(_) => Ok(()),
         }
     }
 

@@ -1,11 +1,21 @@
 //! The body for the provider: the model's real name, usage asked for, placeholders in; every other byte as it came.
 
-use super::Request;
+use super::{MostOutput, Request};
 use crate::stream::json::{Span, encode};
 
 impl Request {
     /// `force_usage` asks the provider for usage on a stream, whether or not the caller wants to see it.
     pub fn upstream_body(&self, upstream_model: &str, force_usage: bool) -> Vec<u8> {
+        self.bounded_body(upstream_model, force_usage, None)
+    }
+
+    /// The same with the most tokens that the answer may have, where the caller asks for more or does not say.
+    pub fn bounded_body(
+        &self,
+        upstream_model: &str,
+        force_usage: bool,
+        most: Option<MostOutput<'_>>,
+    ) -> Vec<u8> {
         let mut edits: Vec<(Span, Vec<u8>)> = Vec::with_capacity(self.redacted.len() + 2);
         let mut model = vec![b'"'];
         encode(upstream_model, &mut model);
@@ -19,6 +29,9 @@ impl Request {
         }
         if force_usage && self.found.stream {
             edits.extend(self.usage());
+        }
+        if let Some(most) = most {
+            self.bound_output(most, &mut edits);
         }
         edits.sort_by_key(|(span, _)| span.start);
         let bytes = self.text.as_bytes();

@@ -143,6 +143,3 @@ impl Frames {
         Ok(())
     }
 }
-
-#[cfg(test)]
-mod tests;

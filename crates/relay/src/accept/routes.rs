@@ -67,6 +67,7 @@ const INTERNAL: &[&str] = &[
     "journal",
     "provider",
     "turns",
+    "allotments",
     "admin",
     "metrics",
 ];

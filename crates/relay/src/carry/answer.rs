@@ -53,6 +53,7 @@ pub fn response(open: &Open, index: Option<u64>, source: Source) -> Response<Sou
     {
         headers.insert("dragoman-interventions", ids);
     }
+    open.account.fields(headers);
     if let Some(Ok(id)) = turn.conversation.as_deref().map(HeaderValue::from_str) {
         headers.insert("dragoman-conversation", id);
         if let Ok(id) = HeaderValue::from_str(open.replays.as_deref().unwrap_or(&turn.id)) {

@@ -11,7 +11,9 @@ use crate::record::Finding;
 use crate::wire::Lang;
 use bytes::Bytes;
 use dragoman_engine::answer::{self, AnswerScan, AnswerSpec, InterventionRecord, VendorBlock};
-use dragoman_engine::request::{BodyLimits, FieldError, FieldTable, InFinding, Request, Route, Unknown};
+use dragoman_engine::request::{
+    BodyLimits, FieldError, FieldTable, InFinding, MostOutput, Request, Route, Unknown,
+};
 use dragoman_engine::rules::{Action, Locale, RuleSet};
 
 /// A request that passed the checks which need no plan.
@@ -198,8 +200,13 @@ impl Asked {
     }
 
     /// The upstream body for a provider's model name, usage asked for.
-    pub fn upstream(&self, model: &str) -> Vec<u8> {
-        self.request.upstream_body(model, true)
+    pub fn upstream(&self, model: &str, most: Option<MostOutput<'_>>) -> Vec<u8> {
+        self.request.bounded_body(model, true, most)
+    }
+
+    /// What goes to the provider.
+    pub fn request(&self) -> &Request {
+        &self.request
     }
 
     /// A scan of one attempt's answer.

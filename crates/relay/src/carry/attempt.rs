@@ -4,6 +4,7 @@ use super::asked::Asked;
 use super::body::Out;
 use super::open::{Open, Turn};
 use super::running::{Ended, Running};
+use crate::budget::worst;
 use crate::config::Provider;
 use crate::errors::ApiError;
 use crate::limits;
@@ -75,6 +76,9 @@ pub async fn first_of(
                 count(&open.turn.worker.relay.metrics.attempts_failed);
                 out.with(Vec::clear);
                 log_attempt(open, number, &broken);
+                if unused(&broken) {
+                    open.account.spared(number);
+                }
                 let again = matches!(&broken, Broken::Call(_) | Broken::Answer(_));
                 last = broken;
                 if !again {
@@ -84,6 +88,15 @@ pub async fn first_of(
         }
     }
     Err(last)
+}
+
+/// A failed attempt used nothing: it was never connected, or the provider answered with an error status.
+fn unused(broken: &Broken) -> bool {
+    matches!(
+        broken,
+        Broken::Request(_)
+            | Broken::Call(CallError::Connect(_) | CallError::Status(_) | CallError::Timeout("connect"))
+    )
 }
 
 fn measure(turn: &Turn, called: Instant) {
@@ -126,7 +139,10 @@ async fn begin(
     if provider.closed {
         return Err(Broken::Call(CallError::Broken("its credential cannot be read")));
     }
-    let body = asked.upstream(&model);
+    let planned = &open.turn.plan.plan;
+    let most =
+        worst::most_output(&planned.attempts[number], asked.request(), planned.limits.max_output_tokens);
+    let body = asked.upstream(&model, most);
     open.scan = Some(asked.scan_out(open, &provider));
     open.attempt = Some((number as u64, name, model));
     let identity = if provider.is_control() { identity(&open.turn) } else { Vec::new() };
@@ -139,6 +155,7 @@ async fn begin(
     };
     let worker = Rc::clone(&open.turn.worker);
     let running = Rc::clone(&open.turn.running);
+    open.account.called(number);
     match provider::attempt(&worker, &running, &provider, &outgoing).await {
         Ok(call) => {
             let progress = Progress { ended: false, closing: false };

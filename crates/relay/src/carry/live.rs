@@ -304,6 +304,3 @@ impl LiveTurns {
         self.turns().get(turn).cloned()
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -21,6 +21,7 @@ pub use body::TurnBody;
 use crate::accept::routes;
 use crate::accept::{self, Door};
 use crate::body::Source;
+use crate::budget::account;
 use crate::changes::Since;
 use crate::clock;
 use crate::errors::{self, ApiError};
@@ -69,9 +70,8 @@ pub async fn turn(
         planned(worker, door, &parts, (route, claim.as_ref()), &asked, epoch, (who, &address)).await?;
     asked.check(&plan)?;
     let lang = asked.lang(said.or(who.locale.as_deref().map(|l| Lang::of(Some(l)))));
-    let counted = key_turn(worker, &who, &plan)?;
-    // In one place for the turn's whole life: it is large, and is handed on from step to step.
-    let mut open = Box::new(Open::new(Turn {
+    let (counted, account) = account::admit(worker, &who, &plan, asked.request())?;
+    let turn = Turn {
         worker: Rc::clone(worker),
         id: clock::new_id("trn", &plan.config.zone),
         salt: Salt(clock::random()),
@@ -88,7 +88,9 @@ pub async fn turn(
         started,
         place,
         counted,
-    }));
+    };
+    // In one place for the turn's whole life: it is large, and is handed on from step to step.
+    let mut open = Box::new(Open::new(turn, account));
     if open.turn.plan.plan.refusal.is_some() {
         let (notice, index) = notice::denied(&mut open, &asked).await?;
         return Ok(answer::response(&open, Some(index), Source::from(notice)));
@@ -101,6 +103,8 @@ pub async fn turn(
         let (notice, index) = notice::refused(&mut open, &asked, &inward).await?;
         return Ok(answer::response(&open, Some(index), Source::from(notice)));
     }
+
+    open.reserve(&asked).await?;
 
     // What is stored is opened with control first; a turn of a conversation then runs on its own.
     let asked = match claim {
@@ -171,20 +175,6 @@ async fn planned(
         who = accept::identified(worker, door, &parts.method, &parts.headers).await?.0;
     }
     Err((&errors::NO_CONTACT).into())
-}
-
-/// Counts the turn under its key, where the plan limits them.
-fn key_turn(
-    worker: &Rc<Worker>,
-    who: &Principal,
-    plan: &Ready,
-) -> Result<Option<crate::state::KeyTurn>, ApiError> {
-    if let Some(pool) = &plan.plan.limits.pool {
-        return worker.relay.open_of_pool(pool).map(Some).ok_or_else(|| (&errors::POOL_EMPTY).into());
-    }
-    let Some(most) = plan.plan.limits.concurrent else { return Ok(None) };
-    let key = who.key.as_deref().unwrap_or(&who.principal);
-    worker.relay.open_of_key(key, most).map(Some).ok_or_else(|| (&errors::CONCURRENCY).into())
 }
 
 /// `future`, with a panic in it turned into one failed request.

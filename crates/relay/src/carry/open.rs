@@ -1,16 +1,17 @@
 //! An open turn and what the ledger gets of it: the intent before anything goes out, the result before the
 //! end marker. A turn that is dropped (its client left, or a panic) still gets its result entry.
-use super::asked;
+use super::asked::{self, Asked};
 use super::intake::Place;
 use super::running::Running;
-use super::settle::{self, Job, Settling};
+use super::settle::{self, Job};
 use crate::accept::routes;
+use crate::budget::account::{self, Account};
 use crate::clock::wall_ms;
 use crate::control::Ask;
 use crate::errors::{self, ApiError};
 use crate::limits;
 use crate::plan::{self, Ready};
-use crate::record::{self, Finding, Intent, Outcome, Salt, Tokens};
+use crate::record::{self, Finding, Intent, Outcome, Salt, Tokens, first, fitting};
 use crate::state::KeyTurn;
 use crate::wire::{Address, Lang, Notice, Principal, Refusal};
 use crate::worker::Worker;
@@ -43,7 +44,7 @@ pub struct Turn {
     #[expect(dead_code, reason = "a place is held until the turn is over")]
     pub place: Place,
     #[expect(dead_code, reason = "counted until the turn is over")]
-    pub counted: Option<KeyTurn>,
+    pub counted: Vec<KeyTurn>,
 }
 
 /// How far a turn is, and what of it is already known.
@@ -55,6 +56,8 @@ pub struct Open {
     /// Of those, the ones made on the way in: named in a header, for the answer's own scan does not know them.
     pub disclosed: Vec<String>,
     pub scan: Option<AnswerScan>,
+    /// What it reserved of limits.
+    pub account: Account,
     /// Code points the scan held back when last asked.
     held: i64,
     /// Number of the attempt, its provider and model name.
@@ -161,13 +164,14 @@ impl Turn {
 }
 
 impl Open {
-    pub fn new(turn: Turn) -> Self {
+    pub fn new(turn: Turn, account: Account) -> Self {
         Self {
             turn,
             findings: Vec::new(),
             interventions: Vec::new(),
             disclosed: Vec::new(),
             scan: None,
+            account,
             held: 0,
             attempt: None,
             intent: None,
@@ -209,14 +213,26 @@ impl Open {
         }
     }
 
+    /// Reserves the worst case of every limit; of a conversation again, once its history goes along.
+    pub async fn reserve(&mut self, asked: &Asked) -> Result<(), ApiError> {
+        let turn = &self.turn;
+        account::reserve(&turn.worker, &turn.who, &turn.plan, asked.request(), &mut self.account).await
+    }
+
     /// Step 5. Nothing goes to a provider before this has returned.
     pub async fn record_intent(&mut self, input: &[u8], calls: Calls) -> Result<(), ApiError> {
         let turn = &self.turn;
         let plan = &turn.plan.plan;
         let attempts = plan.attempts.iter().filter(|_| calls == Calls::Allowed);
+        if calls == Calls::None {
+            self.account.give_back();
+        }
+        let (budget, cost) = self.account.record();
         let entry = record::bytes(&Intent {
             at: wall_ms(),
             attempts: attempts.map(|a| a.provider.as_str()).collect(),
+            budget: &budget,
+            cost: cost.as_ref(),
             channel: &turn.who.channel,
             decision: self.decision(),
             findings: &fitting(&self.findings),
@@ -271,6 +287,12 @@ impl Open {
                 // It goes on being settled; who waits is told that it is not yet.
                 settled.map_err(|_| &errors::NO_CONTACT)?.map_err(|_| &errors::INTERNAL)??
             }
+            // What was reserved is settled with the entry, whether its reader is still there or not.
+            Err(entry) if self.account.is_open() => {
+                let account = std::mem::take(&mut self.account);
+                let alone = settle::alone(&self.turn.worker, self.turn.id.clone(), entry, account);
+                alone.await.map_err(|_| &errors::INTERNAL)??
+            }
             Err(entry) => self.turn.write(None, entry).await?,
         };
         Ok(index)
@@ -294,6 +316,7 @@ impl Open {
             digest,
             record,
             entry,
+            account: std::mem::take(&mut self.account),
         })
     }
 
@@ -341,10 +364,14 @@ impl Open {
             .map(|t| Finding { action: asked::action_name(t.action), n: t.n, rule: t.rule.clone() })
             .collect();
         let attempt = self.attempt.as_ref();
+        let (budget, cost) = self.account.result(&summary.usage, attempt.map(|(n, ..)| *n as usize));
         record::bytes(&Outcome {
+            app: turn.who.app.as_deref(),
             asked: &turn.model,
             at: wall_ms(),
             attempt: attempt.map_or(0, |(n, ..)| *n),
+            budget: &budget,
+            cost: cost.as_ref(),
             decision: self.decision(),
             error: end.error,
             findings: &fitting(&findings),
@@ -364,6 +391,7 @@ impl Open {
             tenant: &turn.who.tenant,
             turn: &turn.id,
             usage: Tokens {
+                cached: summary.usage.cached,
                 input: summary.usage.input,
                 known: summary.usage.known,
                 output: summary.usage.output,
@@ -417,32 +445,6 @@ impl Open {
     }
 }
 
-fn first(all: &[String], most: usize) -> &[String] {
-    &all[..all.len().min(most)]
-}
-
-/// The findings that an entry has room for. A turn that many rules found something in has to be recorded too.
-fn fitting(all: &[Finding]) -> Vec<Finding> {
-    /// Of a finding in canonical form, bytes beside the rule's id.
-    const AROUND: usize = 64;
-    let mut left = limits::ENTRY_FINDINGS_BYTES;
-    let mut named: Vec<Finding> = Vec::new();
-    let mut rest: Vec<Finding> = Vec::new();
-    for found in all {
-        let bytes = found.rule.len() + AROUND;
-        if bytes <= left && rest.is_empty() {
-            left -= bytes;
-            named.push(found.clone());
-        } else if let Some(more) = rest.iter_mut().find(|more| more.action == found.action) {
-            more.n += found.n;
-        } else {
-            rest.push(Finding { action: found.action, n: found.n, rule: "*".to_owned() });
-        }
-    }
-    named.append(&mut rest);
-    named
-}
-
 impl Drop for Open {
     /// Who drops a turn that is not settled left it: the client, or a panic.
     fn drop(&mut self) {
@@ -472,18 +474,10 @@ impl Drop for Open {
         };
         match self.outcome(&summary, &end) {
             Ok(job) => drop(settle::begin(job)),
-            Err(entry) => append_alone(worker, std::mem::take(&mut self.turn.id), entry),
+            Err(entry) => {
+                let account = std::mem::take(&mut self.account);
+                drop(settle::alone(&worker, std::mem::take(&mut self.turn.id), entry, account));
+            }
         }
     }
-}
-
-/// Appends an entry in a task of its own: the connection's is going.
-fn append_alone(worker: Rc<Worker>, turn: String, entry: Vec<u8>) {
-    tokio::task::spawn_local(async move {
-        let settling = Settling::begin(&worker);
-        if worker.relay.log.append(entry).await.is_err() {
-            tracing::error!(turn, "the result of a turn that was left is not recorded; the next start does");
-        }
-        drop(settling);
-    });
 }

@@ -1,6 +1,7 @@
 //! The end of a stored turn, in its order: outcome with control, the result entry that names its digest, `finished`.
 //! In a task of its own, for it goes on when who waits for it has given up: a turn has one outcome, and what was begun
 //! is brought to its end by this process or, from what control holds, by the next.
+use crate::budget::account::Account;
 use crate::control::{Ask, AskError};
 use crate::errors::{self, ApiError};
 use crate::limits;
@@ -30,6 +31,30 @@ impl Drop for Settling {
     }
 }
 
+/// Appends a result entry in a task of its own, and settles what the turn reserved. Gives the entry's index.
+pub fn alone(
+    worker: &Rc<Worker>,
+    turn: String,
+    entry: Vec<u8>,
+    mut account: Account,
+) -> oneshot::Receiver<Result<u64, ApiError>> {
+    let (tell, told) = oneshot::channel();
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        let settling = Settling::begin(&worker);
+        let written = worker.relay.log.append(entry).await;
+        if written.is_ok() {
+            account.settle();
+        } else {
+            tracing::error!(turn, "the result of a turn is not recorded; the next start does");
+        }
+        // Who waited may be gone by now.
+        drop(tell.send(written));
+        drop(settling);
+    });
+    told
+}
+
 /// What there is to settle.
 pub struct Job {
     pub worker: Rc<Worker>,
@@ -41,6 +66,7 @@ pub struct Job {
     pub record: String,
     /// The result entry, which names the digest.
     pub entry: Vec<u8>,
+    pub account: Account,
 }
 
 /// Settles a turn. Gives the index of its result entry once `finished` is durable too.
@@ -56,15 +82,17 @@ pub fn begin(job: Job) -> oneshot::Receiver<Result<u64, ApiError>> {
 }
 
 impl Job {
-    async fn run(self) -> Result<u64, ApiError> {
+    async fn run(mut self) -> Result<u64, ApiError> {
         let log = &self.worker.relay.log;
         if let Err(refused) = put(&self.worker, &self.turn, &self.closing()).await {
             let Some(said) = refused else { return Err((&errors::NO_CONTACT).into()) };
             tracing::error!(turn = %self.turn, code = %said.code, "control does not take the turn's outcome");
             log.append(interrupted(&self.entry)).await?;
+            self.account.settle();
             return Err((&errors::TURN_INTERRUPTED).into());
         }
-        let index = log.append(self.entry).await?;
+        let index = log.append(std::mem::take(&mut self.entry)).await?;
+        self.account.settle();
         let finished = json!({ "state": "finished", "tenant": self.tenant, "digest": self.digest });
         match put(&self.worker, &self.turn, finished.to_string().as_bytes()).await {
             Ok(()) => Ok(index),

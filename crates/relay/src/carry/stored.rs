@@ -121,6 +121,9 @@ async fn steps(mut open: Box<Open>, carried: &mut Carried) -> Result<(), ApiErro
     carried.asked.adopt(upstream.as_bytes(), &Arc::clone(&open.turn.plan))?;
     let inward = carried.asked.scan_in(&mut open)?;
     open.disclose_inward(&inward.made).await?;
+    if inward.refused.is_none() {
+        open.reserve(&carried.asked).await?;
+    }
     let calls = if inward.refused.is_some() { Calls::None } else { Calls::Allowed };
     open.record_intent(carried.asked.body(), calls).await?;
     if inward.refused.is_some() {

@@ -65,8 +65,22 @@ pub fn interrupted(intent: &Value, at_ms: i64) -> Value {
         "output": null, "findings": [], "interventions": [], "labels": [], "notices": [],
         "attempt": null, "error": "interrupted", "ms": null,
     });
-    if let (Some(simulated), Some(map)) = (intent.get("simulated"), result.as_object_mut()) {
-        map.insert("simulated".into(), simulated.clone());
+    if let Some(map) = result.as_object_mut() {
+        let same = ["app", "cost", "simulated"].map(|name| (name, intent.get(name).cloned()));
+        let kept = same.into_iter().chain([("budget", worst(intent))]);
+        map.extend(kept.filter_map(|(name, value)| Some((name.to_owned(), value?))));
     }
     result
+}
+
+/// What an intent reserved, all of it spent: nobody knows how much of it was.
+fn worst(intent: &Value) -> Option<Value> {
+    let settled = |line: &Value| {
+        let mut line = line.as_object()?.clone();
+        let reserved = line.get("reserved")?.clone();
+        line.insert("spent".to_owned(), reserved);
+        Some(Value::Object(line))
+    };
+    let budget = intent.get("budget")?.as_array()?;
+    Some(budget.iter().filter_map(settled).collect())
 }
