@@ -118,10 +118,14 @@ def test_answers_of_stateless_turns_end_with_their_salts(control: Control, relay
     at = now_ms()
     sweep = TurnSweep(control.core.turns, Watch(), lambda: at + KEPT_MS - 60_000)
     sweep.sweep()
+    stored = b"".join(file.read_bytes() for file in control.settings.zone.data.glob("zone.db*"))
+    assert marker.encode() in stored, "the control: it is there"
     assert relay.open(None, idempotency=claim)[1]["answer"] == record, "a day has not passed"
     TurnSweep(control.core.turns, Watch(), lambda: at + KEPT_MS + 60_000).sweep()
     rows = control.core.turns.read(relay.who["tenant"], lambda r: (r.turn(turn), r.turn(kept)))
     assert rows[0] is None
+    stored = b"".join(file.read_bytes() for file in control.settings.zone.data.glob("zone.db*"))
+    assert marker.encode() not in stored
     assert rows[1] is not None
     assert rows[1].claim is None
     assert relay.v1("GET", f"/{name}/turns/{kept}")[1]["answer"]["choices"][0]["message"]["content"].endswith(

@@ -34,6 +34,8 @@ from dragoman.ids import now_ms
 
 SWEEP_SECONDS = 5.0
 """How often turns are looked at whose log is silent or whose time is over."""
+EXPIRE_ROUNDS = 12
+"""Every how many rounds idempotency keys are looked through: once a minute."""
 GRACE_SECONDS = 120.0
 """How long past its deadline a turn may still be closed by a relay that is in contact."""
 EXPIRED_AT_ONCE = 500
@@ -199,6 +201,8 @@ class TurnSweep:
             found = zone.expired(now, EXPIRED_AT_ONCE)
             for tenant, claim in found:
                 drop_claim(zone.of(tenant), claim)
+            if found:
+                zone.erase()
             return len(found)
 
         while some := self._store.submit_zone(work).result():
@@ -209,8 +213,12 @@ class TurnSweep:
 
     def _run(self) -> None:
         """The thread's edge: what could not be done now is tried again with the next round."""
+        rounds = 0
         while not self._stopping.wait(SWEEP_SECONDS):
+            rounds += 1
             try:
-                self.sweep()
+                self._give_up()
+                if rounds % EXPIRE_ROUNDS == 0:
+                    self._expire()
             except (DragomanError, SQLAlchemyError) as fault:
                 emit(EdgeFailed("turn_sweep", type(fault).__name__, fault_place(fault)))

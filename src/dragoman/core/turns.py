@@ -258,6 +258,9 @@ class ZoneRows(Protocol):
     def expired(self, now: int, most: int) -> list[tuple[str, Claim]]:
         """(tenant, claim) of claims that are over, at most `most`."""
 
+    def erase(self) -> None:
+        """What is removed in this transaction leaves the database's own log too, once it is committed."""
+
 
 class TurnStore(Protocol):
     """Where turns are kept. A future resolves when its transaction is durable."""

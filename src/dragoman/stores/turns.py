@@ -26,7 +26,7 @@ from dragoman.core.turns import (
     ZoneRows,
 )
 from dragoman.stores import schema
-from dragoman.stores.database import Database
+from dragoman.stores.database import ERASED, Database
 from dragoman.stores.tenancy import (
     TenantRows,
     prepared_climb,
@@ -194,6 +194,10 @@ class SqlZoneRows:
         chosen = (claims.c.tenant, *(claims.c[name] for name in _CLAIM))
         query = sa.select(*chosen).where(claims.c.ends_at <= now).limit(most)
         return [(row.tenant, Claim(*tuple(row)[1:])) for row in self._connection.execute(query)]
+
+    def erase(self) -> None:
+        """What is removed in this transaction leaves the database's own log too, once it is committed."""
+        self._connection.info[ERASED] = True
 
 
 class SqlTurns:
