@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -455,6 +456,21 @@ def test_attempts_are_limited(control: Control, port: int, monkeypatch: pytest.M
     assert 1 <= int(last.headers["retry-after"]) <= attempts.WINDOW_MS // 1000
     monkeypatch.setattr(attempts, "TRIES", 10_000)
     assert visitor.enrol(link(control)).status == 200, "the control"
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="one loopback address only")
+def test_attempts_on_one_account_are_limited_whatever_the_address(
+    control: Control, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = came_in(control, port)
+    monkeypatch.setattr(attempts, "TRIES", 6)
+    seen = []
+    for number in range(2, 12):
+        stranger = Visitor(port, source=f"127.0.0.{number}")
+        stranger.passkey = replace(person.passkey, verified=False)
+        seen.append(stranger.prove().code)
+    assert seen[:6] == ["not_let_in"] * 6
+    assert set(seen[6:]) == {"too_many_attempts"}
 
 
 # --- the sweep, made from the route table ------------------------------------------------------------------

@@ -7,11 +7,12 @@ import time
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
 from dragoman.admin import oidc
-from dragoman.admin.oidc import Came, OidcError, Provider
+from dragoman.admin.oidc import Came, OidcError, OidcSilentError, Provider
 from dragoman.settings_admin import Admin, Allowed, Oidc
 from dragoman.testing.oidc import FakeOidc
 
@@ -188,6 +189,16 @@ def test_a_confidential_client_sends_its_secret(fake: FakeOidc, monkeypatch: pyt
         log_in(fake)
     monkeypatch.setenv("OIDC_SECRET", "s3cret")
     assert log_in(fake, provider(fake, client_secret_env="OIDC_SECRET")).role == "operator"
+
+
+def test_a_provider_that_does_not_answer_is_told_apart(fake: FakeOidc) -> None:
+    def gone(_request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody there")
+
+    settings = Oidc(issuer=ISSUER, client_id="dragoman", allow=ALLOW)
+    for transport in (httpx.MockTransport(gone), httpx.MockTransport(lambda _: httpx.Response(500))):
+        with pytest.raises(OidcSilentError):
+            log_in(fake, Provider(settings, ORIGIN, transport=transport))
 
 
 def test_a_large_or_broken_answer_keeps_out(fake: FakeOidc, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse, Response
 
 from dragoman.admin.context import AdminContext
-from dragoman.admin.oidc import CALLBACK, Came, OidcError
+from dragoman.admin.oidc import CALLBACK, Came, OidcError, OidcSilentError
 from dragoman.admin.passkeys import BadPasskeyError
 from dragoman.admin.people import MAX_NAME
 from dragoman.admin.table import ANYONE, AdminRoute, Call, RouteTable
@@ -176,6 +176,10 @@ class Entry:
             raise RefusedError(404, "not_found", {"en": "There is nothing here.", "zh": "此处没有内容。"})
         try:
             asked = await provider.ask(confirm=call.visitor.session is not None)
+        except OidcSilentError as fault:
+            emit(AdminRefused("oidc", str(fault)))
+            text = {"en": "The identity provider does not answer.", "zh": "身份提供方没有应答。"}
+            raise RefusedError(503, "provider_silent", text) from fault
         except OidcError as fault:
             self._fail("oidc", None, str(fault))
         remember = {**asked.remember, "next": self._next(call.request.query_params.get("next", "/"))}

@@ -44,6 +44,10 @@ class OidcError(Exception):
     """The provider's answer does not count; the message is for the log, and holds no value of it."""
 
 
+class OidcSilentError(OidcError):
+    """The provider cannot be reached, or says what nobody can use."""
+
+
 @dataclass(frozen=True)
 class Asked:
     """A log-in on its way: where the browser goes, and what must come back."""
@@ -245,7 +249,7 @@ class Provider:
                 raw = await self._bytes(method, url, form, auth)
             found = json.loads(raw)
         except (httpx.HTTPError, TimeoutError, ValueError, RecursionError) as fault:
-            raise OidcError(f"the issuer does not answer as it should: {type(fault).__name__}") from fault
+            raise OidcSilentError(type(fault).__name__) from fault
         if not isinstance(found, dict):
             raise OidcError("the issuer's answer is no object")
         return found
@@ -261,7 +265,7 @@ class Provider:
         raw = bytearray()
         async with client, client.stream(method, url, data=form, auth=auth, headers=headers) as answer:
             if answer.status_code != httpx.codes.OK:
-                raise OidcError(f"the issuer answers {answer.status_code}")
+                raise OidcSilentError(f"status {answer.status_code}")
             async for part in answer.aiter_raw():
                 raw += part
                 if len(raw) > ANSWER_BYTES:

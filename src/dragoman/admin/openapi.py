@@ -48,7 +48,8 @@ def _operation(route: AdminRoute, schemas: dict[str, Any]) -> dict[str, Any]:
         "description": f"Role: {route.role}." + (" Asks a person for a fresh proof." if route.fresh else ""),
         "security": [] if route.role == ANYONE else [{"token": []}, {"session": []}],
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
+            *({"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names),
+            *({"name": name, "in": "query", "schema": {"type": "string"}} for name in route.queries),
         ],
         "responses": {
             "2XX": {

@@ -24,6 +24,8 @@ from dragoman.errors import RefusedError
 
 RECENT = 8
 """Rows of a list on the first page."""
+QUERIES = {"interventions": ("before",), "keys": ("tenant",)}
+"""What a listing may be asked for: older than an instant (ms UTC), of one tenant."""
 USAGE_DAYS = 30
 """Days of usage shown."""
 
@@ -76,13 +78,29 @@ class Pages:
             yield AdminRoute("GET", f"/{noun}", AUDITOR, self._listing_page(noun), says)
         for noun in ("usage", "keys", "tenants", "people", "sessions", "tokens"):
             says = f"The rows of the page /{noun}."
-            yield AdminRoute("GET", f"/admin/v1/{noun}", AUDITOR, self._listing_api(noun), says, answer=Rows)
+            yield AdminRoute(
+                "GET",
+                f"/admin/v1/{noun}",
+                AUDITOR,
+                self._listing_api(noun),
+                says,
+                answer=Rows,
+                queries=QUERIES.get(noun, ()),
+            )
         for noun, says in (
             ("interventions", "Recent interventions."),
             ("changes", "Changes that relays heard of."),
             ("acts", "The newest acts of the ledger."),
         ):
-            yield AdminRoute("GET", f"/admin/v1/{noun}", AUDITOR, self._recent_api(noun), says, answer=Rows)
+            yield AdminRoute(
+                "GET",
+                f"/admin/v1/{noun}",
+                AUDITOR,
+                self._recent_api(noun),
+                says,
+                answer=Rows,
+                queries=QUERIES.get(noun, ()),
+            )
         yield AdminRoute(
             "GET",
             "/admin/v1/interventions/{tenant}/{name}",

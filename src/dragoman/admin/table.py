@@ -95,6 +95,8 @@ class AdminRoute:
     body: type[BaseModel] | None = None
     answer: Any = None
     """The type of the JSON answer; None: a page."""
+    queries: tuple[str, ...] = ()
+    """Parameters of its query."""
     fresh: bool = False
     """Asks for a person who proved a moment ago to be there."""
     own: bool = False

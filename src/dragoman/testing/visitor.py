@@ -47,6 +47,8 @@ class Visitor:
     port: int
     cookie: str | None = None
     csrf: str = ""
+    source: str = "127.0.0.1"
+    """The address it comes from."""
     origin: str = field(init=False)
     passkey: FakeAuthenticator = field(init=False)
 
@@ -60,7 +62,9 @@ class Visitor:
         if self.cookie:
             sent["cookie"] = f"{COOKIE}={self.cookie}"
         sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=TIMEOUT_S, source_address=(self.source, 0)
+        )
         connection.request(method, path, body, {name: value for name, value in sent.items() if value})
         answer = connection.getresponse()
         text = answer.read().decode()
