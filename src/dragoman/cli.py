@@ -25,7 +25,6 @@ from dragoman.control import (
 from dragoman.control.cli_common import JsonOption
 from dragoman.decide import cli as decide_cli
 from dragoman.ledger import cli as ledger_cli
-from dragoman.operations import cli as operations_cli
 
 app = typer.Typer(
     name="dragoman",
@@ -68,18 +67,36 @@ app.command("ask")(cli_knowledge.ask)
 app.command("decide")(decide_cli.decide_command)
 app.add_typer(decide_cli.packs_app, name="packs")
 app.add_typer(ledger_cli.app, name="ledger")
-app.command("backup")(operations_cli.backup)
-app.command("restore")(operations_cli.restore)
-app.command("doctor")(operations_cli.doctor)
 
 
-@app.command("relay", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+_FORWARDED = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command("backup", context_settings=_FORWARDED, add_help_option=False)
+def backup(context: typer.Context) -> None:
+    """Back up the zone, served or stopped, into one file."""
+    _become("dragoman.operations.cli", ["backup", *context.args])
+
+
+@app.command("restore", context_settings=_FORWARDED, add_help_option=False)
+def restore(context: typer.Context) -> None:
+    """Restore a backup into an empty folder of the same zone, and verify it."""
+    _become("dragoman.operations.cli", ["restore", *context.args])
+
+
+@app.command("doctor", context_settings=_FORWARDED, add_help_option=False)
+def doctor(context: typer.Context) -> None:
+    """Say what is wrong with machine and zone, and what to do."""
+    _become("dragoman.operations.cli", ["doctor", *context.args])
+
+
+@app.command("relay", context_settings=_FORWARDED)
 def relay(context: typer.Context) -> None:
     """Become a zone's relay: dragoman relay --config dragoman-data/run/relay.json."""
     _become("dragoman.relay", context.args)
 
 
-@app.command("control", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@app.command("control", context_settings=_FORWARDED)
 def control(context: typer.Context) -> None:
     """Become a zone's control: dragoman control --config dragoman.toml."""
     _become("dragoman.control.run", context.args)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
+import shutil
 import signal
 import threading
 import time
@@ -14,35 +17,43 @@ from whole_product import Server, start
 
 from dragoman.ledger.logs import all_shards, entries
 from dragoman.ledger.verify import verify_zone
+from dragoman.testing.provider import FakeProvider, Script
 
 QUESTION = {"model": "dragoman", "messages": [{"role": "user", "content": "How long may I return an item?"}]}
 CLIENTS = 4
-BEFORE = 40
-"""Turns answered before the backup begins."""
+BEFORE, TURNS_BEFORE = 40, 5
+"""Answers, and turns of conversations, before the backup begins."""
+DRILLS = int(os.environ.get("DRAGOMAN_DRILLS", "1"))
+"""Backups under load that are restored; the last one is served again."""
 
 
 class Load:
-    """Clients that ask until told to stop. `receipts`: (log, index) of each answer, in the order they came."""
+    """Clients that ask until told to stop; the first holds conversations.
+
+    `receipts`: (log, index) of each answer, in the order they came. `turns`: paths of the finished turns.
+    """
 
     def __init__(self, server: Server, key: str) -> None:
         self.receipts: list[tuple[str, int]] = []
+        self.turns: list[str] = []
         self.failed: list[str] = []
         self._server, self._key = server, key
         self._ending = threading.Event()
         self._enough = threading.Event()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(CLIENTS)]
+        work = [self._talk, *[self._ask] * (CLIENTS - 1)]
+        self._threads = [threading.Thread(target=one, daemon=True) for one in work]
         for thread in self._threads:
             thread.start()
 
-    def wait(self) -> int:
-        """How many were answered, once there are enough."""
-        assert self._enough.wait(60), self.failed
-        return len(self.receipts)
+    def wait(self) -> tuple[int, int]:
+        """How many answers and turns there are, once there are enough."""
+        assert self._enough.wait(90), self.failed
+        return len(self.receipts), len(self.turns)
 
     def stop(self) -> None:
         self._ending.set()
         for thread in self._threads:
-            thread.join(60)
+            thread.join(90)
 
     def _ask(self) -> None:
         with self._server.http(self._key) as http:
@@ -53,8 +64,37 @@ class Load:
                     self.failed.append(answer.text)
                     return
                 self.receipts.append((receipt[1], int(receipt[2])))
-                if len(self.receipts) >= BEFORE:
+                if len(self.receipts) >= BEFORE and len(self.turns) >= TURNS_BEFORE:
                     self._enough.set()
+
+    def _talk(self) -> None:
+        with self._server.http(self._key) as http:
+            while not self._ending.is_set():
+                path = f"/v1/conversations/{http.post('/v1/conversations', json={}).json()['id']}/turns"
+                answer = http.post(path, json=QUESTION)
+                if answer.status_code != 200:
+                    self.failed.append(answer.text)
+                    return
+                self.turns.append(f"{path}/{answer.headers['dragoman-turn']}")
+
+
+def open_turn(server: Server, key: str, provider: FakeProvider) -> str:
+    """The path of a turn whose provider does not answer, once it was asked."""
+    provider.scripts["hang"] = Script([], hang=True)
+    http = server.http(key)
+    path = f"/v1/conversations/{http.post('/v1/conversations', json={}).json()['id']}/turns"
+    body = {"model": "fake", "messages": [{"role": "user", "content": "hang"}]}
+    threading.Thread(target=_never_answered, args=(http, path, body), daemon=True).start()
+    deadline = time.monotonic() + 60
+    while not provider.seen and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert provider.seen
+    return f"{path}/{server.http(key).get(path).json()['data'][0]['id']}"
+
+
+def _never_answered(http: httpx.Client, path: str, body: dict[str, object]) -> None:
+    with contextlib.suppress(httpx.HTTPError):
+        http.post(path, json=body)
 
 
 def held(data: Path) -> dict[tuple[str, int], bytes]:
@@ -63,17 +103,29 @@ def held(data: Path) -> dict[tuple[str, int], bytes]:
 
 
 def test_a_backup_under_load_restores_to_the_same_roots_and_is_served(tmp_path: Path) -> None:
-    original = start(tmp_path)
+    with contextlib.closing(FakeProvider()) as provider:
+        _drill(tmp_path, provider)
+
+
+def _drill(tmp_path: Path, provider: FakeProvider) -> None:
+    models = (
+        f'[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n'
+    )
+    original = start(tmp_path, models)
     key = str(original.dragoman("keys", "create")["text"])
     intruder = original.dragoman("keys", "create")
     original.dragoman("keys", "revoke", str(intruder["key"]))
+    hanging = open_turn(original, key, provider)
     load = Load(original, key)
-    acknowledged = load.wait()
+    answers, turns = load.wait()
+    for drill in range(1, DRILLS):
+        _restores(original, tmp_path / f"drill{drill}")
     told = original.dragoman("backup", str(tmp_path / "zone.tar"), "--with-secrets")
-    during = len(load.receipts) - acknowledged
+    during = len(load.receipts) - answers
     load.stop()
     assert load.failed == []
     assert during > 0, "the backup was not taken under load"
+    shown = {path: original.http(key).get(path).json() for path in load.turns[:turns]}
 
     copy = tmp_path / "copy"
     done = original.dragoman("restore", str(tmp_path / "zone.tar"), "--to", str(copy))
@@ -82,24 +134,46 @@ def test_a_backup_under_load_restores_to_the_same_roots_and_is_served(tmp_path: 
     complete = {log["log"]: log["complete"] for log in told["logs"]}
     kept = held(copy)
     assert len(kept) == sum(sizes.values())
-    for log, index in load.receipts[:acknowledged]:
+    for log, index in load.receipts[:answers]:
         assert (log, index) in kept
         assert index < complete[log]
+    assert original.http(key).get(hanging).json()["state"] == "running"
+    original.http(key).post(f"{hanging}/stop")  # a stop would wait for it
     assert original.stop() == 0
     original_now = held(tmp_path / "data")
     assert all(original_now[place] == raw for place, raw in kept.items())
     assert len(original_now) > len(kept)
 
     (tmp_path / "elsewhere").mkdir()
-    again = start(tmp_path / "elsewhere", DRAGOMAN_ZONE__DATA=str(copy))
+    again = start(tmp_path / "elsewhere", models, DRAGOMAN_ZONE__DATA=str(copy))
     try:
         assert again.http(key).post("/v1/chat/completions", json=QUESTION).status_code == 200
         refused = again.http(str(intruder["text"])).post("/v1/chat/completions", json=QUESTION)
         assert refused.status_code == 401
+        assert {path: again.http(key).get(path).json() for path in shown} == shown
+        assert again.http(key).get(hanging).json()["state"] == "interrupted"
     finally:
         assert again.stop() == 0
     _is_a_new_log_after_the_old(copy, kept, set(sizes))
+    _ends_in_the_new_log(copy, hanging.rpartition("/")[2], set(sizes))
     _notices_a_changed_byte(copy)
+
+
+def _restores(server: Server, folder: Path) -> None:
+    """One more backup while turns go on, restored and forgotten."""
+    folder.mkdir()
+    server.dragoman("backup", str(folder / "zone.tar"))
+    assert server.dragoman("restore", str(folder / "zone.tar"), "--to", str(folder / "copy"))["sound"]
+    shutil.rmtree(folder)
+
+
+def _ends_in_the_new_log(copy: Path, turn: str, old: set[str]) -> None:
+    """The open turn has its intent in the sealed log and one result, interrupted, in the one that follows."""
+    of_turn = [(log, json.loads(raw)) for (log, _), raw in held(copy).items() if turn.encode() in raw]
+    assert [(log in old, entry["kind"], entry.get("status")) for log, entry in of_turn] == [
+        (True, "intent", None),
+        (False, "result", "interrupted"),
+    ]
 
 
 def _is_a_new_log_after_the_old(copy: Path, kept: dict[tuple[str, int], bytes], old: set[str]) -> None:
@@ -141,7 +215,7 @@ def test_a_killed_zone_is_backed_up_while_stopped(tmp_path: Path) -> None:
     server.child.kill()
     server.child.wait(30)
     for pid in server.pids.values():
-        _wait_for_end(pid)
+        _end(pid)
     told = server.dragoman("backup", str(tmp_path))
     assert told["secrets"] == "none"
     done = server.dragoman("restore", told["file"], "--to", str(tmp_path / "copy"))
@@ -153,12 +227,18 @@ def test_a_killed_zone_is_backed_up_while_stopped(tmp_path: Path) -> None:
     assert not (tmp_path / "b").exists()
 
 
-def _wait_for_end(pid: int) -> None:
-    """The relay of a killed supervisor goes on; it is ended here, as a person would."""
-    try:
+def _end(pid: int) -> None:
+    """A relay goes on when its supervisor is killed; it is ended here, as a person would."""
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
     deadline = time.monotonic() + 30
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+    while _lives(pid) and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    """Whether it runs: one that nobody has waited for is listed still, as Z."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -26,8 +26,8 @@ from ledger_zone import SEGMENT, make_zone
 from typer.testing import CliRunner
 
 from dragoman import _native
-from dragoman.cli import app
 from dragoman.operations import findings, machine_checks, zone_checks
+from dragoman.operations.cli import app
 from dragoman.operations.doctor import CHECKS, examine, exit_code
 from dragoman.operations.findings import Finding, Machine, Patient, found, known
 from dragoman.settings import Provider, Settings, Zone, load

@@ -46,9 +46,16 @@ pub struct Journal {
 #[pymethods]
 impl Journal {
     #[new]
-    #[pyo3(signature = (folder, zone, *, segment_bytes = None))]
-    fn new(py: Python<'_>, folder: PathBuf, zone: String, segment_bytes: Option<u64>) -> PyResult<Self> {
+    #[pyo3(signature = (folder, zone, *, segment_bytes = None, keep_open = false))]
+    fn new(
+        py: Python<'_>,
+        folder: PathBuf,
+        zone: String,
+        segment_bytes: Option<u64>,
+        keep_open: bool,
+    ) -> PyResult<Self> {
         let mut config = JournalConfig::new(folder, zone);
+        config.keep_open = keep_open;
         config.segment_bytes = segment_bytes.unwrap_or(config.segment_bytes);
         let opened = py.detach(|| RustJournal::open(&config)).map_err(|e| journal_error(&e))?;
         Ok(Self { journal: opened.journal, log_id: opened.log_id })

@@ -39,6 +39,12 @@ impl Log {
         &self.open
     }
 
+    /// The logs whose turns a start settles: the one before, which may be a restored copy, and this one.
+    pub fn settled_at_start(&self) -> Vec<String> {
+        let before = self.journal.earlier().last().map(|log| log.log_id.clone());
+        before.into_iter().chain([self.id.clone()]).collect()
+    }
+
     pub fn id(&self) -> &str {
         &self.id
     }

@@ -47,16 +47,19 @@ pub async fn run(relay: &Arc<Relay>, control: &Rc<Control>) -> bool {
 
 async fn once(relay: &Relay, control: &Control) -> Result<Vec<ClosingTurn>, String> {
     let open = relay.log.open_intents();
-    let turns: Vec<&str> = open.iter().map(|intent| intent.turn.as_str()).collect();
-    let body = json!({ "log": relay.log.id(), "intents": turns }).to_string();
-    let ask = Ask { ms: limits::RECOVER_MS, ..Ask::post("/turns/recover", body.as_bytes()) };
-    let recovered = match control.ask_json::<Recovered>(&ask).await {
-        // A control that keeps no turns has none of these.
-        Err(AskError::Said(e)) if e.status == 404 => Recovered::default(),
-        other => other.map_err(|e| e.to_string())?,
-    };
-    let closing: Vec<ClosingTurn> =
-        recovered.closing.into_iter().filter(|c| turns.contains(&c.turn.as_str())).collect();
+    let mut closing: Vec<ClosingTurn> = Vec::new();
+    for log in relay.log.settled_at_start() {
+        let of_log = open.iter().filter(|intent| intent.log == log);
+        let turns: Vec<&str> = of_log.map(|intent| intent.turn.as_str()).collect();
+        let body = json!({ "log": log, "intents": turns }).to_string();
+        let ask = Ask { ms: limits::RECOVER_MS, ..Ask::post("/turns/recover", body.as_bytes()) };
+        let recovered = match control.ask_json::<Recovered>(&ask).await {
+            // A control that keeps no turns has none of these.
+            Err(AskError::Said(e)) if e.status == 404 => Recovered::default(),
+            other => other.map_err(|e| e.to_string())?,
+        };
+        closing.extend(recovered.closing.into_iter().filter(|c| turns.contains(&c.turn.as_str())));
+    }
     if !open.is_empty() {
         write(relay, open, &closing).await?;
     }

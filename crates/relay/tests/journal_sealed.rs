@@ -164,3 +164,49 @@ fn a_seal_that_does_not_fit_or_another_zone_is_refused() {
     let wrong = Journal::open(&config(dir.path(), "local", NOW)).unwrap_err().to_string();
     assert!(wrong.contains("cannot be signed"), "{wrong}");
 }
+
+/// A relay ends the open turns itself, after control said what it holds of them.
+#[test]
+fn what_a_sealed_log_left_open_is_handed_over_until_it_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = made(dir.path());
+    seal(dir.path(), &old);
+    let keeping = || JournalConfig { keep_open: true, ..config(dir.path(), "local", NOW) };
+    let handed = |opened: &dragoman_relay::journal::Opened<Journal>| {
+        opened.open.iter().map(|o| (o.turn.clone(), o.log.clone(), o.index)).collect::<Vec<_>>()
+    };
+    let left = ("trn_open".to_owned(), old.log.clone(), old.open[0].1);
+
+    let opened = Journal::open(&keeping()).unwrap();
+    assert_eq!(handed(&opened), std::slice::from_ref(&left));
+    assert_eq!(entries(&opened.journal).len(), 1);
+    opened.journal.close();
+
+    // A crash before they were ended: they are handed over again, beside an intent of the new log.
+    let again = Journal::open(&keeping()).unwrap();
+    assert_eq!(handed(&again), std::slice::from_ref(&left));
+    again.journal.append(entry("result", "trn_open")).wait().unwrap();
+    again.journal.append(entry("intent", "trn_new")).wait().unwrap();
+    again.journal.append(entry("result", "trn_open")).wait().unwrap();
+    again.journal.close();
+
+    let last = Journal::open(&keeping()).unwrap();
+    assert_eq!(handed(&last), [("trn_new".to_owned(), last.log_id.clone(), 2)]);
+}
+
+#[test]
+fn a_result_behind_other_entries_does_not_count_as_ending_what_was_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let old = made(dir.path());
+    seal(dir.path(), &old);
+    let keeping = || JournalConfig { keep_open: true, ..config(dir.path(), "local", NOW) };
+    let opened = Journal::open(&keeping()).unwrap();
+    opened.journal.append(entry("action", "trn_open")).wait().unwrap();
+    opened.journal.close();
+    let again = Journal::open(&keeping()).unwrap();
+    assert_eq!(again.open.len(), 1);
+    again.journal.close();
+    // Opened by one who leaves nothing open, it is ended there.
+    let ended = Journal::open(&config(dir.path(), "local", NOW)).unwrap();
+    assert_eq!(ended.interrupted.iter().map(|i| i.turn.as_str()).collect::<Vec<_>>(), ["trn_open"]);
+}

@@ -107,13 +107,13 @@ def log_folders(settings: Settings) -> dict[str, Path]:
 
 
 def sign_stopped(settings: Settings, folders: dict[str, Path]) -> None:
-    """Recover and sign each log whose writer ended without a last checkpoint, as its next start would."""
+    """Recover and sign each log whose writer ended without a last checkpoint; its open turns stay open."""
     for folder in folders.values():
         newest = shards_of(folder)[-1]
         head = json.loads(_native.ledger_head(newest))["checkpoint"]
         if head is None or counted(newest) > head["size"]:
             try:
-                _native.Journal(folder, settings.zone.id).close()
+                _native.Journal(folder, settings.zone.id, keep_open=True).close()
             except _native.JournalError as fault:
                 if fault.args[0] != "locked":  # a relay without its control: its own checkpoint is awaited
                     raise OperationError("log_damaged", folder=folder, why=fault.args[-1]) from fault

@@ -1,4 +1,7 @@
-"""`dragoman backup`, `restore`, `doctor`. Exit codes: 0 done, 1 refused or failed, 2 wrong use."""
+"""`dragoman backup`, `restore`, `doctor`: a program of its own, so that other verbs load no database for them.
+
+Exit codes of backup and restore: 0 done, 1 refused or failed, 2 wrong use; the doctor's: docs/operations.md.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +28,8 @@ from dragoman.operations.restore import Asked
 from dragoman.operations.restore import restore as put_back
 from dragoman.operations.sealing import passphrase_of
 from dragoman.operations.texts import OperationError, say
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 PassphraseOption = Annotated[
     Path | None,
@@ -55,6 +60,7 @@ def _progress(what: str, total: int | None) -> Iterator[Step]:
         yield lambda done: bar.advance(task, done)
 
 
+@app.command()
 def backup(
     target: Annotated[
         Path, typer.Argument(help="The file to write, or a folder for a file with a dated name.")
@@ -91,6 +97,7 @@ def _backup_lines(told: dict[str, Any]) -> Iterator[str]:
         yield say("left_out", what=", ".join(told["left_out"]))
 
 
+@app.command()
 def restore(
     file: Annotated[Path, typer.Argument(help="A backup.")],
     to: Annotated[Path, typer.Option("--to", help="The new data folder: empty, or not there yet.")],
@@ -128,6 +135,7 @@ def _restore_lines(told: dict[str, Any]) -> Iterator[str]:
     yield say("serve_with", command=" ".join([*words, *map(shlex.quote, told["serve"]["command"])]))
 
 
+@app.command()
 def doctor(
     online: Annotated[
         bool, typer.Option("--online", help="Also ask each provider for its models, with its credential.")
@@ -150,3 +158,7 @@ def doctor(
 
 def _finding_line(finding: Finding) -> str:
     return f"{say(f'severity_{finding.severity}')}  {finding.code}\n  {finding.said()}\n  → {finding.fix}"
+
+
+if __name__ == "__main__":
+    app(prog_name="dragoman")

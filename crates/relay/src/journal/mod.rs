@@ -2,6 +2,7 @@
 //!
 //! Segments hold groups of entries (`record`), one writer thread syncs one group at a time (`writer`), tiles and the
 //! signed checkpoint follow at most once a second (`derive`). It never decides what is recorded.
+mod begin;
 mod core;
 mod derive;
 pub mod disk;
@@ -117,7 +118,9 @@ pub struct Interrupted {
 pub struct OpenIntent {
     /// `trn_...`.
     pub turn: String,
-    /// Index of its intent.
+    /// The log that its intent stands in: this one, or the sealed one that it continues.
+    pub log: String,
+    /// Index of its intent there.
     pub index: u64,
     /// The intent itself.
     pub entry: Bytes,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use dragoman_engine::ledger::Hash;
 
+use super::begin::Begin;
 use super::core::{CommitError, Spare};
 use super::disk::Lock;
 use super::entries::{self, NextLog, Previous};
-use super::recover::{Begin, Env, Shard, open_shard};
+use super::recover::{Env, Shard, open_shard};
 use super::sealed;
 use super::segments::Segments;
 use super::shard::{self, Layout};

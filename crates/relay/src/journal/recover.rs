@@ -6,12 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use dragoman_engine::ledger::checkpoint::Checkpoint;
 use dragoman_engine::ledger::note::Signer;
 use dragoman_engine::ledger::tile::TILE_WIDTH;
 use sha2::{Digest, Sha256};
 
+use super::begin::{Begin, end_open_turns};
 use super::core::{Core, Tail};
 use super::derive::Deriver;
 use super::disk::{Disk, DiskFile, Open};
@@ -74,17 +74,6 @@ impl Env {
     }
 }
 
-/// How a shard's log begins, if it is not there yet.
-#[derive(Debug, Default)]
-pub struct Begin {
-    /// The log that the shard before announced.
-    pub next: Option<NextLog>,
-    /// The log that it continues.
-    pub previous: Option<entries::Previous>,
-    /// Intents that the log before left open, with their indexes there: the new log's first group ends them.
-    pub open: Vec<(u64, Bytes)>,
-}
-
 /// Opens the shard, creating its log as `begin` says where nothing of one is there.
 pub fn open_shard(env: &Env, shard: &str, begin: &Begin, now: i64) -> Result<Shard, JournalError> {
     let layout = Layout::new(&env.dir, shard);
@@ -126,7 +115,7 @@ pub fn open_shard(env: &Env, shard: &str, begin: &Begin, now: i64) -> Result<Sha
         closed: found.closed.clone(),
     };
     if opened.closed.is_none() {
-        end_open_turns(&mut opened, &found.turns, env.keep_open, now)?;
+        end_open_turns(&mut opened, &found.turns, begin, env.keep_open, now)?;
     }
     Ok(opened)
 }
@@ -388,33 +377,6 @@ fn resume(
     Ok(())
 }
 
-/// Records that the log goes on, after a result for each intent that has none; or leaves both to who opens it.
-fn end_open_turns(
-    opened: &mut Shard,
-    turns: &OpenTurns,
-    keep_open: bool,
-    now: i64,
-) -> Result<(), JournalError> {
-    for intent in turns.indexes() {
-        let read = opened.segments.read(intent, 1, 1)?;
-        let entry = read.first().map(|(_, e)| e.clone()).unwrap_or_default();
-        let (turn, result) = entries::interrupted(&entry, now)?;
-        if keep_open {
-            opened.open.push(OpenIntent { turn, index: intent, entry });
-            continue;
-        }
-        let entry = result;
-        let index = opened.core.commit(&[entry]).map_err(JournalError::from_commit)?;
-        opened.interrupted.push(Interrupted { turn, intent, index });
-    }
-    if !opened.open.is_empty() {
-        return Ok(());
-    }
-    let resumed = entries::resumed(&opened.log_id, opened.interrupted.len(), now)?;
-    opened.core.commit(&[resumed]).map_err(JournalError::from_commit)?;
-    Ok(())
-}
-
 /// A new log in an empty shard (or one whose very first group was never completed).
 fn create(
     env: &Env,
@@ -444,8 +406,8 @@ fn create(
     let previous = begin.previous.as_ref();
     let mut group =
         vec![entries::opened(&log_id, &env.zone, &layout.shard, &signer.verifier(), previous, now)?];
-    let mut interrupted = Vec::with_capacity(begin.open.len());
-    for (intent, entry) in &begin.open {
+    let mut interrupted = Vec::new();
+    for (intent, entry) in begin.open.iter().filter(|_| !env.keep_open) {
         let (turn, entry) = entries::interrupted(entry, now)?;
         interrupted.push(Interrupted { turn, intent: *intent, index: group.len() as u64 });
         group.push(entry);
@@ -455,6 +417,7 @@ fn create(
     encoder.group(group.iter().map(Vec::as_slice));
     write_copy(env, layout, (0, 0), &NoFile, 0, &encoder.bytes)?;
     let segments = Arc::new(Segments::open(disk, layout, encoder.next)?);
+    let open = begin.still_open(&segments)?;
     let offset = encoder.bytes.len() as u64;
     let tail = Tail {
         log,
@@ -472,7 +435,7 @@ fn create(
         log_id,
         quarter: layout.shard.clone(),
         interrupted,
-        open: Vec::new(),
+        open: if env.keep_open { open } else { Vec::new() },
         closed: None,
     })
 }
