@@ -1,4 +1,4 @@
-"""`dragoman backup`, `restore`, `doctor`: a program of its own, so that other verbs load no database for them.
+"""`dragoman backup`, `restore`, `doctor`: a program of its own, so that others load no database for them.
 
 Exit codes of backup and restore: 0 done, 1 refused or failed, 2 wrong use; the doctor's: docs/operations.md.
 """
