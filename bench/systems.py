@@ -9,6 +9,7 @@ import http.client
 import json
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -50,6 +51,8 @@ class System:
     user_key: str | None = None
     user_secret: str = "rig"
     """For cells with end users: the key that speaks for them, and the secret that signs their tokens."""
+    tls: dict[str, str] | None = None
+    """The pair of files with which it speaks TLS on both sides, as the rig's programs take it."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Rig:
 
     @property
     def base_url(self) -> str:
-        return f"http://{self.provider.address}/v1"
+        return f"{'https' if self.provider.tls else 'http'}://{self.provider.address}/v1"
 
 
 def free_port() -> int:
@@ -75,19 +78,21 @@ def models() -> dict[str, str]:
     return {**cells.MODELS, **cells.leak_models()}
 
 
-def start_provider(programs: Path, folder: Path) -> System:
+def start_provider(programs: Path, folder: Path, tls: dict[str, str] | None = None) -> System:
     """The fake provider; it is also measured itself, as `direct`."""
     address = f"127.0.0.1:{free_port()}"
-    config = {"listen": address, "models": models(), "phrase": words.PHRASE}
+    config = {"listen": address, "models": models(), "phrase": words.PHRASE, "tls": tls}
     tree = processes.start("provider", [str(programs / "provider"), json.dumps(config)], folder=folder)
-    return _ready(System("direct", tree, address, "this commit", "the load straight at the fake provider"))
+    note = "the load straight at the fake provider"
+    return _ready(System("direct", tree, address, "this commit", note, tls=tls))
 
 
 def start_floor(rig: Rig) -> System:
     address = f"127.0.0.1:{free_port()}"
-    config = {"listen": address, "upstream": rig.provider.address}
+    config = {"listen": address, "upstream": rig.provider.address, "tls": rig.provider.tls}
     tree = processes.start("floor", [str(rig.programs / "floor"), json.dumps(config)], folder=rig.folder)
-    return _ready(System("floor", tree, address, "this commit", "hyper, 2 threads, forwards bytes"))
+    note = "hyper, 2 threads, forwards bytes"
+    return _ready(System("floor", tree, address, "this commit", note, tls=rig.provider.tls))
 
 
 def start_local(folder: Path, model: str) -> System:
@@ -104,7 +109,9 @@ def start_dragoman(rig: Rig) -> System:
     for name in models():
         top += [f'[models."{name}"]', 'provider = "rig"', f'model = "{name}"']
     note = f"{RULES} words and one phrase on every lane, AI label, durable ledger"
-    system = _serve(folder, top, note, "plain")
+    if tls := rig.provider.tls:
+        top += ["[edge]", f'certificate = "{tls["certificate"]}"', f'key = "{tls["key"]}"']
+    system = _serve(folder, top, note, "plain", tls)
     made = _output([str(_program()), "keys", "create", "--end-users", "declared", "--json"], folder)
     if made:
         key = json.loads(made)
@@ -119,16 +126,20 @@ def _program() -> Path:
     return program
 
 
-def _serve(folder: Path, lines: list[str], note: str, model: str) -> System:
+def _serve(
+    folder: Path, lines: list[str], note: str, model: str, tls: dict[str, str] | None = None
+) -> System:
     address = f"127.0.0.1:{free_port()}"
     zone = ["[zone]", f'listen = "{address}"', f'admin_listen = "127.0.0.1:{free_port()}"']
     (folder / "dragoman.toml").write_text("\n".join([*lines, *zone]) + "\n", encoding="utf-8")
-    tree = processes.start("dragoman", [str(_program()), "serve", "--json"], folder=folder)
+    trusted = {"SSL_CERT_FILE": tls["certificate"]} if tls else None
+    tree = processes.start("dragoman", [str(_program()), "serve", "--json"], folder=folder, env=trusted)
     facts = json.loads(_await(tree, FACTS).group(0))
     commit = _output(["git", "rev-parse", "--short", "HEAD"])
     version = f"{_native.__version__} at {commit}"
     headers = [("authorization", f"Bearer {facts['key']}")]
-    system = System("dragoman", tree, address, version, note, headers=headers, roles=facts["pids"])
+    roles = facts["pids"]
+    system = System("dragoman", tree, address, version, note, headers=headers, roles=roles, tls=tls)
     return _ready(system, model)
 
 
@@ -254,6 +265,9 @@ def _ready(system: System, model: str = "plain") -> System:
 def ask(system: System, model: str) -> tuple[int, bytes]:
     """One request, not streamed. Raises OSError where nobody listens or the connection breaks."""
     connection = http.client.HTTPConnection(system.address, timeout=10)
+    if system.tls:
+        trust = ssl.create_default_context(cafile=system.tls["certificate"])
+        connection = http.client.HTTPSConnection(system.address, timeout=10, context=trust)
     body = {"model": system.prefix + model, "messages": [{"role": "user", "content": "你好"}]}
     headers = {"content-type": "application/json", **dict(system.headers)}
     try:

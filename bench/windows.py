@@ -100,7 +100,8 @@ def run(
     programs: Path, system: System, provider: System, load: Mapping[str, Any], *, settle: bool = True
 ) -> Window:
     """Runs the load with these settings at the system."""
-    config = {"headers": system.headers, **load, "address": system.address, "path": system.path, "wait": True}
+    way = {"address": system.address, "path": system.path, "tls": system.tls}
+    config = {"headers": system.headers, **load, **way, "wait": True}
     with subprocess.Popen(
         [str(programs / "load"), json.dumps(config)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -1,7 +1,6 @@
 """One `dragoman.toml`, parsed once at the rim into a frozen tree.
 
-Unknown keys are errors that name the nearest known one; `DRAGOMAN_A__B` overrides `[a] b`; secrets are given
-by reference to an environment variable or a file, never read here. Without a file the default serves.
+Unknown keys are errors naming the nearest known one; `DRAGOMAN_A__B` overrides `[a] b`; secrets are references.
 """
 
 from __future__ import annotations
@@ -105,6 +104,7 @@ class Zone(Table):
     hosts: tuple[str, ...] = ()
     public_url: str | None = None
     threads: int = Field(default=2, ge=1, le=256)
+    turns: int | None = Field(default=None, ge=1, le=1_000_000)
     lease_ms: int = Field(default=2000, ge=500, le=60_000)
     allotment_ms: int = Field(default=30_000, ge=100, le=600_000)
 

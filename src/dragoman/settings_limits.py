@@ -15,6 +15,8 @@ AMOUNT_MAX = 2**53 - 1
 """LIMIT: the most a limit or a price may be: the record takes no larger integer."""
 OUTPUT_MAX = 10_000_000
 """LIMIT: tokens of one answer that may be configured."""
+CONTEXT_MAX = 2_000_000
+"""LIMIT: tokens of a conversation that go to a model at once: what fits into a request's body."""
 LIMIT_ID = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 _KEY = r"^key_[a-z0-9-]{1,32}_[0-9a-f-]{36}$"
 _CURRENCY = r"^[A-Z]{3}$"
@@ -37,7 +39,7 @@ class Model(Table):
     """The most tokens of one choice, asked of the provider where the caller asks for more or for nothing."""
     max_input_tokens: int | None = Field(default=None, ge=1, le=OUTPUT_MAX)
     """The model's context: what an input with images, sound or files costs at the most."""
-    context_tokens: int | None = Field(default=None, ge=512, le=OUTPUT_MAX)
+    context_tokens: int | None = Field(default=None, ge=512, le=CONTEXT_MAX)
     """Tokens of question, history and answer of a conversation. None: `max_input_tokens`, else 8,192."""
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from whole_product import Server, start
 
 from dragoman.testing.provider import DONE, JSON, Script, chunk, whole
@@ -115,6 +116,25 @@ def test_turns_are_remembered_streamed_and_whole(server, provider) -> None:
     assert shown[1]["answer"]["choices"][0]["message"]["content"] == LABEL + "Second, 世界 👋."
     assert shown[1]["context"] == {"turns": 1, "left_out": 0}
     assert [one["id"] for one in shown] == [first.headers["dragoman-turn"], second.headers["dragoman-turn"]]
+
+
+def test_answers_have_the_shape_that_sdks_read(server) -> None:
+    talk = Talk(server)
+    first = talk.ask("one")
+    turn = talk.ask("streamed", stream=True)
+    ChatCompletion.model_validate(first.json(), strict=True)
+    stored = talk.client.get(f"{talk.url}/turns/{turn.headers['dragoman-turn']}?after=0").text
+    for text in (turn.text, stored):
+        chunks = [ChatCompletionChunk.model_validate(event) for event in events(text.split("\n"))]
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices).startswith(
+            LABEL
+        )
+        assert [chunk.choices[0].finish_reason for chunk in chunks if chunk.choices][-1] == "stop"
+    for one in talk.turns():
+        ChatCompletion.model_validate(one["answer"])
+        assert one["messages"][0]["role"] == "user"
+    page = talk.client.get("/v1/conversations?limit=1").json()
+    assert set(page) == {"object", "data", "first_id", "last_id", "has_more"}
 
 
 def test_a_branch_leaves_the_other_standing(server, provider) -> None:

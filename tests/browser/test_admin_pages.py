@@ -35,6 +35,12 @@ admin_listen = "127.0.0.1:{admin}"
 issuer = "http://127.0.0.1:{oidc}"
 client_id = "dragoman"
 allow = [{{ role = "auditor", subject = "user-1" }}]
+[[limits]]
+id = "tokens.of.each.end.user.of.the.house"
+each = "end_user"
+unit = "tokens"
+per = "month"
+most = 9007199254740991
 """
 AUTHENTICATOR = {
     "protocol": "ctap2",
@@ -338,7 +344,7 @@ def fill(control: Control) -> None:
     control.core.registry.revoke_key(control.core.registry.create_key(tenant).record.key)
 
 
-PAGES = ("", "interventions", "usage", "keys", "tenants", "people", "sessions", "tokens", "account")
+PAGES = ("", "interventions", "usage", "limits", "keys", "tenants", "people", "sessions", "tokens", "account")
 
 
 @pytest.mark.parametrize("width", [360, 1280])

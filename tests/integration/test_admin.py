@@ -446,6 +446,7 @@ def test_nobody_is_sent_to_another_site(control: Control, port: int, next_: str)
 
 
 def test_attempts_are_limited(control: Control, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    came_in(control, port)  # which forgives what this address tried before
     monkeypatch.setattr(attempts, "TRIES", 3)
     visitor = Visitor(port)
     visitor.page("/login")

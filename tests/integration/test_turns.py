@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,12 @@ from typing import Any
 import pytest
 from turns_control import Relay, answer_record, new_key, person
 
+from dragoman.assistants import context, conversations, opening, usage
+from dragoman.control import conversations as routes
+from dragoman.control import turn_messages
 from dragoman.control.app import Control
 from dragoman.ids import new_id
+from dragoman.stores import conversations as kept
 
 CONFIG = """
 [deployment]
@@ -318,3 +323,61 @@ def test_a_disk_that_refuses_is_503_and_leaves_nothing(relay: Relay, control: Co
         control.core.database.write(lambda c: c.exec_driver_sql(f"{limit}=1000000").scalar_one())
     assert relay.v1("GET", f"/{name}")[1]["turns"] == 0
     assert relay.open(name, big)[1]["state"] == "opened"
+
+
+def test_limits_are_told_and_hold(relay: Relay, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay.who = person(run, new_key(run)["text"])
+    monkeypatch.setattr(conversations, "CONVERSATIONS_PER_PRINCIPAL", 2)
+    monkeypatch.setattr(opening, "TURNS_PER_CONVERSATION", 2)
+    for _ in range(2):
+        relay.conversation()
+    status, told = relay.v1("POST", "", {})
+    assert (status, told["error"]["code"], told["error"]["type"]) == (
+        429,
+        "too_many_conversations",
+        "rate_limit_error",
+    )
+    relay.v1("DELETE", f"/{relay.v1('GET', '?limit=1')[1]['data'][0]['id']}")
+    left = relay.v1("GET", "")[1]["data"][0]["id"]
+    assert relay.v1("POST", "", {})[0] == 201, "room again"
+    for _ in range(2):
+        relay.turn(left, parent="root")
+    assert relay.open(left)[1]["error"]["code"] == "conversation_full"
+
+
+def test_a_page_is_bounded_in_bytes(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = relay.conversation()
+    turns = [relay.turn(name, f"Turn {n}", "x" * 1_000)["turn"] for n in range(4)]
+    monkeypatch.setattr(kept, "PATH_BYTES", 2_000)
+    seen: list[str] = []
+    query = "?limit=100"
+    while True:
+        page = relay.v1("GET", f"/{name}/turns{query}")[1]
+        assert 1 <= len(page["data"]) <= 3
+        seen = [one["id"] for one in page["data"]] + seen
+        if not page["has_more"]:
+            break
+        query = f"?limit=100&before={page['first_id']}"
+    assert seen == turns
+
+
+def test_limits_stand_in_the_docs() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="utf-8")
+    table = text.split("## Limits")[1]
+    for number in (
+        conversations.TITLE_CHARS,
+        conversations.METADATA_PAIRS,
+        conversations.METADATA_NAME_CHARS,
+        conversations.METADATA_VALUE_CHARS,
+        conversations.CONVERSATIONS_PER_PRINCIPAL,
+        conversations.PAGE,
+        conversations.PAGE_MOST,
+        opening.TURNS_PER_CONVERSATION,
+        context.HISTORY_TURNS,
+        routes.BODY_LIMIT,
+    ):
+        assert re.search(rf"(?<![\d,]){number:,}(?!\d|,\d)", table), number
+    assert f"{context.IMAGE_TOKENS:,} for a picture" in text
+    assert f"{context.MESSAGE_TOKENS} for each message" in text
+    assert f"{turn_messages.KEY_CHARS} characters at most" in text
+    assert f"pause of {usage.GAP_MS // 60_000} minutes" in text

@@ -70,6 +70,7 @@ class Turn:
     record: dict[str, Any] | None = None
     opened: Any = None
     deleted: bool = False
+    unclaimed: bool = False
 
     @property
     def log(self) -> str:
@@ -343,7 +344,7 @@ class Machine(RuleBasedStateMachine):
         assert code == ("turn_not_found" if turn in self.truth.gone else expected)
         if code is None:
             self.truth.note(turn, "finished")
-            if one.deleted:
+            if one.deleted or one.unclaimed:
                 self.truth.gone.add(turn)
 
     @rule(turn=turns)
@@ -391,7 +392,7 @@ class Machine(RuleBasedStateMachine):
                 self.truth.note(turn, "finished")
             else:
                 continue
-            if one.deleted:
+            if one.deleted or one.unclaimed:
                 self.truth.gone.add(turn)
 
     @rule(conversation=conversations)
@@ -434,6 +435,7 @@ class Machine(RuleBasedStateMachine):
             one = self.truth.turns[held.turn]
             if one.conversation is None and one.state not in {"opened", "closing"}:
                 self.truth.gone.add(held.turn)
+            one.unclaimed = one.conversation is None
 
     def put(self, work: Any) -> str | None:
         try:

@@ -13,8 +13,10 @@ import pytest
 from dragoman.accounts.pepper import Pepper
 from dragoman.admin import people as acts
 from dragoman.admin.people import INVITE_MS, NewPasskey, People
+from dragoman.admin.sessions import Limits, Sessions
 from dragoman.errors import RefusedError
 from dragoman.ids import new_id
+from dragoman.stores.admin_access import SqlAccess, forget_log_ins
 from dragoman.stores.admins import INVITES_KEPT, PASSKEYS_EACH, SqlAdmins, admin_exists
 from dragoman.stores.database import Database
 from dragoman.stores.migrate import migrate
@@ -161,6 +163,18 @@ def test_odd_roles_and_names_are_refused(people: People, role: str, name: str) -
     with pytest.raises(RefusedError) as refused:
         people.invite("cli", role, name)
     assert refused.value.status == 400
+
+
+def test_a_restored_zone_lets_nobody_in_by_what_was_known(people: People, database: Database) -> None:
+    admin, made = enrol(people), people.invite("cli")
+    sessions = Sessions(SqlAccess(database, "local"), Pepper(b"p" * 32), "local", Limits(10**9, 10**9))
+    cookie = sessions.log_in(admin, "passkey")
+    assert sessions.open(cookie) is not None
+    database.write(forget_log_ins)
+    assert sessions.open(cookie) is None
+    with pytest.raises(RefusedError):
+        people.opened(made.text)
+    assert people.passkeys(admin), "passkeys stay"
 
 
 def test_a_start_does_without_what_only_a_log_in_needs() -> None:

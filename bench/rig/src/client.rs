@@ -9,6 +9,8 @@ use memchr::memmem;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::tls::{self, Stream};
+
 /// Bytes asked of the kernel at once.
 const READ_BYTES: usize = 64 * 1024;
 /// A head longer than this is an error.
@@ -16,7 +18,7 @@ const MAX_HEAD: usize = 64 * 1024;
 
 /// An open connection with its reusable buffers.
 pub struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     raw: Vec<u8>,
     /// The decoded body of the last answer.
     pub body: Vec<u8>,
@@ -32,6 +34,8 @@ pub struct Seen {
     pub keep: bool,
     /// The connection ended before the answer did.
     pub cut: bool,
+    /// The head named a time after which to ask again.
+    pub retry_after: bool,
     pub wire_bytes: usize,
 }
 
@@ -46,6 +50,7 @@ struct Head {
     status: u16,
     framing: Framing,
     keep: bool,
+    retry_after: bool,
     length: usize,
 }
 
@@ -61,6 +66,7 @@ fn parse_head(bytes: &[u8]) -> io::Result<Head> {
         status: status.ok_or_else(|| bad("no status"))?,
         framing: Framing::Close,
         keep: true,
+        retry_after: false,
         length: bytes.len(),
     };
     for line in lines {
@@ -74,6 +80,8 @@ fn parse_head(bytes: &[u8]) -> io::Result<Head> {
             head.framing = Framing::Chunked;
         } else if name.eq_ignore_ascii_case("connection") && value.eq_ignore_ascii_case("close") {
             head.keep = false;
+        } else if name.eq_ignore_ascii_case("retry-after") {
+            head.retry_after = value.parse::<u32>().is_ok();
         }
     }
     Ok(head)
@@ -119,6 +127,7 @@ impl Connection {
     pub async fn open(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
+        let stream = tls::connected(stream).await?;
         Ok(Self { stream, raw: Vec::new(), body: Vec::new() })
     }
 
@@ -135,6 +144,7 @@ impl Connection {
         self.raw.clear();
         self.body.clear();
         self.stream.write_all(request).await?;
+        self.stream.flush().await?;
         let head = self.head().await?;
         let mut at = head.length;
         let mut seen = Seen {
@@ -144,6 +154,7 @@ impl Connection {
             done: Instant::now(),
             keep: head.keep,
             cut: false,
+            retry_after: head.retry_after,
             wire_bytes: 0,
         };
         let mut arrived: Option<Instant> = None;

@@ -10,3 +10,4 @@ pub mod request;
 pub mod samples;
 pub mod script;
 pub mod spec;
+pub mod tls;

@@ -421,3 +421,55 @@ fn whole_rule_sets_are_shared() {
     request.scan_in(&rules, Locale::En).unwrap();
     assert_eq!(Arc::strong_count(&rules), before);
 }
+
+/// A body of a stored turn, its members in the order given.
+fn stored(body: &str) -> Result<Request, FieldError> {
+    let table = FieldTable { stored: true, ..FieldTable::default() };
+    Request::parse(Route::Chat, body.as_bytes().to_vec(), &table, BodyLimits::default())
+}
+
+#[test]
+fn the_parent_of_a_stored_turn_is_read_and_goes_to_nobody() {
+    let parts = [r#""model":"m""#, r#""messages":[{"role":"user","content":"hi"}]"#, r#""parent" : "trn_1""#];
+    for order in [[0, 1, 2], [0, 2, 1], [2, 0, 1]] {
+        for joint in [",", " , ", "\n,\t"] {
+            let body = format!("{{ {} }}", order.map(|at| parts[at]).join(joint));
+            let request = stored(&body).expect(&body);
+            assert_eq!(request.parent(), Some("trn_1"), "{body}");
+            let sent: Value = serde_json::from_slice(&request.upstream_body("up", true)).expect(&body);
+            let names: Vec<&String> = sent.as_object().expect("an object").keys().collect();
+            assert_eq!(names.len(), 2, "{body}: {sent}");
+            assert_eq!(sent["model"], "up");
+            assert_eq!(request.body(), body);
+        }
+    }
+    let null =
+        stored(r#"{"parent":null,"model":"m","messages":[{"role":"user","content":"hi"}]}"#).expect("null");
+    assert_eq!(null.parent(), Some(""));
+    let sent: Value = serde_json::from_slice(&null.upstream_body("m", false)).expect("JSON");
+    assert!(sent.get("parent").is_none());
+}
+
+#[test]
+fn a_stored_turn_is_one_new_message_of_a_user_answered_once() {
+    let with = |more: &str| format!(r#"{{"model":"m"{more}}}"#);
+    let user = r#","messages":[{"role":"user","content":"hi"}]"#;
+    for (more, code, param) in [
+        (String::new(), "missing_field", "messages"),
+        (r#","messages":[]"#.to_owned(), "invalid_value", "messages"),
+        (r#","messages":[{"role":"system","content":"s"}]"#.to_owned(), "invalid_value", "messages.0.role"),
+        (
+            r#","messages":[{"role":"user","content":"a"},{"role":"user","content":"b"}]"#.to_owned(),
+            "invalid_value",
+            "messages",
+        ),
+        (format!(r#"{user},"n":2"#), "invalid_value", "n"),
+        (format!(r#"{user},"parent":1"#), "invalid_type", "parent"),
+        (format!(r#"{user},"parent":"a/b""#), "invalid_value", "parent"),
+        (format!(r#"{user},"parent":"{}""#, "x".repeat(129)), "invalid_value", "parent"),
+    ] {
+        refused(stored(&with(&more)), code, param);
+    }
+    assert!(stored(&with(&format!(r#"{user},"n":1,"parent":"root""#))).is_ok());
+    refused(chat(&json!({"parent": "last"})), "unknown_field", "parent");
+}

@@ -105,8 +105,8 @@ codes! {
         "The record cannot be written, and what is not recorded is not answered. Try again; the operator sees why in the log."
         "记录无法写入，未记录则不回答。请重试；运营者可在日志中看到原因。";
     OVERLOADED "overloaded" 503 "server_error"
-        "Too many turns are open. Try again after the time in Retry-After."
-        "打开的轮次过多，请在 Retry-After 所示时间后重试。";
+        "More is asked here than can be answered right now. Try again after the time in Retry-After."
+        "目前请求过多，无法全部回答，请在 Retry-After 所示时间后重试。";
     CONCURRENCY "concurrency_limit" 429 "rate_limit_error"
         "This key has as many turns open as it may. Wait until one ends, then try again."
         "该密钥同时打开的轮次已达上限，请等其中一个结束后重试。";

@@ -23,6 +23,7 @@ mod lines;
 mod log;
 mod mailbox;
 mod metrics;
+mod pace;
 mod plan;
 mod provider;
 mod proxy;

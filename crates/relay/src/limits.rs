@@ -90,8 +90,20 @@ pub const WATCH_MS: u64 = 1_000;
 pub const TURNS_PER_THREAD: usize = 6_000;
 /// Turns waiting for a place per thread.
 pub const QUEUE_PER_THREAD: usize = 1_024;
-/// Milliseconds a turn waits for a place, for contact or for a rule set, before 503.
+/// Milliseconds a turn waits for a place before 503: short, for what waits delays what is taken in.
+pub const PLACE_MS: u64 = 25;
+/// Milliseconds a turn waits for contact or for a rule set, before 503.
 pub const WAIT_MS: u64 = 1_000;
+/// Milliseconds of work waiting in a thread beyond which it takes no new turn, of its own processor time.
+pub const BEHIND_MS: u64 = 10;
+/// Milliseconds for which a thread has to be that far behind before it refuses turns: a burst alone is taken.
+pub const BEHIND_FOR_MS: u64 = 100;
+/// Milliseconds after it was behind in which a thread refuses at the first sign.
+pub const BEHIND_WARY_MS: u64 = 1_000;
+/// Milliseconds between two looks at how much work waits; without turns nobody looks.
+pub const LOOK_MS: u64 = 5;
+/// Milliseconds after which a look says nothing any more.
+pub const LOOK_OLD_MS: u64 = 50;
 /// Seconds named in `Retry-After`.
 pub const RETRY_AFTER_S: u64 = 1;
 

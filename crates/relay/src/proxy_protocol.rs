@@ -105,3 +105,6 @@ fn checksum(header: &[u8], at: usize) -> u32 {
     let sum = crc32c::crc32c_append(sum, &[0; 4]);
     crc32c::crc32c_append(sum, &header[at + 4..])
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use crate::clock::boot_ms;
 use crate::control::Control;
 use crate::limits;
 use crate::mailbox::Mailbox;
+use crate::pace::Pace;
 use crate::provider::pool::Pool;
 use crate::proxy::Pages;
 use crate::state::{Relay, Told};
@@ -32,6 +33,7 @@ pub struct Worker {
     /// Places for turns.
     pub places: Semaphore,
     pub waiting: Cell<usize>,
+    pub pace: Rc<Pace>,
     /// Ends being recorded whose clients are gone.
     pub settling: Cell<usize>,
     pub draining: Cell<bool>,
@@ -53,6 +55,7 @@ impl Worker {
             scratch: RefCell::new(vec![0; limits::PROVIDER_READ_BYTES].into()),
             places: Semaphore::new(places.min(limits::TURNS_PER_THREAD)),
             waiting: Cell::new(0),
+            pace: Rc::default(),
             settling: Cell::new(0),
             draining: Cell::new(false),
             drain: Notify::new(),

@@ -30,7 +30,7 @@ fn endless() -> Provider {
 }
 
 #[test]
-fn beyond_the_places_a_turn_waits_a_second_and_is_shed() {
+fn beyond_the_places_a_turn_waits_a_moment_and_is_shed() {
     let provider = endless();
     let zone = Zone::start(&[&provider], |c| {
         c["threads"] = 1.into();
@@ -47,7 +47,7 @@ fn beyond_the_places_a_turn_waits_a_second_and_is_shed() {
     let shed = zone.client().chat(&ask(false));
     assert_eq!((shed.status, shed.code().as_str()), (503, "overloaded"), "{shed:?}");
     assert_eq!(shed.header("retry-after"), Some("1"));
-    assert!(began.elapsed() > Duration::from_millis(900), "it waited for a place");
+    assert!(began.elapsed() > Duration::from_millis(20), "it waited for a place");
     assert_eq!(zone.metric("dragoman_shed_total") as u64, 1);
     assert_eq!(zone.control.asked("/plan"), 1, "nothing was asked for what is shed");
     assert_eq!(zone.client().get("/readyz").status, 200);

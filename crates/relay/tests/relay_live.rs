@@ -229,36 +229,100 @@ fn a_stopped_turn_ends_properly_for_all_its_readers_and_is_stored_as_far_as_it_w
     }
 }
 
-#[test]
-fn a_reader_that_leaves_at_any_chunk_ends_nothing() {
-    let cases: usize = std::env::var("DRAGOMAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1);
-    let pieces: &'static [&'static str] = &["一", " two", " 三", " four", " 五"];
-    let provider = Provider::scripted(move |_| provider::stream(pieces, 10));
-    let zone = Zone::start(&[&provider], |_| {});
-    let mut begun = 0;
-    for _ in 0..cases {
-        for leave_at in 0..=pieces.len() + 3 {
-            let mut client = zone.client();
-            client.send("POST", TURNS, KEY, &ask(true));
-            if leave_at > 0 {
-                client.read_head().expect("a head");
-            }
-            for _ in 1..leave_at {
-                client.read_chunk().expect("a chunk");
-            }
-            begun += 1;
-            // A client that leaves before its turn is opened has asked for nothing.
-            eventually("the turn is opened", || zone.control.0.turns.all().len() >= begun);
-            drop(client);
+/// The pieces of stream number `n`, all of them different.
+fn pieces(n: usize) -> Vec<String> {
+    const PARTS: [&str; 8] = ["一", " two", "👩\u{200d}👩\u{200d}👧", "é", "\n", " \"five\"", "六 ", "z"];
+    (0..3 + n % 6).map(|at| format!("{}{}", PARTS[(at * 3 + n) % PARTS.len()], n + at)).collect()
+}
+
+/// A provider whose answer is that of the stream that the question names.
+fn numbered() -> Provider {
+    Provider::scripted(|seen| {
+        let number =
+            seen.json()["messages"].as_array().and_then(|all| all.last()?["content"].as_str()?.parse().ok());
+        let pieces = pieces(number.expect("a number"));
+        provider::stream(&pieces.iter().map(String::as_str).collect::<Vec<_>>(), 5)
+    })
+}
+
+/// Asks for stream `n` and leaves after `chunks` chunks of the answer; before its head where that is 0.
+fn left_at(zone: &Zone, path: &str, head: &str, n: usize, chunks: usize) {
+    let mut client = zone.client();
+    let question = json!({"model": "dragoman", "stream": true,
+                          "messages": [{"role": "user", "content": n.to_string()}]});
+    let before = zone.control.0.turns.all().len();
+    client.send("POST", path, head, &question.to_string());
+    if chunks > 0 {
+        client.read_head().expect("a head");
+    }
+    for _ in 1..chunks {
+        // Several frames may leave as one chunk.
+        if client.read_chunk().expect("a chunk").is_none_or(|chunk| chunk.is_empty()) {
+            break;
         }
     }
-    let stored = zone.control.0.turns.wait("finished", begun);
-    assert_eq!(stored.len(), begun);
-    for turn in stored {
-        assert_eq!(turn.record["choices"][0]["message"]["content"], pieces.concat());
-        assert_eq!(turn.result["status"], "finished");
+    // A client that leaves before its turn is opened has asked for nothing.
+    eventually("the turn is opened", || zone.control.0.turns.all().len() > before);
+}
+
+/// How many streams are left at every chunk.
+fn streams() -> usize {
+    std::env::var("DRAGOMAN_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(1)
+}
+
+#[test]
+fn a_reader_that_leaves_at_any_chunk_ends_nothing() {
+    let provider = numbered();
+    let zone = Zone::start(&[&provider], |_| {});
+    let mut left = 0;
+    for n in 0..streams() {
+        for chunks in 0..=pieces(n).len() + 4 {
+            let path = format!("/v1/conversations/cnv_local_{left}/turns");
+            left_at(&zone, &path, KEY, n, chunks);
+            left += 1;
+        }
     }
-    assert_eq!((zone.control.fed("result", begun).len(), provider.calls()), (begun, begun));
+    let stored = zone.control.0.turns.wait("finished", left);
+    for turn in stored {
+        let number = turn.opening["input"]["messages"][0]["content"].as_str().and_then(|n| n.parse().ok());
+        let text = pieces(number.expect("a number")).concat();
+        assert_eq!(turn.record["choices"][0]["message"]["content"], text);
+        assert_eq!(
+            (&turn.result["status"], &turn.result["usage"]["known"]),
+            (&json!("finished"), &json!(true))
+        );
+    }
+    assert_eq!((zone.control.fed("result", left).len(), provider.calls()), (left, left));
+    println!("{}", json!({"streams": streams(), "left": left, "ended": 0}));
+}
+
+#[test]
+fn a_stateless_reader_that_leaves_at_any_chunk_leaves_one_record_and_one_outcome() {
+    let provider = numbered();
+    let zone = Zone::start(&[&provider], |_| {});
+    let mut left = 0;
+    for n in 0..streams() {
+        for chunks in 0..=pieces(n).len() + 4 {
+            let head = format!("{KEY}idempotency-key: k{left}\r\n");
+            left_at(&zone, "/v1/chat/completions", &head, n, chunks);
+            left += 1;
+        }
+    }
+    // One that left before its intent has given its claim back.
+    eventually("each is over", || zone.control.0.turns.all().iter().all(|turn| turn.state == "finished"));
+    let stored = zone.control.0.turns.all();
+    let intents = zone.control.fed("intent", stored.len());
+    let results = zone.control.fed("result", intents.len());
+    assert_eq!((intents.len(), results.len()), (stored.len(), stored.len()), "of {left}");
+    for turn in &stored {
+        let result = results.iter().find(|r| r["turn"] == turn.opening["turn"]).expect("a result");
+        assert_eq!(result, &turn.result);
+        assert!(["cancelled", "finished"].iter().any(|status| result["status"] == *status), "{result}");
+    }
+    let cancelled = stored.iter().filter(|turn| turn.result["status"] == "cancelled").count();
+    assert!(cancelled > 0, "none was left in time");
+    assert!(provider.calls() <= left);
+    println!("{}", json!({"streams": streams(), "left": left, "cancelled": cancelled}));
 }
 
 #[test]

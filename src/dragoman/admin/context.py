@@ -37,6 +37,8 @@ class AdminContext:
     attempts: Attempts
     pending: Pending
     refusals: Refusals
+    limits: Callable[[], list[dict[str, Any]]]
+    """Every limit with how many windows are open and how full the fullest one is."""
     status: Callable[[], dict[str, Any]]
     """What runs: zone, stage, configuration, packs with their review status, models."""
     relay: Callable[[], Awaitable[dict[str, Any]]]

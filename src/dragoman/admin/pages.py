@@ -6,7 +6,7 @@ Nothing here changes anything, except that reading a statement of reasons is ent
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -69,6 +69,7 @@ class Pages:
         yield AdminRoute("GET", "/interventions/{tenant}/{name}", AUDITOR, self.statement, "A statement.")
         for noun, says in (
             ("usage", "Usage by day."),
+            ("limits", "Limits of use."),
             ("keys", "Keys."),
             ("tenants", "Tenants."),
             ("people", "Administrators."),
@@ -76,7 +77,7 @@ class Pages:
             ("tokens", "Machine tokens."),
         ):
             yield AdminRoute("GET", f"/{noun}", AUDITOR, self._listing_page(noun), says)
-        for noun in ("usage", "keys", "tenants", "people", "sessions", "tokens"):
+        for noun in ("usage", "limits", "keys", "tenants", "people", "sessions", "tokens"):
             says = f"The rows of the page /{noun}."
             yield AdminRoute(
                 "GET",
@@ -226,17 +227,17 @@ class Pages:
 
     def _rows(self, noun: str, call: Call) -> list[dict[str, Any]]:
         context = self._context
-        if noun == "usage":
-            return [asdict(row) for row in context.overview.usage(_day(USAGE_DAYS))]
-        if noun == "keys":
-            return list(reversed(context.registry.keys(call.request.query_params.get("tenant"))))
-        if noun == "tenants":
-            return context.registry.tenants()
-        if noun == "people":
-            return context.people.listing()
-        if noun == "sessions":
-            return [dict(row) for row in context.sessions.listing()]
-        return [token_view(one) for one in context.sessions.tokens()]
+        tenant = call.request.query_params.get("tenant")
+        rows: dict[str, Callable[[], list[dict[str, Any]]]] = {
+            "usage": lambda: [asdict(row) for row in context.overview.usage(_day(USAGE_DAYS))],
+            "limits": context.limits,
+            "keys": lambda: list(reversed(context.registry.keys(tenant))),
+            "tenants": context.registry.tenants,
+            "people": context.people.listing,
+            "sessions": lambda: [dict(row) for row in context.sessions.listing()],
+            "tokens": lambda: [token_view(one) for one in context.sessions.tokens()],
+        }
+        return rows[noun]()
 
     def _statement(self, call: Call) -> dict[str, Any]:
         tenant, name = call.names["tenant"], call.names["name"]

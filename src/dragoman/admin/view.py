@@ -25,7 +25,7 @@ from dragoman.web.view import CSP, LANGUAGE_COOKIE, LANGUAGE_SECONDS
 
 HSTS = "max-age=31536000"
 SHARED_STATIC = ("page.css", "icon.svg")
-PAGES = ("home", "interventions", "usage", "keys", "tenants", "people", "sessions", "tokens")
+PAGES = ("home", "interventions", "usage", "limits", "keys", "tenants", "people", "sessions", "tokens")
 """The pages of the menu, in its order."""
 
 

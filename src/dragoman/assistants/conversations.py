@@ -216,9 +216,8 @@ def branch(rows: ConversationRows, person: Person, conversation: str, part: Page
         start = rows.leaf(_inside(rows, conversation, part.through).turn)
     if part.before is not None:
         start = _inside(rows, conversation, part.before).parent
-    path = rows.whole_path(start, part.limit + 1) if start else []
-    shown = list(reversed(path[: part.limit]))
-    return page(_documents(rows, conversation, shown), more=len(path) > part.limit)
+    shown = list(reversed(rows.whole_path(start, part.limit))) if start else []
+    return page(_documents(rows, conversation, shown), more=bool(shown) and shown[0][0].parent is not None)
 
 
 def _documents(rows: ConversationRows, conversation: str, shown: list[Whole]) -> list[dict[str, Any]]:

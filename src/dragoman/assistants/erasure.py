@@ -14,7 +14,7 @@ from dragoman.core.conversations import ConversationRows, ConversationStore
 
 AT_ONCE = 20
 """LIMIT: conversations erased in one transaction."""
-TURNS_AT_ONCE = 200
+TURNS_AT_ONCE = 10
 """LIMIT: turns read in one snapshot."""
 
 

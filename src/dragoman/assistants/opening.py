@@ -36,6 +36,9 @@ from dragoman.core.turns import (
 
 TURNS_PER_CONVERSATION = 10_000
 """LIMIT: turns of one conversation, branches included."""
+OPENED = b'{"state":"opened"'
+"""How the answer begins where the turn was opened, not answered by a twin's."""
+
 Decide = Callable[[Mapping[str, Any], Mapping[str, int] | None, int], Residual]
 """Decides the rules that read `turn.*`: question, facts by path (None: they stay unknown), now."""
 
@@ -181,6 +184,7 @@ def _keep(  # noqa: PLR0913, PLR0917 - all that one new row is made of
         lang=opening.lang,
         stream=opening.stream,
         tokens=estimate(opening.asked) if opening.asked else 0,
+        size=len((opening.asked or "").encode()) + len((opening.options or "").encode()),
         digest=None,
         claim=opening.claim,
         salt=opening.salt,

@@ -43,7 +43,9 @@ def close_turn(rows: TurnRows, turn: str, body: Mapping[str, Any], now: int) -> 
         if not _commits(found.salt, answer, digest):
             raise refused("digest_mismatch")
         text = answers.replied(record, status) if found.conversation else None
-        values.update(answer=answer, replied=text)
+        values.update(
+            answer=answer, replied=text, size=found.size + len(answer.encode("utf-8", "surrogatepass"))
+        )
         values["tokens"] = (
             found.tokens + (estimate(text) if text else 0) if goes_along("closing", status) else 0
         )
@@ -77,8 +79,8 @@ def finish_turn(rows: TurnRows, turn: str, digest: str, now: int) -> None:
 
 
 def settle(rows: TurnRows, turn: TurnBrief, now: int) -> None:
-    """A closing turn is finished; one whose conversation was deleted meanwhile is forgotten."""
-    if turn.has_text:
+    """A closing turn is finished; one that nobody can ask for any more is forgotten."""
+    if _is_wanted(turn):
         rows.change_turn(turn.turn, {"state": "finished", "changed_at": now})
     else:
         rows.remove_turn(turn.turn)
@@ -117,11 +119,16 @@ def recover(zone: ZoneRows, log: str, intents: frozenset[str], now: int) -> list
 
 
 def interrupt(rows: TurnRows, turn: TurnBrief, now: int) -> None:
-    """Give up an opened turn."""
-    if turn.has_text:
+    """Give up an opened turn; one that nobody can ask for any more is forgotten."""
+    if _is_wanted(turn):
         rows.change_turn(turn.turn, {"state": "interrupted", "status": "interrupted", "changed_at": now})
     else:
         rows.remove_turn(turn.turn)
+
+
+def _is_wanted(turn: TurnBrief) -> bool:
+    """Whether a conversation or an idempotency key still leads to the turn: both may end while it runs."""
+    return turn.has_text and (turn.conversation is not None or turn.claim is not None)
 
 
 def _found(rows: TurnRows, turn: str) -> TurnBrief:

@@ -37,6 +37,7 @@ from dragoman.control.reload import Reloader
 from dragoman.control.sockets import BACKLOG, QuietServer
 from dragoman.errors import ConfigError
 from dragoman.events import AdminReady, EdgeFailed, emit, fault_place, metrics_text
+from dragoman.ids import now_ms
 from dragoman.meters import meters_text
 from dragoman.settings import Settings
 from dragoman.stores.overview import Overview
@@ -232,6 +233,7 @@ def _context(core: Core, reloader: Reloader, pepper: Pepper, address: str, origi
         attempts=Attempts(),
         pending=Pending(),
         refusals=Refusals(),
+        limits=lambda: _limits(core),
         status=lambda: _status(core),
         relay=lambda: run_in_threadpool(_relay, settings.zone.admin_listen),
         relay_metrics=lambda: run_in_threadpool(_relay_text, settings.zone.admin_listen),
@@ -245,6 +247,20 @@ def _context(core: Core, reloader: Reloader, pepper: Pepper, address: str, origi
 def enrol_link(settings: Settings, made: NewInvite) -> str:
     """The address a person opens once; the secret is a fragment, which no server or log gets to see."""
     return f"{settings.admin.origin(settings.zone.admin_listen)}/enrol#{made.text}"
+
+
+def _limits(core: Core) -> list[dict[str, Any]]:
+    now = now_ms()
+    taken: dict[str, list[tuple[int, int]]] = {}
+    for state in core.budgets.states():
+        if state.ends > now:
+            taken.setdefault(state.limit, []).append((state.spent, state.held))
+    rows = []
+    for limit in core.book.limits():
+        open_now = taken.get(limit.id, [])
+        spent, held = max(open_now, key=sum, default=(0, 0))
+        rows.append({**limit.model_dump(), "windows": len(open_now), "spent": spent, "held": held})
+    return rows
 
 
 def _status(core: Core) -> dict[str, Any]:

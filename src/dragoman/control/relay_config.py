@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from dragoman.canonical import digest
 from dragoman.providers.catalogue import PackWire, Wire, wire_of
-from dragoman.settings import Provider, Settings
+from dragoman.settings import Provider, Settings, Zone
 from dragoman.settings_edge import Edge
 
 FILE_NAME = "relay.json"
@@ -51,6 +52,7 @@ def relay_config(
             name: _provider(item, wire_of(item, catalogue, wires.get(name)))
             for name, item in sorted(settings.providers.items())
         },
+        **_tighter(zone),
     }
     return {
         "v": 1,
@@ -71,6 +73,13 @@ def write_relay_config(document: dict[str, Any], folder: Path) -> Path:
     draft.chmod(0o600)
     draft.replace(target)
     return target
+
+
+def _tighter(zone: Zone) -> dict[str, Any]:
+    """The turns of each thread, rounded up; nothing where the relay's own limit is to hold."""
+    if zone.turns is None:
+        return {}
+    return {"tighter": {"turns_per_thread": math.ceil(zone.turns / zone.threads)}}
 
 
 def _provider(provider: Provider, wire: Wire) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from sqlalchemy.exc import SQLAlchemyError
 
 from dragoman.assistants.context import DEFAULT_CONTEXT_TOKENS
-from dragoman.assistants.opening import open_turn
+from dragoman.assistants.opening import OPENED, open_turn
 from dragoman.assistants.turns import (
     abandon_turn,
     close_turn,
@@ -31,6 +31,7 @@ from dragoman.core.turns import TurnRows, TurnStore, ZoneRows
 from dragoman.errors import DragomanError
 from dragoman.events import ClaimsExpired, EdgeFailed, TurnsGivenUp, emit, fault_place
 from dragoman.ids import now_ms
+from dragoman.settings_limits import CONTEXT_MAX
 
 SWEEP_SECONDS = 5.0
 """How often turns are looked at whose log is silent or whose time is over."""
@@ -109,7 +110,8 @@ class TurnDesk:
             return open_turn(rows, message, now, decide)
 
         answer = await durable(self._store.submit(message.tenant, work))
-        self.watch.opened(message.tenant, message.turn, message.log, message.deadline_ms)
+        if answer.startswith(OPENED):
+            self.watch.opened(message.tenant, message.turn, message.log, message.deadline_ms)
         return 200, answer
 
     async def outcome(self, request: Request) -> Answer:
@@ -147,7 +149,8 @@ class TurnDesk:
         if named is None:
             return DEFAULT_CONTEXT_TOKENS
         chain = [named, *(models[other] for other in named.fallbacks)]
-        return min(one.context_tokens or one.max_input_tokens or DEFAULT_CONTEXT_TOKENS for one in chain)
+        stated = (one.context_tokens or one.max_input_tokens or DEFAULT_CONTEXT_TOKENS for one in chain)
+        return min(CONTEXT_MAX, *stated)
 
 
 class TurnSweep:

@@ -25,7 +25,7 @@ class ConversationRows(TurnRows, Protocol):
         """How many conversations a person has, counted up to `most`."""
 
     def whole_path(self, start: str, most: int) -> list[Whole]:
-        """From `start` towards its branch's first turn, newest first, at most `most` turns."""
+        """From `start` towards the branch's first turn, newest first: at most `most`, bounded in bytes."""
 
     def whole_turns(self, conversation: str, after: int, most: int) -> list[Whole]:
         """Turns of a conversation as they were opened, those with a `seq` above `after`."""

@@ -67,7 +67,8 @@ class ConversationRecord:
 class TurnBrief:
     """A turn without its texts. `depth` is its place on its branch (1 the first), `seq` in its conversation.
 
-    `first` names the branch's first turn that goes along to a model, `tokens` estimates what this one adds.
+    `first` names the branch's first turn that goes along to a model, `tokens` estimates what this one
+    adds, `size` is the bytes of its texts.
     `has_text` is False once its conversation was deleted while it ran.
     """
 
@@ -88,6 +89,7 @@ class TurnBrief:
     lang: str
     stream: bool
     tokens: int
+    size: int
     digest: str | None
     claim: str | None
     salt: str | None

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from dragoman.ids import now_ms
 from dragoman.ledger.verify import Verdict, verify_zone
 from dragoman.operations.archive import ArchiveReader, Progress, sync_folder
@@ -25,6 +27,7 @@ from dragoman.operations.manifest import LogHead, Manifest, check
 from dragoman.operations.sealing import unseal
 from dragoman.operations.texts import OperationError
 from dragoman.stores.acts import enter
+from dragoman.stores.admin_access import forget_log_ins
 from dragoman.stores.database import Database
 from dragoman.stores.migrate import revision_of, versions
 from dragoman.stores.schema import ZONE_TENANT
@@ -153,9 +156,14 @@ def _note(database: Path, archive: ArchiveReader) -> None:
             {"log": head.log, "size": head.size, "root": f"sha256:{head.root}"} for head in manifest.logs
         ],
     }
+
+    def work(connection: sa.Connection) -> None:
+        enter(connection, manifest.zone, ZONE_TENANT, entry, at)
+        forget_log_ins(connection)
+
     zone = Database(database)
     try:
-        zone.write(lambda connection: enter(connection, manifest.zone, ZONE_TENANT, entry, at))
+        zone.write(work)
     finally:
         zone.close()
     database.chmod(0o600)

@@ -190,6 +190,13 @@ class SqlAccess:
         return self._database.submit(lambda c: record(c, self._zone, Act(ZONE_TENANT, entry)))
 
 
+def forget_log_ins(connection: sa.Connection) -> None:
+    """End every log-in and every open link: a restored zone lets nobody in by what ended since its backup."""
+    rows = rows_of(connection, ZONE_TENANT)
+    rows.delete(schema.admin_sessions)
+    rows.delete(schema.admin_invites, schema.admin_invites.c.used_at.is_(None))
+
+
 def not_let_in() -> RefusedError:
     """What every failed log-in gets, whatever failed."""
     return RefusedError(

@@ -24,11 +24,12 @@ _BRIEF = tuple(one.name for one in fields(TurnBrief))
 _TEXTS = tuple(one.name for one in fields(TurnTexts))
 _RECORD = tuple(one.name for one in fields(ConversationRecord))
 _RUNNING = turns.c.state.in_(("opened", "closing"))
-_EVERYTHING = 2**53
+PATH_BYTES = 16 << 20
+"""LIMIT: bytes of the texts of one page of turns; a page ends with the turn that exceeds it."""
 _CHILDREN = 100_000
 """LIMIT: turns of one conversation that one listing names; more than a conversation may have."""
 
-_WHOLE_PATH = prepared_climb(turns, "turn", "parent", "tokens")
+_WHOLE_PATH = prepared_climb(turns, "turn", "parent", "size")
 _WHOLE = prepared_select(
     turns,
     turns.c.conversation == sa.bindparam("name"),
@@ -87,8 +88,8 @@ class SqlConversationRows(SqlTurnRows):
         return len(self.rows.run(_NAMES, {"who": principal, "most": most}))
 
     def whole_path(self, start: str, most: int) -> list[Whole]:
-        """From `start` towards its branch's first turn, newest first, at most `most` turns."""
-        found = self.rows.run(_WHOLE_PATH, {"start": start, "budget": _EVERYTHING, "most": most})
+        """From `start` towards the branch's first turn, newest first: at most `most`, bounded in bytes."""
+        found = self.rows.run(_WHOLE_PATH, {"start": start, "budget": PATH_BYTES, "most": most})
         return [_whole(row) for row in found]
 
     def whole_turns(self, conversation: str, after: int, most: int) -> list[Whole]:

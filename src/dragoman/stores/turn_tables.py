@@ -41,6 +41,7 @@ turns = sa.Table(
     sa.Column("depth", sa.BigInteger, nullable=False),
     sa.Column("parent", sa.Text),
     sa.Column("tokens", sa.BigInteger, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("state", sa.Text, nullable=False),  # opened | closing | finished | interrupted
     sa.Column("status", sa.Text),  # of the result entry
     sa.Column("lang", sa.Text, nullable=False),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use dragoman_bench::{net, os};
+use dragoman_bench::{net, os, tls};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -27,6 +27,9 @@ const EXAMPLE: &str = r#"floor '{"listen": "127.0.0.1:9200", "upstream": "127.0.
 struct Config {
     listen: SocketAddr,
     upstream: SocketAddr,
+    /// On both sides.
+    #[serde(default)]
+    tls: Option<tls::Pair>,
     #[serde(default = "two")]
     threads: usize,
 }
@@ -89,6 +92,7 @@ impl Floor {
     async fn connect(&self) -> Result<Sender, String> {
         let stream = TcpStream::connect(self.upstream).await.map_err(|e| e.to_string())?;
         stream.set_nodelay(true).map_err(|e| e.to_string())?;
+        let stream = tls::connected(stream).await.map_err(|e| e.to_string())?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(|e| e.to_string())?;
         tokio::task::spawn_local(async move {
             // A broken connection shows in the request that used it.
@@ -148,6 +152,7 @@ async fn run(listener: TcpListener, config: Config) {
         };
         let floor = floor.clone();
         tokio::task::spawn_local(async move {
+            let Ok(stream) = tls::accepted(stream).await else { return };
             let service = service_fn(|request| async { Ok::<_, Infallible>(floor.answer(request).await) });
             let server = hyper::server::conn::http1::Builder::new();
             // A client that went away ends its own exchange only.
@@ -159,6 +164,7 @@ async fn run(listener: TcpListener, config: Config) {
 fn main() {
     os::raise_file_limit();
     let config: Config = net::config(EXAMPLE).unwrap_or_else(|e| net::give_up(&e));
+    tls::set(config.tls.as_ref()).unwrap_or_else(|e| net::give_up(&e));
     let (listen, threads) = (config.listen, config.threads);
     if let Err(error) = net::serve(listen, threads, move |l| run(l, config.clone())) {
         net::give_up(&format!("{listen}: {error}"));

@@ -12,7 +12,7 @@ use dragoman_bench::check::{self, Lanes};
 use dragoman_bench::client::{Connection, Seen};
 use dragoman_bench::request::{Prepared, Template};
 use dragoman_bench::samples::Samples;
-use dragoman_bench::{net, os};
+use dragoman_bench::{net, os, tls};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -30,6 +30,8 @@ const SAMPLE_BYTES: usize = 400;
 #[serde(deny_unknown_fields)]
 struct Config {
     address: SocketAddr,
+    #[serde(default)]
+    tls: Option<tls::Pair>,
     #[serde(default)]
     host: Option<String>,
     #[serde(default = "chat")]
@@ -67,6 +69,9 @@ struct Config {
     /// Count how much of this any lane delivers; then completeness is reported, not required.
     #[serde(default)]
     phrase: Option<String>,
+    /// Take 429 and 503 with Retry-After and an error object for what they are, not for faults.
+    #[serde(default)]
+    refusals: bool,
     #[serde(default = "minute")]
     timeout_ms: u64,
 }
@@ -90,6 +95,7 @@ struct Totals {
     first_byte: Samples,
     first_token: Samples,
     total: Samples,
+    refused: Samples,
     gap: Samples,
     late: Samples,
     last: Option<Instant>,
@@ -107,6 +113,12 @@ struct Run {
     number: RefCell<u64>,
     totals: RefCell<Totals>,
     counting: RefCell<bool>,
+}
+
+/// Whether an answer says as it should that nothing was done: when to ask again, and an error object.
+fn refuses(seen: &Seen, body: &[u8]) -> bool {
+    let code = || serde_json::from_slice::<Value>(body).is_ok_and(|said| said["error"]["code"].is_string());
+    matches!(seen.status, 429 | 503) && seen.retry_after && code()
 }
 
 impl Run {
@@ -172,6 +184,10 @@ impl Run {
     }
 
     fn count(&self, seen: &Seen, body: &[u8], start: Instant, sent: Instant) {
+        if self.config.refusals && refuses(seen, body) {
+            self.totals.borrow_mut().refused.add(seen.done - start);
+            return;
+        }
         if seen.status != 200 && self.config.phrase.is_none() {
             self.failed(&format!("status {}", seen.status), body);
             return;
@@ -238,7 +254,7 @@ impl Run {
             "seconds": seconds, "per_second": if seconds > 0.0 { totals.answered as f64 / seconds } else { 0.0 },
             "first_byte_ms": totals.first_byte.quantiles(), "first_token_ms": totals.first_token.quantiles(),
             "total_ms": totals.total.quantiles(), "gap_ms": totals.gap.quantiles(),
-            "late_ms": totals.late.quantiles(), "decoded": totals.decoded, "least_chars": totals.least_chars,
+            "refused_ms": totals.refused.quantiles(), "late_ms": totals.late.quantiles(), "decoded": totals.decoded, "least_chars": totals.least_chars,
             "leaks": {"answers": totals.leaks, "most": totals.leaked_most, "all": totals.leaked_all,
                 "most_elsewhere": totals.leaked_elsewhere},
             "own_cpu_ms": os::own_cpu_ms(),
@@ -374,6 +390,7 @@ fn read_tokens(path: &str) -> Result<Vec<String>, String> {
 fn main() {
     os::raise_file_limit();
     let config: Config = net::config(EXAMPLE).unwrap_or_else(|e| net::give_up(&e));
+    tls::set(config.tls.as_ref()).unwrap_or_else(|e| net::give_up(&e));
     let tokens = match &config.tokens {
         Some((path, _)) => read_tokens(path).unwrap_or_else(|e| net::give_up(&e)),
         None => Vec::new(),

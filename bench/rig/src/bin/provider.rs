@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use dragoman_bench::answer::{Answer, Meter, Prepared};
 use dragoman_bench::script::{Route, Script};
 use dragoman_bench::spec::Spec;
-use dragoman_bench::{net, os};
+use dragoman_bench::{net, os, tls};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
@@ -34,6 +34,8 @@ static METER: std::sync::LazyLock<Meter> = std::sync::LazyLock::new(Meter::defau
 #[serde(deny_unknown_fields)]
 struct Config {
     listen: SocketAddr,
+    #[serde(default)]
+    tls: Option<tls::Pair>,
     #[serde(default = "one")]
     threads: usize,
     /// Model name to knobs; any other name must be `fake:` and knobs.
@@ -185,6 +187,7 @@ async fn run(listener: TcpListener, config: Config) {
         };
         let fake = fake.clone();
         tokio::task::spawn_local(async move {
+            let Ok(stream) = tls::accepted(stream).await else { return };
             let service = service_fn(|request| async { Ok::<_, Infallible>(fake.answer(request).await) });
             // One write for what is ready together: the provider should cost as little as it can.
             let mut server = hyper::server::conn::http1::Builder::new();
@@ -198,6 +201,7 @@ async fn run(listener: TcpListener, config: Config) {
 fn main() {
     os::raise_file_limit();
     let config: Config = net::config(EXAMPLE).unwrap_or_else(|e| net::give_up(&e));
+    tls::set(config.tls.as_ref()).unwrap_or_else(|e| net::give_up(&e));
     for knobs in config.models.values() {
         if let Err(error) = Spec::parse(knobs) {
             net::give_up(&error);

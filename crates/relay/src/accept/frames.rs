@@ -143,3 +143,6 @@ impl Frames {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

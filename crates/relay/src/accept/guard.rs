@@ -301,3 +301,6 @@ impl<S: AsyncWrite + Unpin, R: Rules> AsyncWrite for Guard<S, R> {
         Pin::new(&mut self.inner).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;

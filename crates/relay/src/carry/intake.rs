@@ -27,10 +27,13 @@ impl Drop for Place {
     }
 }
 
-/// A place, at once or within `limits::WAIT_MS`.
+/// A place, at once or within `limits::PLACE_MS`. None while the thread is behind with what it has.
 pub async fn place(worker: &std::rc::Rc<Worker>) -> Result<Place, ApiError> {
     if worker.relay.is_stopping() {
         return Err((&errors::STOPPING).into());
+    }
+    if worker.pace.is_behind() {
+        return Err(shed(worker));
     }
     match worker.places.try_acquire() {
         Ok(permit) => permit.forget(),
@@ -40,20 +43,21 @@ pub async fn place(worker: &std::rc::Rc<Worker>) -> Result<Place, ApiError> {
     Ok(Place { worker: std::rc::Rc::clone(worker) })
 }
 
+fn shed(worker: &Worker) -> ApiError {
+    count(&worker.relay.metrics.shed);
+    (&errors::OVERLOADED).into()
+}
+
 async fn queued(worker: &Worker) -> Result<(), ApiError> {
-    let shed = || {
-        count(&worker.relay.metrics.shed);
-        ApiError::from(&errors::OVERLOADED)
-    };
     if worker.waiting.get() >= limits::QUEUE_PER_THREAD {
-        return Err(shed());
+        return Err(shed(worker));
     }
     worker.waiting.set(worker.waiting.get() + 1);
     let waiting = Waiting(worker);
-    let wait = Duration::from_millis(limits::WAIT_MS);
+    let wait = Duration::from_millis(limits::PLACE_MS);
     let permit = tokio::time::timeout(wait, worker.places.acquire()).await;
     drop(waiting);
-    permit.ok().and_then(Result::ok).ok_or_else(shed)?.forget();
+    permit.ok().and_then(Result::ok).ok_or_else(|| shed(worker))?.forget();
     Ok(())
 }
 

@@ -304,3 +304,6 @@ impl LiveTurns {
         self.turns().get(turn).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,12 +36,36 @@ pub enum Behind {
 pub type Group = Vec<(u64, u64, Vec<u8>)>;
 
 /// Reads whole groups from `from`, hands each to `take`, and says where they end and what lies behind.
+///
+/// The file may be written meanwhile, and a read of many pages is not of one instant: it may miss a group and have
+/// the one after it. A group is written only after the one before it was synced, so a read that begins after its
+/// trailer was seen has all before it; what is then still not there is damaged.
 pub fn scan(
     file: &dyn DiskFile,
     from: Position,
     take: &mut dyn FnMut(Group) -> io::Result<()>,
 ) -> io::Result<(Position, Behind)> {
     let mut window = Window::new(file)?;
+    let mut good = groups(&mut window, from, take)?;
+    let mut found = behind(&mut window, &good)?;
+    while matches!(found, Behind::Later(_)) {
+        window.forget();
+        let reached = groups(&mut window, good, take)?;
+        if reached == good {
+            break;
+        }
+        good = reached;
+        found = behind(&mut window, &good)?;
+    }
+    Ok((good, found))
+}
+
+/// Hands on whole groups from `from` on; where they end.
+fn groups(
+    window: &mut Window<'_>,
+    from: Position,
+    take: &mut dyn FnMut(Group) -> io::Result<()>,
+) -> io::Result<Position> {
     let mut good = from;
     let mut at = from;
     let mut group: Group = Vec::new();
@@ -71,8 +95,7 @@ pub fn scan(
             _ => break,
         }
     }
-    let behind = behind(&mut window, &good)?;
-    Ok((good, behind))
+    Ok(good)
 }
 
 fn follows(header: &Header, at: &Position) -> bool {
@@ -137,6 +160,11 @@ impl<'a> Window<'a> {
         Ok(Self { file, length: file.len()?, start: 0, bytes: Vec::new() })
     }
 
+    /// What was read before is read again.
+    fn forget(&mut self) {
+        self.bytes.clear();
+    }
+
     /// The sound record at `offset`; `None` if there is none.
     fn record(&mut self, offset: u64) -> io::Result<Option<(Header, &[u8])>> {
         let head = self.at_most(offset, HEADER_BYTES)?;
@@ -162,3 +190,6 @@ impl<'a> Window<'a> {
         Ok(&self.bytes[from..to])
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -46,6 +46,7 @@ def _turns() -> None:
         sa.Column("depth", sa.BigInteger(), nullable=False),
         sa.Column("parent", sa.Text(), nullable=True),
         sa.Column("tokens", sa.BigInteger(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=True),
         sa.Column("lang", sa.Text(), nullable=False),
