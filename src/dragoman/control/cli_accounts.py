@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from dragoman.control.cli_common import ConfigOption, JsonOption, ask, table
+from dragoman.control.admin_client import AdminClient
+from dragoman.control.cli_common import ConfigOption, JsonOption, ask, settings_of, table, told_plainly
+from dragoman.errors import ConfigError, DragomanError
 
 keys = typer.Typer(help="API keys: shown once, kept as keyed hashes.", no_args_is_help=True)
 tenants = typer.Typer(help="Tenants: who administers and pays.", no_args_is_help=True)
 
+_LIMIT = re.compile(r"(requests|tokens|money)(?::([A-Z]{3}))?/(minute|hour|day|month)=(\d{1,16})")
 _KEY_COLUMNS = ("key", "title", "tenant", "end_users", "state", "development")
 _TENANT_COLUMNS = ("tenant", "slug", "title", "state", "reason")
 
@@ -27,6 +32,10 @@ def create_key(
         ),
     ] = "none",
     expires_days: Annotated[int | None, typer.Option(help="Days until it ends; none: it does not.")] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(help="unit/per=most, for example tokens/day=100000 or money:EUR/month=20000000."),
+    ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -35,7 +44,32 @@ def create_key(
     Example: dragoman keys create --tenant default --title "shop backend"
     """
     body = {"tenant": tenant, "title": title, "end_users": end_users, "expires_days": expires_days}
-    ask(config, "POST", "/admin/v1/keys", body, as_json=as_json, show=_new_key)
+    with told_plainly(as_json=as_json):
+        wanted = [_limit(text) for text in limit or ()]
+        settings, file = settings_of(config)
+        client = AdminClient(settings, file)
+        made = client.ask("POST", "/admin/v1/keys", body)
+        try:
+            made["limits"] = [client.ask("POST", "/admin/v1/limits", _of_key(made, one)) for one in wanted]
+        except DragomanError:
+            # Nobody has its text yet: a key without the limits it was to have is never used.
+            client.ask("POST", "/admin/v1/keys/revoke", {"key": made["key"]})
+            raise
+        print(json.dumps(made, ensure_ascii=False) if as_json else _new_key(made))
+
+
+def _limit(text: str) -> dict[str, Any]:
+    """`tokens/day=100000` or `money:EUR/month=20000000` taken apart."""
+    found = _LIMIT.fullmatch(text)
+    if found is None:
+        raise ConfigError([f"--limit {text}: write unit/per=most, for example tokens/day=100000"])
+    unit, currency, per, most = found.groups()
+    return {"unit": unit, "currency": currency, "per": per, "most": int(most)}
+
+
+def _of_key(made: dict[str, Any], limit: dict[str, Any]) -> dict[str, Any]:
+    name = f"{made['key'][-12:]}.{limit['unit']}.{limit['per']}"
+    return {**limit, "id": name, "key": made["key"], "tenant": made["tenant"]}
 
 
 @keys.command("list")

@@ -66,6 +66,8 @@ pub struct Account {
     /// The intent names it: from here on only a durable result settles it.
     recorded: bool,
     settled: bool,
+    /// What is told of it after it was handed over.
+    told: Vec<Shown>,
 }
 
 /// Lets a turn begin by the rates that concern it: its places among open turns, and its account. Nothing is taken where
@@ -327,13 +329,25 @@ impl Account {
     /// The fields of the answer for callers whom limits or rates concern.
     pub fn fields(&self, headers: &mut HeaderMap) {
         if self.held.is_empty() && self.paced.is_empty() {
-            return;
+            say::fields(&self.told, headers);
+        } else {
+            say::fields(&self.shown(), headers);
         }
+    }
+
+    fn shown(&self) -> Vec<Shown> {
         let wall = wall_ms();
         let limits = self.held.iter().filter(|held| held.shown).map(|held| held.shown(wall));
         let rates = self.paced.iter().map(|paced| say::paced(&paced.rate, paced.state));
-        let shown: Vec<Shown> = limits.chain(rates).collect();
-        say::fields(&shown, headers);
+        limits.chain(rates).collect()
+    }
+
+    /// The account for whoever settles it; what there is to tell of it stays.
+    pub fn hand_over(&mut self) -> Self {
+        let told = self.shown();
+        let account = std::mem::take(self);
+        self.told = told;
+        account
     }
 }
 

@@ -289,7 +289,7 @@ impl Open {
             }
             // What was reserved is settled with the entry, whether its reader is still there or not.
             Err(entry) if self.account.is_open() => {
-                let account = std::mem::take(&mut self.account);
+                let account = self.account.hand_over();
                 let alone = settle::alone(&self.turn.worker, self.turn.id.clone(), entry, account);
                 alone.await.map_err(|_| &errors::INTERNAL)??
             }
@@ -316,7 +316,7 @@ impl Open {
             digest,
             record,
             entry,
-            account: std::mem::take(&mut self.account),
+            account: self.account.hand_over(),
         })
     }
 
@@ -475,7 +475,7 @@ impl Drop for Open {
         match self.outcome(&summary, &end) {
             Ok(job) => drop(settle::begin(job)),
             Err(entry) => {
-                let account = std::mem::take(&mut self.account);
+                let account = self.account.hand_over();
                 drop(settle::alone(&worker, std::mem::take(&mut self.turn.id), entry, account));
             }
         }
