@@ -17,8 +17,8 @@ const VALUE_CHARS: usize = 2048;
 /// The fields that a line may have: ids, codes, numbers, and reasons in our own words.
 const FIELDS: &[&str] = &[
     "admin", "attempt", "bytes", "code", "days", "digest", "error", "file", "files", "first", "from",
-    "index", "listen", "log", "must", "next", "plan", "provider", "said", "threads", "turn", "waiters",
-    "what", "why",
+    "index", "limit", "listen", "log", "must", "next", "plan", "provider", "said", "threads", "turn",
+    "waiters", "what", "why",
 ];
 /// How targets of our own begin.
 const OWN: &str = "dragoman";
