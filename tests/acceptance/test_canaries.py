@@ -219,3 +219,13 @@ def test_every_line_of_the_log_is_one_record(heard: tuple[Server, Sender, FakePr
         assert all(0x20 <= byte < 0x7F for byte in line), line
         assert "event" in json.loads(line)
         assert b"forged" not in line
+
+
+def test_lines_as_text_are_text_from_all_three(tmp_path: Path) -> None:
+    server = start(tmp_path, '[log]\nformat = "text"\n')
+    assert server.stop() == 0
+    log = (tmp_path / "serve.log").read_text()
+    for said in (" INFO control_ready ", ' INFO "relay started" ', " INFO process_started role="):
+        assert said in log, log
+    # The supervisor learns of the format from control, so its first line is JSON.
+    assert [line for line in log.splitlines()[1:] if line.startswith("{")] == []

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
+import shutil
 import string
+import subprocess
+import sys
 import tarfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 from ledger_zone import make_zone
@@ -113,7 +120,7 @@ def test_it_restores_to_the_same_roots_and_leaves_an_act_for_the_registry(made: 
 
 def test_the_archive_is_for_its_owner_alone_and_leaves_no_snapshot(made: Path, tmp_path: Path) -> None:
     assert made.stat().st_mode & 0o777 == 0o600
-    assert not list((tmp_path / "data" / "backups").iterdir())
+    assert [path.name for path in (tmp_path / "data" / "backups").iterdir()] == ["lock"]
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -245,6 +252,74 @@ def test_a_database_ahead_of_the_logs_is_no_backup(tmp_path: Path, monkeypatch: 
     database.close()
     assert refused(lambda: take(settings, tmp_path / "zone.tar", monkeypatch)) == "log_missing"
     assert {path.name for path in tmp_path.iterdir()} == {"data"}
+
+
+def test_one_backup_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = zone(tmp_path)
+    (settings.zone.data / "backups").mkdir()
+    with (settings.zone.data / "backups" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert refused(lambda: take(settings, tmp_path / "zone.tar", monkeypatch)) == "backup_running"
+    assert take(settings, tmp_path / "zone.tar", monkeypatch).exists()
+    assert refused(lambda: take(settings, tmp_path / "zone.tar", monkeypatch)) == "target_exists"
+
+
+def test_nothing_stays_where_the_disk_is_full(made: Path, tmp_path: Path) -> None:
+    """A limit on the length of files stands for a full disk: the write fails in the middle."""
+    program = (
+        "import resource, signal, sys\nfrom pathlib import Path\n"
+        "from dragoman.operations.restore import Asked, restore\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))\n"
+        "try:\n    restore(Asked(Path(sys.argv[1]), Path(sys.argv[2]), 'local'), lambda _: None)\n"
+        "except OSError as fault:\n    print('failed', fault.errno)\n"
+        "else:\n    print('restored')\n"
+    )
+    for limit, said in ((4096, "failed 27"), (64 << 20, "restored")):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(made), str(tmp_path / "copy"), str(limit)],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
+        assert done.stdout.strip() == said
+        assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+        assert (tmp_path / "copy").exists() == (said == "restored")
+
+
+def test_no_change_of_a_file_is_restored(made: Path, tmp_path: Path) -> None:
+    """Bytes changed, cut out or put in anywhere: refused with one of our codes, or what was signed all the same."""
+    raw, random = made.read_bytes(), Random(int(os.environ.get("DRAGOMAN_SEED", "1")))
+    good = put(made, tmp_path / "good")
+    outcomes: Counter[str] = Counter()
+    for _ in range(int(os.environ.get("DRAGOMAN_CASES", "40"))):
+        at, kind = random.randrange(len(raw)), random.randrange(3)
+        if random.random() < 0.5:  # headers are few among the bytes: half of the changes go there
+            at = at - at % 512 + random.randrange(160)
+        new = [
+            bytes([raw[at] ^ (1 << random.randrange(8))]),
+            b"",
+            random.randbytes(random.randrange(1, 600)),
+        ][kind]
+        bad = tmp_path / "bad.tar"
+        bad.write_bytes(raw[:at] + new + raw[at + (kind != 2) :])
+        try:
+            told = put(bad, tmp_path / "copy")
+        except OperationError as fault:
+            outcomes[fault.code] += 1
+            assert not (tmp_path / "copy").exists()
+            continue
+        assert told["logs"] == good["logs"]
+        for path in (tmp_path / "good").rglob("*"):
+            if path.is_file() and path.name != "zone.db":
+                assert (
+                    tmp_path / "copy" / path.relative_to(tmp_path / "good")
+                ).read_bytes() == path.read_bytes()
+        shutil.rmtree(tmp_path / "copy")
+        outcomes["the same"] += 1
+    print(json.dumps({"changes": outcomes}))
+    assert outcomes["backup_damaged"] > 0
 
 
 def test_a_newer_schema_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

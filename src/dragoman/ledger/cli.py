@@ -14,7 +14,16 @@ from typing import Annotated, Any
 import typer
 
 from dragoman.errors import ConfigError
-from dragoman.ledger.logs import Entry, LedgerError, all_shards, entries, find_log, find_turn, key_of
+from dragoman.ledger.logs import (
+    REGISTRY,
+    Entry,
+    LedgerError,
+    all_shards,
+    entries,
+    find_log,
+    find_turn,
+    key_of,
+)
 from dragoman.ledger.proofs import check_commitment, check_proof, log_proved, parse_receipt, prove
 from dragoman.ledger.texts import language, say
 from dragoman.ledger.verify import Verdict, verify_zone
@@ -105,8 +114,12 @@ def _lines(verdict: Verdict) -> Iterator[str]:
             yield f"  open      {len(log['open'])} turns without a result yet"
     for what in verdict.findings:
         yield f"WRONG: {what}"
+    restored = {log["log"] for log in verdict.logs if Path(log["dir"]).parent.name == REGISTRY}
     for name in verdict.report["unadmitted"]:
-        yield f"note: {name} is not in the registry yet"
+        if name in restored:
+            yield f"note: {name} continues the registry after a restore; no earlier key names it"
+        else:
+            yield f"note: {name} is not in the registry yet"
     if not verdict.witnessed:
         yield "unwitnessed: nobody outside has cosigned; who holds the keys could have rewritten everything"
     if not verdict.key_given:

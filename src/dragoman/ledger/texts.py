@@ -31,6 +31,9 @@ ZH: Mapping[str, str] = {
     "  open      {} turns without a result yet": "  未结    {} 次对话尚无结果",
     "WRONG: {}": "问题：{}",
     "note: {} is not in the registry yet": "注意：{} 尚未列入登记簿",
+    "note: {} continues the registry after a restore; no earlier key names it": (
+        "注意：{} 在恢复后接续登记簿；没有更早的密钥为其作证"
+    ),
     "unwitnessed: nobody outside has cosigned; who holds the keys could have rewritten everything": (
         "无见证：没有外部方共同签名；持有密钥者可能已改写全部内容"
     ),

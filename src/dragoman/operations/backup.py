@@ -50,6 +50,11 @@ class Wanted:
 
 def backup(wanted: Wanted, progress: Progress) -> dict[str, Any]:
     """Write the archive; what it holds. Raises OperationError, LedgerError, UnavailableError."""
+    with _alone(wanted.settings.zone.data):
+        return _backup(wanted, progress)
+
+
+def _backup(wanted: Wanted, progress: Progress) -> dict[str, Any]:
     settings, begun = wanted.settings, now_ms()
     client = AdminClient(settings, wanted.file)
     folders = log_folders(settings)
@@ -117,6 +122,21 @@ def sign_stopped(settings: Settings, folders: dict[str, Path]) -> None:
             except _native.JournalError as fault:
                 if fault.args[0] != "locked":  # a relay without its control: its own checkpoint is awaited
                     raise OperationError("log_damaged", folder=folder, why=fault.args[-1]) from fault
+
+
+@contextmanager
+def _alone(data: Path) -> Iterator[None]:
+    """One backup at a time: control keeps one snapshot."""
+    if not data.is_dir():
+        raise OperationError("no_registry", data=data)
+    folder = data / "backups"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OperationError("backup_running", data=data) from None
+        yield
 
 
 @contextmanager
