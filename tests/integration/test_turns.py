@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from turns_control import Relay, answer_record, new_key, person
 
 from dragoman.assistants import context, conversations, opening, usage
@@ -17,6 +18,7 @@ from dragoman.control import turn_messages
 from dragoman.control.app import Control
 from dragoman.ids import new_id
 from dragoman.stores import conversations as kept
+from dragoman.stores import schema
 
 CONFIG = """
 [deployment]
@@ -297,6 +299,11 @@ def test_deleting_erases_texts_and_lets_a_running_turn_end(relay: Relay, control
     assert [(one["tags"], one["effect"]) for one in changes] == [([f"conversation:{name}"], "stop")]
     for path in ("", "/turns", f"/turns/{running}"):
         assert relay.v1("GET", f"/{name}{path}")[1]["error"]["code"] == "conversation_not_found"
+    acts = control.core.database.read(
+        lambda c: [row.entry for row in c.execute(sa.select(schema.outbox.c.entry))]
+    )
+    told = [json.loads(entry) for entry in acts if name in entry]
+    assert [(one["act"], one["turns"]) for one in told] == [("conversation.delete", 3)]
     assert relay.close(running, record)[0] == 204
     for turn in (running, closing):
         assert relay.finish(turn, record)[0] == 204
