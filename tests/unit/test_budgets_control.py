@@ -160,7 +160,11 @@ def test_a_log_that_another_follows_is_given_back_at_its_end(database: Database)
     zone.ask(log="log_b", start=1, earlier=[{"log": "log_a", "end": 2}])
     assert zone.state() == (0, 1000)
     zone.spend(0, 0, entries=2)
-    assert zone.state() == (0, 0)
+    zone.ask(log="log_b", start=1, earlier=[{"log": "log_a", "end": 2}])
+    assert zone.state() == (0, 1000), "what it left open has its result in the log that follows"
+    zone.spend(0, 300, log="log_b")
+    zone.ask(log="log_b", start=1, earlier=[{"log": "log_a", "end": 2}])
+    assert zone.state() == (300, 0)
 
 
 def test_a_database_that_was_restored_believes_what_the_relay_was_granted(database: Database) -> None:

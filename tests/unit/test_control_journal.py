@@ -67,6 +67,24 @@ def test_numbers_that_no_table_holds_are_clamped_and_told(
     }
 
 
+def test_a_provider_beyond_the_reservation_is_told_and_an_odd_bucket_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    log = io.StringIO()
+    monkeypatch.setattr(events, "_sink", [(log, 0, "json")])
+    lines = [
+        {"bucket": "day:20261126:ten", "reserved": 5, "spent": 9},
+        {"bucket": "day:20261126:m/big", "reserved": 5, "spent": 5},
+        {"bucket": "no bucket", "reserved": 5, "spent": 5},
+    ]
+    projected = project(batch({**result(1), "budget": lines}), 7)
+    owners = [(spend.tenant, spend.bucket, spend.index, spend.amount) for spend in projected.spends]
+    assert owners == [(TENANT, "day:20261126:ten", 7, 9), ("zone", "day:20261126:m/big", 7, 5)]
+    assert projected.clamped == 1
+    told = [json.loads(line) for line in log.getvalue().splitlines()]
+    assert [(one["event"], one["limit"], one["spent"]) for one in told] == [("budget_overrun", "day", 9)]
+
+
 def test_numbers_that_fit_stay_as_they_are() -> None:
     projected = project(batch(result(3), result(4)), 0)
     assert projected.clamped == 0, "the negative control"

@@ -172,6 +172,9 @@ pub const BUCKETS_ASKED: usize = 256;
 /// Milliseconds between two looks for allotments that are not used.
 pub const TEND_MS: u64 = 1_000;
 
+/// Milliseconds between two messages that say which run of the relay this is.
+pub const OPENING_MS: u64 = 30_000;
+
 /// Entries of one push to control.
 pub const FEED_ENTRIES: usize = 4_000;
 /// Bytes of one push to control.

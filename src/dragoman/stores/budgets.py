@@ -166,7 +166,10 @@ def _opened(c: sa.Connection, opening: Opening) -> bool:
     if opening.start not in starts:
         row = {"log": opening.log, "start": opening.start, "ends": None, "at": opening.at}
         zone.insert_missing(runs, [row])
-    ended = {opening.log: opening.start, **dict(opening.earlier)}
+    ended = {opening.log: opening.start}
+    if _cursor(c, opening.log) >= opening.start:
+        # What an earlier log left open has its results in this one, before this run's own entries.
+        ended.update({log: end for log, end in opening.earlier if _cursor(c, log) >= end})
     for log, end in ended.items():
         open_ = (runs.c.log == log, runs.c.ends.is_(None))
         mine = (runs.c.start < opening.start,) if log == opening.log else ()

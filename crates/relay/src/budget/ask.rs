@@ -110,11 +110,12 @@ async fn exchange(relay: &Relay, control: &Control, asks: &[Ask<'_>]) -> Result<
 
 /// Tells control that this run has begun, then gives back by and by what is not used, until the relay closes; then all.
 pub async fn tend(relay: Arc<Relay>, control: Rc<Control>) {
-    let mut told = false;
+    let mut told = None;
     loop {
         let closing = relay.is_closing();
-        if !told {
-            told = exchange(&relay, &control, &[]).await.is_ok();
+        // Again by and by: what earlier logs left open is given back once control has read of it.
+        if told.is_none_or(|at| boot_ms().saturating_sub(at) >= limits::OPENING_MS) {
+            told = exchange(&relay, &control, &[]).await.ok().map(|_| boot_ms());
         }
         if closing {
             relay.budgets.buckets.each(|bucket| bucket.expire());
