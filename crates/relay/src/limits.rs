@@ -143,6 +143,8 @@ pub const ENTRY_INTERVENTIONS: usize = 300;
 /// Milliseconds that storing an intervention, or a turn's outcome, may take before the turn ends with an error.
 pub const SETTLE_MS: u64 = 5_000;
 
+/// How many times the keys and strings of one body a body with a conversation's history may have.
+pub const HISTORY_TIMES: u32 = 20;
 /// Bytes of an `Idempotency-Key`.
 pub const IDEMPOTENCY_KEY_BYTES: usize = 255;
 /// Milliseconds a turn of a conversation goes on without any reader; then it is cancelled.
@@ -155,6 +157,8 @@ pub const LIVE_LAG_BYTES: usize = 1024 * 1024;
 pub const LIVE_BYTES: usize = 16 * 1024 * 1024;
 /// Readers of one running turn.
 pub const LIVE_READERS: usize = 32;
+/// Milliseconds for which an entry whose group was slow is looked for in the log.
+pub const SLOW_ENTRY_MS: u64 = 60_000;
 /// Milliseconds control may take to say which turns of an earlier process it holds an outcome of.
 pub const RECOVER_MS: u64 = 30_000;
 /// Milliseconds that a request to stop a turn waits for its end.

@@ -2,10 +2,12 @@
 //! are its own; here its errors become the caller's.
 use crate::errors::{self, ApiError};
 use crate::journal::{Append, Journal, JournalConfig, JournalError, JournalStats, OpenIntent};
+use crate::limits;
 use crate::mailbox::gathered;
 use bytes::Bytes;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// An open log.
 pub struct Log {
@@ -62,6 +64,57 @@ impl Log {
     /// The index of the first of `entries`, once all are durable.
     pub async fn append_many(&self, entries: Vec<Vec<u8>>) -> Result<u64, ApiError> {
         self.written(self.journal.append_many(entries)).await
+    }
+
+    /// The index of `entry`, however long the disk refuses it: what control holds an outcome of has to get its entry. Nothing
+    /// where it cannot be known whether it stands, or `stop` holds; then the next start reads what does.
+    pub async fn append_surely(&self, entry: Vec<u8>, stop: impl Fn() -> bool) -> Option<u64> {
+        let from = self.durable();
+        let mut pause = limits::TICK_MS;
+        loop {
+            match gathered(self.journal.append(entry.clone())).await {
+                Ok(index) => {
+                    self.healthy.store(true, Ordering::Relaxed);
+                    return Some(index);
+                }
+                // Nothing of it is recorded: once more.
+                Err(e @ JournalError::Unavailable(_)) => {
+                    self.healthy.store(false, Ordering::Relaxed);
+                    tracing::warn!(error = %e, "an entry is recorded again");
+                }
+                Err(JournalError::Slow) => {
+                    self.healthy.store(false, Ordering::Relaxed);
+                    return self.appeared(&entry, from, stop).await;
+                }
+                Err(e) => {
+                    tracing::error!(error = %e, "an entry is not recorded");
+                    return None;
+                }
+            }
+            if stop() {
+                return None;
+            }
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            pause = (pause * 2).min(limits::SETTLE_MS);
+        }
+    }
+
+    /// Where `entry` is from `from` on, waiting for it: its group was slow, and may still come.
+    async fn appeared(&self, entry: &[u8], from: u64, stop: impl Fn() -> bool) -> Option<u64> {
+        let until = Instant::now() + Duration::from_millis(limits::SLOW_ENTRY_MS);
+        let mut next = from;
+        while Instant::now() < until && !stop() {
+            let read = self.journal.read(next, limits::FEED_ENTRIES, limits::FEED_BYTES).ok()?;
+            if let Some((index, _)) = read.iter().find(|(_, found)| found[..] == *entry) {
+                self.healthy.store(true, Ordering::Relaxed);
+                return Some(*index);
+            }
+            next += read.len() as u64;
+            if read.is_empty() {
+                tokio::time::sleep(Duration::from_millis(limits::TICK_MS)).await;
+            }
+        }
+        None
     }
 
     async fn written(&self, append: Append) -> Result<u64, ApiError> {

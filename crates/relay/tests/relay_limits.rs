@@ -105,6 +105,47 @@ fn a_journal_without_space_answers_503_calls_nobody_and_recovers() {
 }
 
 #[test]
+fn a_stored_turn_whose_result_finds_no_space_is_finished_when_there_is_some() {
+    let gate = Arc::<AtomicBool>::default();
+    let opened = Arc::clone(&gate);
+    let provider = Provider::scripted(move |seen| {
+        if seen.json()["messages"][0]["content"] != "stored" {
+            return provider::answer(200, "application/json", &provider::whole("x"));
+        }
+        let mut steps = provider::stream(&["so", " far"], 0);
+        steps.insert(2, Step::Gate(Arc::clone(&opened)));
+        steps
+    });
+    let zone = Zone::start(&[&provider], |c| {
+        c["tighter"] = json!({"segment_bytes": SEGMENT_BYTES});
+        c["providers"]["p0"]["deadlines_ms"] =
+            json!({"connect": 10_000, "first_byte": 120_000, "idle": 120_000, "total": 300_000});
+    });
+    let mut client = zone.client();
+    let question =
+        json!({"model": "dragoman", "stream": true, "messages": [{"role": "user", "content": "stored"}]});
+    let path = "/v1/conversations/cnv_local_1/turns";
+    client.send("POST", path, "authorization: Bearer k1\r\n", &question.to_string());
+    eventually("the turn runs", || provider.calls() == 1);
+    limit_files(zone.pid(), SEGMENT_BYTES - 1);
+    let mut filler = zone.client();
+    let full = (0..2_000).any(|_| filler.chat(&ask(false)).status == 503);
+    assert!(full, "the segment never fills");
+    gate.store(true, Ordering::SeqCst);
+    let answer = client.read().expect("an answer");
+    assert_eq!(answer.text(), "so far");
+    assert!(!answer.is_complete(), "{answer:?}");
+    assert_eq!(answer.events().last().expect("an event")["error"]["code"], "record_unavailable");
+    assert_eq!(zone.control.0.turns.all()[0].state, "closing");
+    limit_files(zone.pid(), libc::RLIM_INFINITY);
+    let stored = zone.control.0.turns.wait("finished", 1).remove(0);
+    eventually("its entry is fed", || {
+        let entries = zone.control.0.entries.lock().unwrap();
+        entries.iter().filter(|e| **e == stored.result).count() == 1
+    });
+}
+
+#[test]
 fn ten_seconds_without_contact_end_a_running_stream_as_interrupted() {
     let provider = endless();
     let zone = Zone::start(&[&provider], |c| c["lease_ms"] = 1000.into());

@@ -15,6 +15,7 @@ use dragoman_engine::request::{
     BodyLimits, FieldError, FieldTable, InFinding, MostOutput, Request, Route, Unknown,
 };
 use dragoman_engine::rules::{Action, Locale, RuleSet};
+use dragoman_engine::stream::json::Limits;
 
 /// A request that passed the checks which need no plan.
 pub struct Asked {
@@ -77,16 +78,26 @@ fn any(config: &Config) -> FieldTable {
     }
 }
 
+/// Bounds of a body with a conversation's history: each of its messages came as a body of its own.
+fn history() -> BodyLimits {
+    let usual = BodyLimits::default();
+    BodyLimits {
+        bytes: limits::CONTROL_BODY_BYTES,
+        json: Limits { keys: usual.json.keys * limits::HISTORY_TIMES, ..usual.json },
+        strings: usual.strings * limits::HISTORY_TIMES as usize,
+    }
+}
+
 /// A body, and whether it uses a field that only some provider takes.
 fn read(
     route: routes::Turn,
     body: &[u8],
-    stored: bool,
+    (stored, limits): (bool, BodyLimits),
     config: &Config,
 ) -> Result<(Request, bool), ApiError> {
     let read = |table: FieldTable| {
         let table = FieldTable { stored, ..table };
-        Request::parse(engine_route(route), body.to_vec(), &table, BodyLimits::default())
+        Request::parse(engine_route(route), body.to_vec(), &table, limits)
     };
     match read(FieldTable::default()) {
         Ok(request) => Ok((request, false)),
@@ -97,13 +108,13 @@ fn read(
 
 impl Asked {
     pub fn parse(route: routes::Turn, body: &Bytes, config: &Config) -> Result<Self, ApiError> {
-        let (request, special) = read(route, body, route.is_stored(), config)?;
+        let (request, special) = read(route, body, (route.is_stored(), BodyLimits::default()), config)?;
         Ok(Self { request, first: None, special })
     }
 
     /// Takes the body with the history in place of the new message: all of it goes to the provider.
     pub fn adopt(&mut self, body: &[u8], plan: &Ready) -> Result<(), ApiError> {
-        let (request, special) = read(routes::Turn::Chat, body, false, &plan.config)?;
+        let (request, special) = read(routes::Turn::Chat, body, (false, history()), &plan.config)?;
         let same = request.model() == self.model()
             && request.stream() == self.stream()
             && request.choices() == self.choices()
@@ -138,9 +149,8 @@ impl Asked {
         let stored = self.request.parent().is_some();
         let table = FieldTable { stored, ..common(providers.map(|p| &**p)) };
         let body = self.request.body().as_bytes().to_vec();
-        Request::parse(self.request.route(), body, &table, BodyLimits::default())
-            .map(drop)
-            .map_err(field_error)
+        let limits = if self.first.is_some() { history() } else { BodyLimits::default() };
+        Request::parse(self.request.route(), body, &table, limits).map(drop).map_err(field_error)
     }
 
     pub fn model(&self) -> &str {

@@ -252,7 +252,10 @@ impl Open {
         });
         self.begun = true;
         let own = self.stored.as_mut().and_then(|stored| stored.decided.as_ref());
-        self.intent = Some(self.turn.write(own, entry).await?);
+        let written = self.turn.write(own, entry).await;
+        // What could not be recorded did not begin; who leaves while it is being recorded has begun.
+        self.begun = written.is_ok();
+        self.intent = Some(written?);
         Ok(())
     }
 
@@ -285,7 +288,9 @@ impl Open {
                 let wait = Duration::from_millis(limits::SETTLE_MS);
                 let settled = tokio::time::timeout(wait, settle::begin(job)).await;
                 // It goes on being settled; who waits is told that it is not yet.
-                settled.map_err(|_| &errors::NO_CONTACT)?.map_err(|_| &errors::INTERNAL)??
+                let healthy = self.turn.worker.relay.log.is_healthy();
+                let late = || if healthy { &errors::NO_CONTACT } else { &errors::JOURNAL };
+                settled.map_err(|_| late())?.map_err(|_| &errors::INTERNAL)??
             }
             // What was reserved is settled with the entry, whether its reader is still there or not.
             Err(entry) if self.account.is_open() => {

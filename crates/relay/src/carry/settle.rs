@@ -83,15 +83,17 @@ pub fn begin(job: Job) -> oneshot::Receiver<Result<u64, ApiError>> {
 
 impl Job {
     async fn run(mut self) -> Result<u64, ApiError> {
-        let log = &self.worker.relay.log;
-        if let Err(refused) = put(&self.worker, &self.turn, &self.closing()).await {
+        let worker = Rc::clone(&self.worker);
+        let (log, stop) = (&worker.relay.log, || worker.draining.get());
+        if let Err(refused) = put(&worker, &self.turn, &self.closing()).await {
             let Some(said) = refused else { return Err((&errors::NO_CONTACT).into()) };
             tracing::error!(turn = %self.turn, code = %said.code, "control does not take the turn's outcome");
-            log.append(interrupted(&self.entry)).await?;
+            log.append_surely(interrupted(&self.entry), stop).await.ok_or(&errors::JOURNAL)?;
             self.account.settle();
             return Err((&errors::TURN_INTERRUPTED).into());
         }
-        let index = log.append(std::mem::take(&mut self.entry)).await?;
+        let entry = std::mem::take(&mut self.entry);
+        let index = log.append_surely(entry, stop).await.ok_or(&errors::JOURNAL)?;
         self.account.settle();
         let finished = json!({ "state": "finished", "tenant": self.tenant, "digest": self.digest });
         match put(&self.worker, &self.turn, finished.to_string().as_bytes()).await {
