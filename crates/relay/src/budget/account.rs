@@ -79,6 +79,9 @@ pub fn admit(
     request: &Request,
 ) -> Result<(Vec<KeyTurn>, Account), ApiError> {
     let (mut open, mut account) = (Vec::new(), Account::default());
+    if let Some(pool) = &plan.plan.limits.pool {
+        open.push(worker.relay.open_of_pool(pool).ok_or(&errors::POOL_EMPTY)?);
+    }
     if let Some(most) = plan.plan.limits.concurrent {
         let key = who.key.as_deref().unwrap_or(&who.principal);
         open.push(worker.relay.open_of_key(key, most).ok_or(&errors::CONCURRENCY)?);
