@@ -23,6 +23,9 @@ from dragoman.stores.budgets import Budgets, document_of
 from dragoman.stores.schema import ZONE_TENANT
 from dragoman.stores.usage import UsageRows
 
+LIMITS = 5_000
+"""LIMIT: limits of a zone; `each` makes a bucket of one limit for every key or person."""
+
 
 class BudgetVerbs:
     """Limits, prices and usage for whoever holds this machine's account."""
@@ -58,7 +61,10 @@ class BudgetVerbs:
             {**limit.model_dump(), "from": "file" if self._book.is_of_file(limit.id) else "store"}
             for limit in self._book.limits()
         ]
-        return 200, {"limits": rows, "buckets": buckets}
+        loaded = self._holder.loaded
+        # A limit that was set before the file changed: plans are refused until it can be kept again.
+        problems = faults(self._book.limits(), loaded.attempts, loaded.prices, now)
+        return 200, {"limits": rows, "buckets": buckets, "faults": problems}
 
     async def set_limit(self, request: Request) -> Answer:
         """Set a limit, in place of one that was set before. Refused where it could not be kept."""
@@ -68,6 +74,8 @@ class BudgetVerbs:
             raise _refused("invalid_value", _first(fault)) from None
         if self._book.is_of_file(limit.id):
             raise _of_file(limit.id)
+        if len(self._book.limits()) >= LIMITS:
+            raise _refused("too_many_limits", f"there are {LIMITS} limits; remove some, or use `each`")
         owner = ZONE_TENANT if limit.tenant is None else self._registry.known_tenant(limit.tenant).tenant
         if limit.key is not None:
             owner = self._registry.known_key(limit.key).tenant

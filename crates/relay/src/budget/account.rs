@@ -346,6 +346,7 @@ impl Account {
     }
 
     /// The account for whoever settles it; what there is to tell of it stays.
+    #[must_use]
     pub fn hand_over(&mut self) -> Self {
         let told = self.shown();
         let account = std::mem::take(self);
