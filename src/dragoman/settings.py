@@ -1,6 +1,6 @@
 """One `dragoman.toml`, parsed once at the rim into a frozen tree.
 
-Unknown keys are errors naming the nearest known one; `DRAGOMAN_A__B` overrides `[a] b`; secrets: by reference.
+Unknown keys are faults naming the nearest key; `DRAGOMAN_A__B` overrides `[a] b`; secrets by reference.
 """
 
 from __future__ import annotations
