@@ -44,9 +44,6 @@ fn zone(provider: &Provider, proxy_protocol: bool) -> (Zone, tempfile::TempDir) 
         config["edge"]["trusted_proxies"] = json!(["127.0.0.1/32", "10.0.0.0/8", "fd00::/8"]);
         config["edge"]["proxy_protocol"] = json!(proxy_protocol);
         config["edge"]["address_files"] = json!([file]);
-        config["providers"]["p0"]["deadlines_ms"]["first_byte"] = json!(60_000);
-        config["providers"]["p0"]["deadlines_ms"]["idle"] = json!(60_000);
-        config["providers"]["p0"]["deadlines_ms"]["total"] = json!(60_000);
     });
     (zone, dir)
 }

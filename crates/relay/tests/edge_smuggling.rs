@@ -190,24 +190,30 @@ fn answers(text: &str) -> usize {
     lines.filter(|status| *status >= 200).count()
 }
 
-/// Sends a case and reads until nothing comes any more and as much as was seen is answered.
-fn sent(zone: &Zone, port: u16, bytes: &[u8], n: usize) -> String {
+/// Sends a case.
+fn sent(port: u16, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
     stream.set_read_timeout(Some(QUIET)).expect("a timeout");
     drop(stream.write_all(bytes));
-    let (mut text, until) = (String::new(), Instant::now() + SLOW);
+    stream
+}
+
+/// Reads until nothing comes any more and as much as was seen is answered; how much was seen then.
+fn read_on(zone: &Zone, stream: &mut TcpStream, text: &mut String, n: usize) -> (usize, usize) {
+    let until = Instant::now() + SLOW;
     let mut piece = [0; 8192];
     loop {
-        match stream.read(&mut piece) {
-            Ok(0) => return text,
-            Ok(got) => text.push_str(&String::from_utf8_lossy(&piece[..got])),
-            Err(e) if e.kind() != std::io::ErrorKind::WouldBlock => return text,
-            Err(_) => {
-                let owed = seen(zone, n, "outer") + seen(zone, n, "hidden");
-                if answers(&text) >= owed || Instant::now() > until {
-                    return text;
-                }
+        let ended = match stream.read(&mut piece) {
+            Ok(0) => true,
+            Ok(got) => {
+                text.push_str(&String::from_utf8_lossy(&piece[..got]));
+                continue;
             }
+            Err(e) => e.kind() != std::io::ErrorKind::WouldBlock,
+        };
+        let now = (seen(zone, n, "outer"), seen(zone, n, "hidden"));
+        if ended || answers(text) >= now.0 + now.1 || Instant::now() > until {
+            return now;
         }
     }
 }
@@ -233,13 +239,16 @@ fn corpus(zone: &Zone, port: u16) -> (Vec<String>, Vec<&'static str>) {
                 loop {
                     let n = next.fetch_add(1, Ordering::SeqCst);
                     let Some((what, text)) = cases.get(n) else { return };
-                    let got = sent(zone, port, &filled(text, &host, n), n);
-                    let (outer, inner) = (seen(zone, n, "outer"), seen(zone, n, "hidden"));
+                    let (mut stream, mut got) = (sent(port, &filled(text, &host, n)), String::new());
+                    read_on(zone, &mut stream, &mut got, n);
+                    let other = victim(port, n);
+                    // What was seen late is answered late.
+                    let (outer, inner) = read_on(zone, &mut stream, &mut got, n);
                     let mut faults = String::new();
                     if outer > 1 || outer + inner > answers(&got) {
                         let _ = write!(faults, " {outer} + {inner} seen, answered: {got:?}");
                     }
-                    if let Err(why) = victim(port, n) {
+                    if let Err(why) = other {
                         let _ = write!(faults, " another caller {why}");
                     }
                     if inner > 0 {

@@ -30,6 +30,13 @@ pub fn pair(dir: &Path) -> Pair {
 /// Sets a zone's configuration to the stage public, with TLS where there is a pair.
 pub fn public(config: &mut Value, pair: Option<&Pair>) {
     config["stage"] = json!("public");
+    // A busy machine is no reason to answer otherwise.
+    config["lease_ms"] = json!(30_000);
+    if let Some(provider) = config["providers"].get_mut("p0") {
+        provider["deadlines_ms"]["first_byte"] = json!(60_000);
+        provider["deadlines_ms"]["idle"] = json!(60_000);
+        provider["deadlines_ms"]["total"] = json!(60_000);
+    }
     config["edge"] =
         json!({"tls": null, "trusted_proxies": [], "proxy_protocol": false, "address_files": []});
     let port = config["listen"].as_str().unwrap_or("").rsplit(':').next().unwrap_or("").to_owned();
