@@ -20,6 +20,15 @@ from dragoman.ledger.verify import verify_zone
 from dragoman.testing.provider import FakeProvider, Script
 
 QUESTION = {"model": "dragoman", "messages": [{"role": "user", "content": "How long may I return an item?"}]}
+MODELS = """
+[providers.fake]
+base_url = "{url}"
+deadlines_ms = {{ first_byte = 1800000, idle = 1800000 }}
+[models.fake]
+provider = "fake"
+model = "up"
+"""
+"""A provider that may stay silent for as long as the test takes."""
 CLIENTS = 4
 BEFORE, TURNS_BEFORE = 40, 5
 """Answers, and turns of conversations, before the backup begins."""
@@ -81,7 +90,8 @@ class Load:
 def open_turn(server: Server, key: str, provider: FakeProvider) -> str:
     """The path of a turn whose provider does not answer, once it was asked."""
     provider.scripts["hang"] = Script([], hang=True)
-    http = server.http(key)
+    headers = {"authorization": f"Bearer {key}"}
+    http = httpx.Client(base_url=server.url, headers=headers, timeout=None)  # it stays connected
     path = f"/v1/conversations/{http.post('/v1/conversations', json={}).json()['id']}/turns"
     body = {"model": "fake", "messages": [{"role": "user", "content": "hang"}]}
     threading.Thread(target=_never_answered, args=(http, path, body), daemon=True).start()
@@ -108,9 +118,7 @@ def test_a_backup_under_load_restores_to_the_same_roots_and_is_served(tmp_path: 
 
 
 def _drill(tmp_path: Path, provider: FakeProvider) -> None:
-    models = (
-        f'[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n'
-    )
+    models = MODELS.format(url=provider.url)
     original = start(tmp_path, models)
     key = str(original.dragoman("keys", "create")["text"])
     intruder = original.dragoman("keys", "create")
@@ -121,6 +129,8 @@ def _drill(tmp_path: Path, provider: FakeProvider) -> None:
     for drill in range(1, DRILLS):
         _restores(original, tmp_path / f"drill{drill}")
     told = original.dragoman("backup", str(tmp_path / "zone.tar"), "--with-secrets")
+    healthy = original.dragoman("doctor", check=False)
+    assert [one for one in healthy["findings"] if one["severity"] == "error"] == []
     during = len(load.receipts) - answers
     load.stop()
     assert load.failed == []

@@ -18,7 +18,7 @@ from dragoman import _native
 from dragoman.ledger.logs import LedgerError, log_of, shards
 from dragoman.operations.texts import OperationError
 
-CHECKPOINT_WAIT_S = 10.0
+CHECKPOINT_WAIT_S = 30.0
 """How long to wait for a checkpoint over all that was acknowledged; a running writer signs once a second."""
 POLL_S = 0.05
 ATTEMPTS = 5
