@@ -36,7 +36,7 @@ def test_wheel_holds_what_it_must_and_nothing_that_runs_at_start(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert any(name.endswith((".so", ".pyd")) for name in names)
     assert not [name for name in names if name.endswith(".pth")]
-    for part in ("packs/", "samples/", "web/templates/", "stores/migrations/"):
+    for part in ("packs/", "samples/", "web/templates/", "admin/templates/", "stores/migrations/"):
         assert any(f"dragoman/{part}" in name for name in names), part
     assert not [name for name in names if "cmrc" in name or name.startswith(("tests/", "bench/"))]
     assert wheel.stat().st_size < MAX_WHEEL_BYTES
