@@ -10,7 +10,7 @@ use support::client::Answer;
 use support::control::Control;
 use support::provider::{self, Provider, Step};
 use support::relay::{self, Zone};
-use support::turns::Fault;
+use support::turns::{Fault, Turn};
 use support::wait::eventually;
 
 #[test]
@@ -122,6 +122,20 @@ fn entries(control: &Control, kind: &str) -> Vec<Value> {
     control.0.entries.lock().unwrap().iter().filter(|e| e["kind"] == kind).cloned().collect()
 }
 
+/// Turns of which record and store say different things: kept as answered with another entry or none, or given up
+/// with an entry that names an outcome.
+fn two_truths(zone: &Zone) -> usize {
+    let results = entries(&zone.control, "result");
+    let differs = |turn: &Turn| {
+        let entry = results.iter().find(|result| result["turn"] == turn.opening["turn"]);
+        match turn.state.as_str() {
+            "closing" | "finished" => entry != Some(&turn.result),
+            _ => entry.is_some_and(|entry| entry.get("outcome").is_some()),
+        }
+    };
+    zone.control.0.turns.all().iter().filter(|turn| differs(turn)).count()
+}
+
 /// Kills the relay at `step` of a turn, starts it again and looks at everything that there is.
 fn killed_at(step: &Moment, path: &str, stream: bool) {
     let what = format!("{} ({path}, stream {stream})", step.name);
@@ -174,6 +188,7 @@ fn killed_at(step: &Moment, path: &str, stream: bool) {
             );
         }
     }
+    assert_eq!(two_truths(&zone), 0, "{what}");
     provider.play(|_| provider::stream(&["another"], 0));
     let twin = post(&zone, path, "k", stream);
     match step.twin {
@@ -230,4 +245,21 @@ fn nothing_is_served_before_the_last_process_is_settled() {
     eventually("it serves", || zone.client().get("/readyz").status == 200);
     assert_eq!(post(&zone, ROUTES[1], "k", false).status, 200);
     assert_eq!(provider.calls(), 1);
+}
+
+#[test]
+fn a_control_that_forgets_an_outcome_at_the_start_is_found_out() {
+    let provider = answers(false);
+    let mut zone = Zone::start(&[&provider], |_| {});
+    zone.control.0.turns.fault("closing", Some(Fault::Held));
+    let mut client = zone.client();
+    client.send("POST", ROUTES[1], "authorization: Bearer k1\r\n", &body(true));
+    eventually("control has the outcome", || state(&zone, "closing"));
+    zone.signal(libc::SIGKILL);
+    zone.wait();
+    zone.control.0.turns.fault("recover", Some(Fault::Lost));
+    zone.run();
+    zone.control.0.turns.fault("closing", None);
+    assert_eq!(zone.control.fed("result", 1)[0]["status"], "interrupted");
+    assert_eq!(two_truths(&zone), 1, "the negative control");
 }
