@@ -9,7 +9,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -277,9 +277,22 @@ def complaints(source: Source) -> Iterator[str]:
             yield f"{source.path}: {said} [{rule.__name__}]"
 
 
+def same_names(sources: Iterable[Source]) -> Iterator[str]:
+    """Python files under tests have names of their own: of two test files with one name none is collected."""
+    seen: dict[str, str] = {}
+    for source in sources:
+        path = Path(source.path)
+        if path.parts[0] == "tests" and path.suffix == ".py" and path.name != "conftest.py":
+            if path.name in seen:
+                yield f"{source.path}: has the name of {seen[path.name]} [same_names]"
+            seen[path.name] = source.path
+
+
 def main() -> None:
     """Print every complaint; exit 1 if there is any."""
-    said = [line for source in tracked() for line in complaints(source)]
+    sources = list(tracked())
+    said = [line for source in sources for line in complaints(source)]
+    said += same_names(sources)
     print("\n".join(said) if said else "tidy: nothing to say")
     if said:
         sys.exit(1)

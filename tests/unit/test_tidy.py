@@ -49,3 +49,15 @@ def test_names_that_say_nothing_are_refused(stem):
 
 def test_data_folders_may_name_countries():
     assert list(tidy.borders(tidy.Source("src/dragoman/packs/x.py", 'x = "CN"\n'))) == []
+
+
+def test_two_tests_of_one_name_are_refused():
+    paths = [
+        "tests/unit/test_a.py",
+        "tests/unit/conftest.py",
+        "tests/wire/conftest.py",
+        "src/dragoman/a/test_a.py",
+    ]
+    good = [tidy.Source(path, "") for path in paths]
+    assert list(tidy.same_names(good)) == []
+    assert len(list(tidy.same_names([*good, tidy.Source("tests/wire/test_a.py", "")]))) == 1
