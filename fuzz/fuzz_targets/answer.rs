@@ -59,11 +59,13 @@ fuzz_target!(|input: (u8, &[u8])| {
     if cut.all(|chunk| scan.bytes(chunk, &mut out).is_ok()) {
         let _ = scan.end(&mut out);
     }
+    assert!(!says(&scan.record()));
     let text = String::from_utf8(out).expect("UTF-8 out of UTF-8");
     assert!(!text.split("\n\n").any(|frame| says(frame.strip_prefix("data: ").unwrap_or(frame))));
     let mut scan = AnswerScan::new(spec(false));
     let mut body = Vec::new();
     if scan.body(bytes).is_ok() && scan.end(&mut body).is_ok() {
         assert!(!says(&String::from_utf8(body).expect("UTF-8 out of UTF-8")));
+        assert!(!says(&scan.record()));
     }
 });

@@ -14,13 +14,15 @@ mod seeds;
 use answers::{Client, delta, finish, frame, rule, run, set, spec, sse, sse_escaped, usual};
 use seeds::{configs, figures};
 
-/// Everything the client got, also of an answer that broke off.
+/// Everything the client got, also of an answer that broke off, and what is kept of it.
 fn all_bytes(spec: AnswerSpec, bytes: &[u8], size: usize) -> String {
-    let chunks = bytes.chunks(size.max(1));
-    let out = match run(spec, chunks) {
-        Ok(got) => [got.out, got.tail].concat(),
-        Err((_, out)) => out,
-    };
+    let mut scan = AnswerScan::new(spec);
+    let mut out = Vec::new();
+    let read = bytes.chunks(size.max(1)).try_for_each(|chunk| scan.bytes(chunk, &mut out).map(drop));
+    if read.and_then(|()| scan.end(&mut out).map(drop)).is_err() {
+        scan.abort("broken", "", &mut out);
+    }
+    out.extend_from_slice(format!("data: {}\n\n", scan.record()).as_bytes());
     String::from_utf8(out).expect("utf-8")
 }
 
