@@ -67,6 +67,12 @@ class Load:
         for thread in self.threads:
             thread.start()
 
+    def acknowledged_one(self) -> None:
+        """Wait for the zone's first answer: a slow machine is to kill something, too."""
+        deadline = time.monotonic() + READY_SECONDS
+        while not self.said and time.monotonic() < deadline:
+            time.sleep(0.02)
+
     def end(self) -> None:
         self.stop.set()
         for thread in self.threads:
@@ -239,6 +245,7 @@ def run_zone(folder: Path, role: str, trials: int, seed: int) -> Counter[str]:
     try:
         for _ in range(trials):
             load.begin()
+            load.acknowledged_one()
             time.sleep(rng.uniform(0.05, 0.8))
             processes.kill(role)
             if role == "control":
