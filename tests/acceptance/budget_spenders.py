@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -231,7 +232,7 @@ async def chaos(product: Product, stop: asyncio.Event, dice: random.Random) -> i
     kills = 0
     while not stop.is_set():
         try:
-            await asyncio.wait_for(stop.wait(), dice.uniform(0.5, 3.0))
+            await asyncio.wait_for(stop.wait(), dice.uniform(1.0, 4.0))
         except TimeoutError:
             role = dice.choice(["relay", "relay", "control"])
             await asyncio.to_thread(product.kill, role)
@@ -265,7 +266,8 @@ def settled(product: Product) -> dict[str, tuple[int, int]]:
     file = product.server.folder / "data" / "zone.db"
     deadline = time.monotonic() + READY_SECONDS
     while True:
-        with sqlite3.connect(f"file:{file}?mode=ro", uri=True) as raw:
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, isolation_level=None)) as raw:
+            raw.execute("BEGIN")  # one snapshot: control goes on counting
             rows = raw.execute("SELECT bucket, spent FROM buckets").fetchall()
             held = dict(
                 raw.execute(
@@ -289,7 +291,7 @@ def check(product: Product, provider: MeteredProvider, limits: Limits, told: Tol
             assert line["spent"] <= line["reserved"], entry
             by_bucket[line["bucket"]] += line["spent"]
     assert dict(by_bucket) == {name: spent for name, (spent, _) in buckets.items() if spent}, (
-        "buckets are not the record"
+        f"buckets are not the record: {dict(by_bucket)}, {buckets}"
     )
     for name, (spent, _) in buckets.items():
         assert spent <= limits.of(name.split(":")[0]), f"{name}: {spent}"

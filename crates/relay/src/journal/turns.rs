@@ -84,3 +84,6 @@ fn worst(intent: &Value) -> Option<Value> {
     let budget = intent.get("budget")?.as_array()?;
     Some(budget.iter().filter_map(settled).collect())
 }
+
+#[cfg(test)]
+mod tests;
