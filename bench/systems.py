@@ -8,7 +8,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import socket
 import ssl
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import processes
 import words
 
 from dragoman import _native
+from dragoman.testing.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 READY_S = 90.0
@@ -66,12 +66,6 @@ class Rig:
     @property
     def base_url(self) -> str:
         return f"{'https' if self.provider.tls else 'http'}://{self.provider.address}/v1"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def models() -> dict[str, str]:

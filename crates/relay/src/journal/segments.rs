@@ -188,6 +188,9 @@ fn read_segment(segment: &Segment, from: u64, durable: u64, found: &mut Found) -
             }
             at += header.span();
         }
+        if reached >= durable || found.is_full() {
+            return Ok(reached);
+        }
         // A record may be longer than the first piece; one that is not whole in the longest is none.
         if at == 0 && (most == READ_BYTES || asked < most) {
             return Ok(reached);

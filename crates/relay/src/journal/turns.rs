@@ -25,6 +25,29 @@ impl<'a> Head<'a> {
     }
 }
 
+/// Kind and turn of an intent or a result, without reading the whole entry; `None` where only that would tell.
+///
+/// Entries are canonical: no space around a colon, and a quotation mark within a string is escaped, so that what is
+/// found is a member. A second one of its name might be the entry's own: then the entry is read.
+fn glance(entry: &[u8]) -> Option<(&str, &str)> {
+    let kind = only(entry, br#""kind":""#)?;
+    if kind != "intent" && kind != "result" {
+        return None;
+    }
+    Some((kind, only(entry, br#""turn":""#)?))
+}
+
+/// The string after the only `member` of an entry, if it needs no unescaping.
+fn only<'a>(entry: &'a [u8], member: &[u8]) -> Option<&'a str> {
+    let mut found = memchr::memmem::find_iter(entry, member);
+    let start = found.next()? + member.len();
+    if found.next().is_some() {
+        return None;
+    }
+    let value = &entry[start..start + memchr::memchr(b'"', &entry[start..])?];
+    std::str::from_utf8(value).ok().filter(|value| !value.contains('\\'))
+}
+
 /// The open intents of a log by turn, with their indexes.
 #[derive(Debug, Default, Clone)]
 pub struct OpenTurns {
@@ -34,10 +57,18 @@ pub struct OpenTurns {
 impl OpenTurns {
     /// Takes the next entry into account.
     pub fn note(&mut self, index: u64, entry: &[u8]) {
-        let Some(Head { kind, turn: Some(turn), .. }) = Head::parse(entry) else { return };
-        match &*kind {
-            "intent" => drop(self.open.insert(turn.into_owned(), index)),
-            "result" => drop(self.open.remove(&*turn)),
+        if let Some((kind, turn)) = glance(entry) {
+            return self.note_as(index, kind, turn);
+        }
+        if let Some(Head { kind, turn: Some(turn), .. }) = Head::parse(entry) {
+            self.note_as(index, &kind, &turn);
+        }
+    }
+
+    fn note_as(&mut self, index: u64, kind: &str, turn: &str) {
+        match kind {
+            "intent" => drop(self.open.insert(turn.to_owned(), index)),
+            "result" => drop(self.open.remove(turn)),
             _ => {}
         }
     }
