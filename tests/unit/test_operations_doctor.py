@@ -26,6 +26,7 @@ from ledger_zone import SEGMENT, make_zone
 from typer.testing import CliRunner
 
 from dragoman import _native
+from dragoman.control.loaded import read_all
 from dragoman.operations import findings, machine_checks, zone_checks
 from dragoman.operations.cli import app
 from dragoman.operations.doctor import CHECKS, examine, exit_code
@@ -277,6 +278,23 @@ def test_a_database_that_is_none(settings: Settings) -> None:
 
 def test_stage_public_without_an_administrator(settings: Settings) -> None:
     assert codes(changed(settings, "deployment", stage="public")) == ["no_administrator"]
+
+
+def test_a_limit_that_lost_its_bound(settings: Settings) -> None:
+    def kept(model: str) -> None:
+        document = json.dumps({"id": "mine", "unit": "tokens", "per": "day", "most": 5, "model": model})
+        with contextlib.closing(sqlite3.connect(settings.zone.data / "zone.db")) as raw:
+            raw.execute("DELETE FROM limits")
+            raw.execute("INSERT INTO limits VALUES ('zone', 'mine', ?, 0)", (document,))
+            raw.commit()
+
+    patient = Patient(settings, read_all(None, lambda _: None), WELL)
+    kept("gone")
+    said = [one.code for one in zone_checks.limits(patient)]
+    SEEN.update(said)
+    assert said == ["limit_unkept"]
+    kept("dragoman")
+    assert list(zone_checks.limits(patient)) == [], "the control: that model has a bound"
 
 
 def test_a_record_that_was_changed_and_a_key_that_is_gone(settings: Settings) -> None:

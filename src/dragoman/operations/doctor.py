@@ -26,6 +26,7 @@ CHECKS: tuple[Callable[[Patient], Iterator[Finding]], ...] = (
     zone_checks.addresses,
     zone_checks.schema,
     zone_checks.administrator,
+    zone_checks.limits,
     zone_checks.packs,
     zone_checks.record,
 )

@@ -14,14 +14,17 @@ import httpx
 from cryptography import x509
 
 from dragoman import _native
+from dragoman.budgets.bounds import faults
 from dragoman.core.facts import Facts
 from dragoman.decide.cli import baseline
 from dragoman.decide.engine import decide
+from dragoman.ids import now_ms
 from dragoman.ledger.logs import LedgerError, journals, log_of, shards
 from dragoman.ledger.verify import verify_zone
 from dragoman.operations.findings import Finding, Patient, found
 from dragoman.operations.log_copy import counted
 from dragoman.stores.admins import admin_exists
+from dragoman.stores.budgets import stored_limits
 from dragoman.stores.migrate import revision_of, versions
 
 CERTIFICATE_SOON_DAYS = 21
@@ -134,6 +137,18 @@ def administrator(patient: Patient) -> Iterator[Finding]:
     database = patient.data / DATABASE
     if patient.settings.deployment.stage == "public" and not admin_exists(database):
         yield found("no_administrator")
+
+
+def limits(patient: Patient) -> Iterator[Finding]:
+    """Limits that were set and cannot be kept since the file changed: turns they concern are refused."""
+    if patient.loaded is None:
+        return
+    try:
+        stored = stored_limits(patient.data / DATABASE)
+    except sqlite3.DatabaseError:
+        return  # `schema` says so
+    for problem in faults(stored, patient.loaded.attempts, patient.loaded.prices, now_ms()):
+        yield found("limit_unkept", problem=problem)
 
 
 def schema(patient: Patient) -> Iterator[Finding]:

@@ -7,9 +7,12 @@ of the journal's cursor: neither a crash nor a repeated message counts anything 
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import sqlalchemy as sa
 
@@ -37,6 +40,16 @@ Grant = Callable[[Ask, int], int]
 class _Run:
     log: str
     start: int
+
+
+def stored_limits(file: Path) -> list[Limit]:
+    """The limits that were set, of a zone's file that nobody need have open. It reads only."""
+    if not file.is_file():
+        return []
+    with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as raw:
+        if raw.execute("SELECT 1 FROM sqlite_master WHERE name = 'limits'").fetchone() is None:
+            return []
+        return [Limit.model_validate_json(row[0]) for row in raw.execute("SELECT document FROM limits")]
 
 
 class Budgets:
