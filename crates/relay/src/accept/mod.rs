@@ -55,7 +55,7 @@ pub enum Door {
 
 /// What is known of a connection before its first request.
 #[derive(Clone, Copy)]
-enum From {
+enum Via {
     Socket,
     Public {
         origin: Origin,
@@ -78,9 +78,9 @@ pub fn public(worker: &Rc<Worker>, arrived: Arrived, slot: Slot) {
     let worker = Rc::clone(worker);
     let config = worker.relay.config.load();
     if worker.relay.edge.tls.is_none() && !config.edge.proxy_protocol {
-        let from = From::Public { origin: Origin::of(peer), secure: false };
+        let via = Via::Public { origin: Origin::of(peer), secure: false };
         drop(config);
-        return serve(&worker, stream, from, (slot, counted));
+        return serve(&worker, stream, via, (slot, counted));
     }
     drop(config);
     tokio::task::spawn_local(async move {
@@ -117,17 +117,17 @@ async fn open(
         }
     }
     let Some(tls) = &edge.tls else {
-        serve(worker, stream, From::Public { origin, secure: false }, (slot, counted));
+        serve(worker, stream, Via::Public { origin, secure: false }, (slot, counted));
         return Ok(());
     };
     let wait = Duration::from_millis(limits::HANDSHAKE_MS);
     let accepting = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
     let stream = tokio::time::timeout(wait, accepting).await??;
-    let from = From::Public { origin, secure: true };
+    let via = Via::Public { origin, secure: true };
     if stream.get_ref().1.alpn_protocol() == Some(tls::H2) {
-        serve_h2(worker, stream, from, (slot, counted));
+        serve_h2(worker, stream, via, (slot, counted));
     } else {
-        serve(worker, stream, from, (slot, counted));
+        serve(worker, stream, via, (slot, counted));
     }
     Ok(())
 }
@@ -141,27 +141,22 @@ fn count_if(happened: bool, counter: &std::sync::atomic::AtomicU64) {
 /// Serves a connection of `turn.sock`, whose peer was checked.
 pub fn socket(worker: &Rc<Worker>, stream: std::os::unix::net::UnixStream, slot: Slot) {
     match stream.set_nonblocking(true).and_then(|()| tokio::net::UnixStream::from_std(stream)) {
-        Ok(stream) => serve(worker, stream, From::Socket, (slot, None)),
+        Ok(stream) => serve(worker, stream, Via::Socket, (slot, None)),
         Err(e) => tracing::warn!(error = %e, "a connection was lost on its way to a thread"),
     }
 }
 
 /// HTTP/1.1.
-fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
-    worker: &Rc<Worker>,
-    stream: S,
-    from: From,
-    held: Held,
-) {
+fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(worker: &Rc<Worker>, stream: S, via: Via, held: Held) {
     count(&worker.relay.metrics.connections);
     let worker = Rc::clone(worker);
-    let vitals = worker.watch(!matches!(from, From::Socket));
+    let vitals = worker.watch(!matches!(via, Via::Socket));
     tokio::task::spawn_local(async move {
         let _held = held;
         let guard = Guard::new(stream, Heads::default(), Rc::clone(&vitals), Rc::clone(&worker.now));
         let service = service_fn(|request| {
             let answering = Answering::begin(&vitals, &worker.now, None);
-            answer(Rc::clone(&worker), Rc::clone(&vitals), from, Ok(request), answering)
+            answer(Rc::clone(&worker), Rc::clone(&vitals), via, Ok(request), answering)
         });
         let connection = http1::Builder::new()
             .max_headers(limits::HEAD_FIELDS)
@@ -175,7 +170,7 @@ fn serve<S: AsyncRead + AsyncWrite + Unpin + 'static>(
 fn serve_h2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
     worker: &Rc<Worker>,
     stream: S,
-    from: From,
+    via: Via,
     held: Held,
 ) {
     count(&worker.relay.metrics.connections);
@@ -189,7 +184,7 @@ fn serve_h2<S: AsyncRead + AsyncWrite + Unpin + 'static>(
         let service = service_fn(|request| {
             let answering = Answering::begin(&vitals, &worker.now, Some(streams.begin()));
             let request = streams::plain(request);
-            answer(Rc::clone(&worker), Rc::clone(&vitals), from, request, answering)
+            answer(Rc::clone(&worker), Rc::clone(&vitals), via, request, answering)
         });
         let connection = http2::Builder::new(streams.clone())
             .max_concurrent_streams(limits::H2_STREAMS)
@@ -210,6 +205,8 @@ async fn drive<C: Future>(worker: &Worker, vitals: &Vitals, connection: C, stop:
     let drained = worker.drain.notified();
     let ended = tokio::select! {
         biased;
+        // One that was still shaking hands when the relay was asked to stop has missed the notice.
+        () = std::future::ready(()), if worker.draining.get() => None,
         ended = connection.as_mut() => Some(ended),
         () = drained => None,
     };
@@ -229,12 +226,12 @@ async fn drive<C: Future>(worker: &Worker, vitals: &Vitals, connection: C, stop:
 async fn answer(
     worker: Rc<Worker>,
     vitals: Rc<Vitals>,
-    from: From,
+    via: Via,
     request: Result<Request<Incoming>, &'static Code>,
     mut answering: Answering,
 ) -> Result<Response<RelayBody>, Infallible> {
     let outcome = match request {
-        Ok(request) => answered(&worker, &vitals, from, request, &mut answering).await,
+        Ok(request) => answered(&worker, &vitals, via, request, &mut answering).await,
         Err(code) => Err((code.into(), Lang::default())),
     };
     let response = outcome.unwrap_or_else(|(e, lang)| {
@@ -251,14 +248,14 @@ async fn answer(
 async fn answered(
     worker: &Rc<Worker>,
     vitals: &Vitals,
-    from: From,
+    via: Via,
     request: Request<Incoming>,
     answering: &mut Answering,
 ) -> Result<Response<Source>, (ApiError, Lang)> {
-    let said = language(from, request.headers());
+    let said = language(via, request.headers());
     let lang = said.unwrap_or_default();
     let named = |e| (e, lang);
-    let (route, door, counted) = admit(worker, vitals, from, &request).map_err(named)?;
+    let (route, door, counted) = admit(worker, vitals, via, &request).map_err(named)?;
     answering.counted = counted;
     carry::caught(worker, Box::pin(dispatch(worker, door, route, said, request))).await.map_err(named)
 }
@@ -271,8 +268,8 @@ pub fn refusal(error: &ApiError, lang: Lang) -> Response<Source> {
         .unwrap_or_else(|_| Response::new(Source::Bytes(None)))
 }
 
-fn language(from: From, headers: &HeaderMap) -> Option<Lang> {
-    let name = if matches!(from, From::Socket) { "dragoman-locale" } else { "accept-language" };
+fn language(via: Via, headers: &HeaderMap) -> Option<Lang> {
+    let name = if matches!(via, Via::Socket) { "dragoman-locale" } else { "accept-language" };
     Lang::said(headers.get(name).and_then(|v| v.to_str().ok()))
 }
 
@@ -280,7 +277,7 @@ fn language(from: From, headers: &HeaderMap) -> Option<Lang> {
 fn admit(
     worker: &Worker,
     vitals: &Vitals,
-    from: From,
+    via: Via,
     request: &Request<Incoming>,
 ) -> Result<(Route, Door, Option<Counted>), ApiError> {
     if request.uri().path() == FAULT_TARGET
@@ -289,7 +286,7 @@ fn admit(
         return Err(fault.into());
     }
     origin_form(request.uri())?;
-    let From::Public { origin, secure } = from else {
+    let Via::Public { origin, secure } = via else {
         let route = routes::on_socket(request.method(), request.uri().path())?;
         return Ok((route, Door::Socket, None));
     };

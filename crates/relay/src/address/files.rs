@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Days after which a file is old: allocations move.
@@ -58,6 +59,8 @@ impl fmt::Display for FileError {
 pub struct Database {
     path: PathBuf,
     reader: Reader<Vec<u8>>,
+    /// A record that cannot be read was told of, once.
+    told: AtomicBool,
 }
 
 impl Database {
@@ -70,7 +73,7 @@ impl Database {
             return Err(wrong(&"larger than 512 MiB"));
         }
         let reader = Reader::from_source(bytes).map_err(|e| wrong(&format!("no MMDB file: {e}")))?;
-        Ok(Self { path: path.to_owned(), reader })
+        Ok(Self { path: path.to_owned(), reader, told: AtomicBool::new(false) })
     }
 
     fn record(&self, ip: IpAddr) -> Result<Option<Value>, FileError> {
@@ -118,7 +121,9 @@ impl Files {
                 Ok(None) => continue,
                 Ok(Some(record)) => record,
                 Err(e) => {
-                    tracing::warn!(error = %e, "an address cannot be looked up");
+                    if !database.told.swap(true, Ordering::Relaxed) {
+                        tracing::error!(error = %e, "an address file holds records that cannot be read");
+                    }
                     return Seen::default();
                 }
             };
