@@ -18,8 +18,9 @@ from typing import Any
 import rig
 import systems
 
-MODEL = "s100"
-"""A hundred chunks at once: the answer costs the relay several times what asking costs the load."""
+MODEL = "plain"
+HISTORY_BYTES = 262_144
+"""A long history to be scanned: a turn costs the relay many times what asking costs the load."""
 TIMES = (0.7, 1.5, 2.0, 3.0)
 CONNECTIONS = 2_000
 BOUND = 2.0
@@ -83,7 +84,7 @@ def _load(programs: Path, system: systems.System, model: str, load: dict[str, An
         "path": system.path,
         "headers": system.headers,
         "model": system.prefix + model,
-        "stream": True,
+        "history_bytes": HISTORY_BYTES,
         **load,
     }
     done = subprocess.run(

@@ -125,6 +125,7 @@ def _serve(
 ) -> System:
     address = f"127.0.0.1:{free_port()}"
     zone = ["[zone]", f'listen = "{address}"', f'admin_listen = "127.0.0.1:{free_port()}"']
+    zone += ["[admin]", 'listen = "off"']
     (folder / "dragoman.toml").write_text("\n".join([*lines, *zone]) + "\n", encoding="utf-8")
     trusted = {"SSL_CERT_FILE": tls["certificate"]} if tls else None
     tree = processes.start("dragoman", [str(_program()), "serve", "--json"], folder=folder, env=trusted)

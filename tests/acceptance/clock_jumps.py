@@ -71,6 +71,7 @@ def one_round(product: Product, revoked: str) -> list[dict[str, Any]]:
 def judge(data: Path, steps: list[dict[str, Any]]) -> dict[str, Any]:
     """The record after all jumps, and every step that was not as it should be."""
     ids, order, last = [], [], dict[str, int]()
+    at: list[int] = []
     for shard in shards(data / "journal"):
         for entry in entries(shard):
             if entry.index != last.get(entry.log, -1) + 1:
@@ -78,12 +79,14 @@ def judge(data: Path, steps: list[dict[str, Any]]) -> dict[str, Any]:
             last[entry.log] = entry.index
             if entry.value["kind"] == "intent":
                 ids.append(entry.value["turn"])
+                at.append(entry.value["at"])
     verdict = verify_zone(data)
     wrong = [s for s in steps if not (s["whole"] and s["stream"] and s["page"]) or s["revoked"] != 401]
     return {
         "steps": len(steps),
         "wrong": wrong,
         "turns": len(ids),
+        "days_between_entries": (max(at) - min(at)) // (1000 * DAY),
         "ids_doubled": len(ids) - len(set(ids)),
         "out_of_order": len(order),
         "logs": len(last),
@@ -93,8 +96,10 @@ def judge(data: Path, steps: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def passed(found: dict[str, Any]) -> bool:
-    """Whether the jumps did no harm."""
-    return not (found["wrong"] or found["ids_doubled"] or found["out_of_order"]) and found["record_sound"]
+    """Whether the jumps were made, and did no harm."""
+    jumped = found["days_between_entries"] >= (max(JUMPS) - min(JUMPS)) // DAY
+    harm = found["wrong"] or found["ids_doubled"] or found["out_of_order"] or not found["record_sound"]
+    return jumped and not harm
 
 
 def run(folder: Path, rounds: int) -> dict[str, Any]:

@@ -31,7 +31,8 @@ from whole_product import Server
 from dragoman.ledger.verify import verify_zone
 from dragoman.testing.provider import DONE, JSON, FakeProvider, Script, chunk, whole
 
-CLIENT_SECONDS = 15.0
+CLIENT_SECONDS = 30.0
+"""Within this every answer has ended: the longest bound is that of pages."""
 BACK_SECONDS = 180.0
 GAP_SECONDS = 0.3
 PIECES = 10

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 import threading
 from pathlib import Path
 
-from arrivals import Target
+from arrivals import Clients, Target
 from overload import DELAY_SECONDS, REFUSED_SECONDS, Rig, measure, product, verdict
+from whole_product import start
 
-from promise import within
+from promise import SLOW_SECONDS, within
+
+OF_CONTROL = 2 * 64
+"""Turns that control answers itself, on the relay's two threads: `LOCAL_PER_THREAD` of docs/limits.md."""
+MORE = 32
 
 
 def test_overload_sheds_and_what_is_taken_in_stays_fast(tmp_path: Path) -> None:
@@ -20,6 +28,36 @@ def test_overload_sheds_and_what_is_taken_in_stays_fast(tmp_path: Path) -> None:
     # A busy machine may spoil figures; what holds on any is that refusals are whole and the rest is answered.
     assert not [w for w in wrong if "faults" in w or "nothing was refused" in w or "MB" in w], wrong
     assert over["admitted_p99_ms"] <= 1000 * (2 * DELAY_SECONDS + within(0.1)), found
+
+
+def test_what_control_answers_itself_is_bounded_too(tmp_path: Path) -> None:
+    server = start(tmp_path, DRAGOMAN_ZONE__LEASE_MS="60000")
+    asked = {"model": "dragoman", "messages": [{"role": "user", "content": "How do I return a lamp?"}]}
+    request = Target(server.port, server.key, json.dumps(asked).encode()).request()
+
+    async def crowd() -> tuple[list[int], list[int]]:
+        clients = Clients(server.port)
+        assert (await clients.ask(request)).status == 200
+        os.kill(server.pids["control"], signal.SIGSTOP)
+        try:
+            asking = {asyncio.create_task(clients.ask(request)) for _ in range(OF_CONTROL + MORE)}
+            refused: set[asyncio.Task] = set()
+            async with asyncio.timeout(SLOW_SECONDS):
+                while len(refused) < MORE:
+                    done, asking = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+                    refused |= done
+        finally:
+            os.kill(server.pids["control"], signal.SIGCONT)
+        taken = [(await task).status for task in asking]
+        clients.close()
+        return [task.result().status for task in refused], taken
+
+    try:
+        refused, taken = asyncio.run(crowd())
+    finally:
+        server.stop()
+    assert refused == [503] * MORE
+    assert taken == [200] * OF_CONTROL, "who was taken in is answered"
 
 
 class QueueingServer:

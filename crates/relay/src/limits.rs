@@ -38,8 +38,17 @@ pub const BODY_BYTES: usize = 10 * 1024 * 1024;
 pub const BODY_GRACE_MS: u64 = 10_000;
 /// Bytes per second a body, or an upload to pages, has to reach after the grace.
 pub const BODY_LEAST_RATE: u64 = 1024;
+/// Bytes of a refused request's body that are still taken, so that its client reads the refusal.
+pub const DISCARD_BYTES: usize = 2 * 1024 * 1024;
+/// Milliseconds in which they have to come.
+pub const DISCARD_MS: u64 = 1_000;
 /// Bytes of an upload on the way to pages.
 pub const UPLOAD_BYTES: u64 = 50 * 1024 * 1024;
+
+/// Milliseconds pages may take to begin an answer to a request that is no upload.
+pub const PAGES_MS: u64 = 20_000;
+/// Bytes of a body beyond which a request to pages is an upload, which takes the time that its sender takes.
+pub const PAGES_SMALL_BYTES: u64 = 64 * 1024;
 
 /// Bytes of a chunk's size line; extensions are refused.
 pub const CHUNK_LINE_BYTES: usize = 16;
@@ -88,6 +97,8 @@ pub const ADDRESS_FILE_BYTES: u64 = 512 * 1024 * 1024;
 pub const WATCH_MS: u64 = 1_000;
 /// Turns in flight per thread, waiting ones not counted. Idle streams are cheap; 10,000 in all is the goal.
 pub const TURNS_PER_THREAD: usize = 6_000;
+/// Turns in flight per thread that control answers itself: it answers one after the other.
+pub const LOCAL_PER_THREAD: usize = 64;
 /// Turns waiting for a place per thread.
 pub const QUEUE_PER_THREAD: usize = 1_024;
 /// Milliseconds a turn waits for a place before 503: short, for what waits delays what is taken in.
@@ -98,7 +109,9 @@ pub const WAIT_MS: u64 = 1_000;
 pub const BEHIND_MS: u64 = 10;
 /// Milliseconds for which a thread has to be that far behind before it refuses turns: a burst alone is taken.
 pub const BEHIND_FOR_MS: u64 = 100;
-/// Milliseconds after it was behind in which a thread refuses at the first sign.
+/// The same for a thread that was behind a moment ago.
+pub const BEHIND_AGAIN_MS: u64 = 20;
+/// Milliseconds that are a moment in this.
 pub const BEHIND_WARY_MS: u64 = 1_000;
 /// Milliseconds between two looks at how much work waits; without turns nobody looks.
 pub const LOOK_MS: u64 = 5;

@@ -19,7 +19,7 @@ struct Judged {
     at: Option<Instant>,
     /// Since when every look found too much work.
     late_since: Option<Instant>,
-    /// Until when a single look suffices, for the thread was behind a moment ago.
+    /// Until when a shorter time suffices, for the thread was behind a moment ago.
     wary_until: Option<Instant>,
     behind: bool,
 }
@@ -36,7 +36,8 @@ impl Judged {
         let since = *self.late_since.get_or_insert(now);
         let wary = self.wary_until.is_some_and(|until| now < until);
         // One long piece of work, a body of megabytes, is no overload: that takes more than one look.
-        self.behind = wary || now - since >= Duration::from_millis(limits::BEHIND_FOR_MS);
+        let long = if wary { limits::BEHIND_AGAIN_MS } else { limits::BEHIND_FOR_MS };
+        self.behind = now - since >= Duration::from_millis(long);
         if self.behind {
             self.wary_until = Some(now + Duration::from_millis(limits::BEHIND_WARY_MS));
         }

@@ -22,17 +22,22 @@ fn one_long_piece_of_work_is_no_overload_and_more_of_it_is() {
 }
 
 #[test]
-fn who_was_behind_a_moment_ago_is_believed_at_once() {
-    let start = Instant::now();
+fn who_was_behind_a_moment_ago_is_believed_sooner() {
+    let mut at = Instant::now();
     let mut judged = Judged::default();
-    judged.look(ms(MUCH), start);
-    judged.look(ms(MUCH), start + ms(limits::BEHIND_FOR_MS));
-    judged.look(ms(0), start + ms(limits::BEHIND_FOR_MS + 5));
-    judged.look(ms(MUCH), start + ms(limits::BEHIND_FOR_MS + 10));
-    assert!(judged.behind, "wary");
-    judged.look(ms(0), start + ms(limits::BEHIND_FOR_MS + 15));
-    judged.look(ms(MUCH), start + ms(limits::BEHIND_FOR_MS + 10 + limits::BEHIND_WARY_MS));
-    assert!(!judged.behind, "no longer");
+    let mut look = |ahead, later| {
+        at += ms(later);
+        judged.look(ms(ahead), at);
+        judged.behind
+    };
+    assert!(!look(MUCH, 0));
+    assert!(look(MUCH, limits::BEHIND_FOR_MS));
+    assert!(!look(0, 5));
+    assert!(!look(MUCH, 5), "one look is one piece of work");
+    assert!(look(MUCH, limits::BEHIND_AGAIN_MS));
+    assert!(!look(0, 5));
+    assert!(!look(MUCH, limits::BEHIND_WARY_MS));
+    assert!(!look(MUCH, limits::BEHIND_AGAIN_MS), "that is long ago");
 }
 
 /// Burns processor time of this thread.

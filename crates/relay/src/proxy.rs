@@ -12,6 +12,7 @@ use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::net::UnixStream;
 
 /// Idle connections to pages that a thread keeps.
@@ -138,7 +139,14 @@ impl Pages {
         let (parts, body) = request.into_parts();
         let request = Request::from_parts(parts, Upload::new(body));
         let mut sender = self.sender().await.map_err(|_| unavailable())?;
-        let response = sender.send_request(request).await.map_err(|e| upload::fault(&e))?;
+        let answered = sender.send_request(request);
+        let response = if length.is_none_or(|n| n <= limits::PAGES_SMALL_BYTES) {
+            let wait = Duration::from_millis(limits::PAGES_MS);
+            tokio::time::timeout(wait, answered).await.map_err(|_| unavailable())?
+        } else {
+            answered.await
+        };
+        let response = response.map_err(|e| upload::fault(&e))?;
         self.keep(sender);
         let (mut parts, body) = response.into_parts();
         strip(&mut parts.headers, |n| is_ours(n) && n != "dragoman-receipt");

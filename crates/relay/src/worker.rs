@@ -32,6 +32,8 @@ pub struct Worker {
     pub scratch: RefCell<Box<[u8]>>,
     /// Places for turns.
     pub places: Semaphore,
+    /// Places for those of them that control answers itself.
+    pub seats: Arc<Semaphore>,
     pub waiting: Cell<usize>,
     pub pace: Rc<Pace>,
     /// Ends being recorded whose clients are gone.
@@ -54,6 +56,7 @@ impl Worker {
             pages: Pages::new(run.join("pages.sock")),
             scratch: RefCell::new(vec![0; limits::PROVIDER_READ_BYTES].into()),
             places: Semaphore::new(places.min(limits::TURNS_PER_THREAD)),
+            seats: Arc::new(Semaphore::new(limits::LOCAL_PER_THREAD)),
             waiting: Cell::new(0),
             pace: Rc::default(),
             settling: Cell::new(0),

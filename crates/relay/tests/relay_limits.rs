@@ -50,6 +50,9 @@ fn beyond_the_places_a_turn_waits_a_moment_and_is_shed() {
     assert!(began.elapsed() > Duration::from_millis(20), "it waited for a place");
     assert_eq!(zone.metric("dragoman_shed_total") as u64, 1);
     assert_eq!(zone.control.asked("/plan"), 1, "nothing was asked for what is shed");
+    let long = json!({"model": "dragoman", "messages": [{"role": "user", "content": "x".repeat(1 << 20)}]});
+    let shed = zone.client().chat(&long);
+    assert_eq!(shed.code(), "overloaded", "who is still sending reads it too");
     assert_eq!(zone.client().get("/readyz").status, 200);
     open.pop();
     let provider_calls = provider.calls();

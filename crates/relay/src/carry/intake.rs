@@ -2,6 +2,7 @@
 use crate::errors::{self, ApiError};
 use crate::limits;
 use crate::metrics::count;
+use crate::plan::Ready;
 use crate::worker::Worker;
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, header};
@@ -10,9 +11,11 @@ use hyper::body::Incoming;
 use std::cell::Cell;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// A place among the open turns, until it is dropped.
@@ -61,6 +64,18 @@ async fn queued(worker: &Worker) -> Result<(), ApiError> {
     Ok(())
 }
 
+/// A place among the turns that control answers itself, where that is whom the plan asks first. Control answers one after
+/// the other: what waits there waits for all before it.
+pub async fn seat(worker: &Worker, plan: &Ready) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+    let first = plan.plan.attempts.first().and_then(|attempt| plan.config.providers.get(&attempt.provider));
+    if !first.is_some_and(|provider| provider.is_control()) {
+        return Ok(None);
+    }
+    let wait = Duration::from_millis(limits::PLACE_MS);
+    let seat = tokio::time::timeout(wait, Arc::clone(&worker.seats).acquire_owned()).await;
+    seat.ok().and_then(Result::ok).map(Some).ok_or_else(|| shed(worker))
+}
+
 /// Counts a waiting turn, also when its client leaves.
 struct Waiting<'a>(&'a Worker);
 
@@ -94,6 +109,24 @@ pub async fn body(headers: &HeaderMap, incoming: Incoming) -> Result<Bytes, ApiE
     tokio::time::timeout(Duration::from_millis(most), read)
         .await
         .unwrap_or_else(|_| Err((&errors::HEAD_TIMEOUT).into()))
+}
+
+/// Takes the body of a request that was refused by its head, and forgets it: a client that is still sending when its
+/// connection closes may never read why. Who sends more, or slower, finds it closed.
+pub async fn discard(headers: &HeaderMap, mut incoming: Incoming) {
+    // Who asked first has sent nothing yet.
+    if headers.contains_key(header::EXPECT) {
+        return;
+    }
+    let all = async {
+        let mut left = limits::DISCARD_BYTES;
+        while let Some(Ok(frame)) = incoming.frame().await {
+            let Some(rest) = left.checked_sub(frame.data_ref().map_or(0, Bytes::len)) else { return };
+            left = rest;
+        }
+    };
+    // In vain or not: the answer is the same.
+    drop(tokio::time::timeout(Duration::from_millis(limits::DISCARD_MS), all).await);
 }
 
 fn check_type(headers: &HeaderMap) -> Result<(), ApiError> {

@@ -53,12 +53,15 @@ pub async fn turn(
     said: Option<Lang>,
     request: Request<Incoming>,
 ) -> Result<Response<Source>, ApiError> {
-    let place = intake::place(worker).await?;
     let (parts, incoming) = request.into_parts();
-
-    // 2 identify, then the body.
     let epoch = worker.relay.changes.epoch();
-    let (who, address) = accept::identified(worker, door, &parts.method, &parts.headers).await?;
+    let (place, who, address) = match admitted(worker, door, &parts).await {
+        Ok(admitted) => admitted,
+        Err(e) => {
+            intake::discard(&parts.headers, incoming).await;
+            return Err(e);
+        }
+    };
     let body = intake::body(&parts.headers, incoming).await?;
     let started = Instant::now();
     let mut asked = Asked::parse(route, &body, &worker.relay.config.load())?;
@@ -69,6 +72,7 @@ pub async fn turn(
     let Planned { who, plan, running, question } =
         planned(worker, door, &parts, (route, claim.as_ref()), &asked, epoch, (who, &address)).await?;
     asked.check(&plan)?;
+    let seat = intake::seat(worker, &plan).await?;
     let lang = asked.lang(said.or(who.locale.as_deref().map(|l| Lang::of(Some(l)))));
     let (counted, account) = account::admit(worker, &who, &plan, asked.request())?;
     let turn = Turn {
@@ -87,6 +91,7 @@ pub async fn turn(
         stream: asked.stream(),
         started,
         place,
+        seat,
         counted,
     };
     // In one place for the turn's whole life: it is large, and is handed on from step to step.
@@ -125,6 +130,17 @@ pub async fn turn(
 
     // 6 call, 7 scan out, 8 label, 9 record result, and only then the end.
     answer::answer(open, &asked, &parts.headers).await
+}
+
+/// Step 1's place, and step 2: who asks.
+async fn admitted(
+    worker: &Rc<Worker>,
+    door: Door,
+    parts: &request::Parts,
+) -> Result<(intake::Place, Arc<Principal>, Address), ApiError> {
+    let place = intake::place(worker).await?;
+    let (who, address) = accept::identified(worker, door, &parts.method, &parts.headers).await?;
+    Ok((place, who, address))
 }
 
 /// Who asks, and under which plan; the turn is enrolled, so that a change from here on ends it.

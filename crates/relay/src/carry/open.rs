@@ -43,6 +43,8 @@ pub struct Turn {
     pub started: Instant,
     #[expect(dead_code, reason = "a place is held until the turn is over")]
     pub place: Place,
+    #[expect(dead_code, reason = "a seat is held until the turn is over")]
+    pub seat: Option<tokio::sync::OwnedSemaphorePermit>,
     #[expect(dead_code, reason = "counted until the turn is over")]
     pub counted: Vec<KeyTurn>,
 }
