@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from dragoman.caller_fields import may_pass
@@ -22,7 +22,7 @@ from dragoman.errors import ConfigError
 from dragoman.ids import ZONE_PATTERN
 from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
 from dragoman.settings_edge import Edge, check_public, public_host
-from dragoman.settings_faults import explain, unknown_overrides
+from dragoman.settings_faults import built, unknown_overrides
 from dragoman.settings_limits import Limit, Model, Price, Rate, Table
 from dragoman.settings_operations import Log, Telemetry
 
@@ -359,10 +359,7 @@ def load(file: Path | None) -> Settings:
         raise ConfigError([f"{file}: not valid TOML: {error}"]) from error
     if faults := unknown_overrides(Settings):
         raise ConfigError(faults)
-    try:
-        settings = Settings(**tree)
-    except ValidationError as error:
-        raise ConfigError(explain(error, Settings, text, str(file or "environment"))) from error
+    settings = built(Settings, tree, text, str(file or "environment"))
     return _anchored(settings, Path.cwd() if file is None else file.parent)
 
 

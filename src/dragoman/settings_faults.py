@@ -1,6 +1,6 @@
 """Turns a configuration fault into one sentence: file, line, key, what is wrong, what to write instead.
 
-Used by `settings` alone. It never prints a value: a mistyped secret must not reach a terminal or a log.
+It never prints a value: a mistyped secret must not reach a terminal or a log.
 """
 
 from __future__ import annotations
@@ -10,9 +10,14 @@ import os
 import re
 import types
 from collections.abc import Iterator
-from typing import Any, Union, get_args, get_origin
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic_settings import BaseSettings, SettingsError
+
+from dragoman.errors import ConfigError
+
+S = TypeVar("S", bound=BaseSettings)
 
 _SECRET_NAMES = frozenset(
     {"key", "api_key", "apikey", "secret", "token", "password", "credential", "authorization"}
@@ -22,7 +27,18 @@ _REFERENCE_ADVICE = (
     'Write key_env = "NAME" (an environment variable) or key_file = "path" (a file only you can read)'
 )
 _HEADER = re.compile(r"^\s*\[\[?\s*([^\]]+?)\s*\]\]?")
+_FIELD = re.compile(r'field "(\w+)"')
 _KEY = re.compile(r"^\s*([A-Za-z0-9_.\"'-]+)\s*=")
+
+
+def built(model: type[S], tree: dict[str, Any], text: str, file: str) -> S:
+    """The settings of a parsed file and the environment. Raises ConfigError naming every fault."""
+    try:
+        return model(**tree)
+    except ValidationError as error:
+        raise ConfigError(explain(error, model, text, file)) from error
+    except SettingsError as error:
+        raise ConfigError([_override(error, model)]) from error
 
 
 def explain(error: ValidationError, model: type[BaseModel], text: str, file: str) -> list[str]:
@@ -41,6 +57,20 @@ def unknown_overrides(model: type[BaseModel], prefix: str = "DRAGOMAN_") -> list
             if table not in model.model_fields:
                 faults.append(f"environment variable {name}: unknown table `{table}`{_nearest(table, model)}")
     return faults
+
+
+def _override(error: SettingsError, model: type[BaseModel], prefix: str = "DRAGOMAN_") -> str:
+    """The sentence for a `DRAGOMAN_A` variable that holds neither a table nor a list."""
+    told = _FIELD.search(str(error))
+    field = told.group(1) if told else ""
+    whole = f"{prefix}{field}".upper()
+    names = sorted(n for n in os.environ if n.upper() == whole or n.upper().startswith(f"{whole}__"))
+    said = f"environment variable {' or '.join(names) or prefix + '...'}: "
+    table = model.model_fields[field].annotation if told else None
+    if not isinstance(table, type) or not issubclass(table, BaseModel) or len(names) != 1 or "__" in names[0]:
+        return f'{said}a table or a list is written as JSON, for example ["a", "b"]'
+    one = "level" if "level" in table.model_fields else next(iter(table.model_fields))
+    return f"{said}`{field}` is a table: set one of its keys, {whole}__{one.upper()}=..., or write it as JSON"
 
 
 def _sentence(fault: Any, model: type[BaseModel], text: str, file: str) -> str:

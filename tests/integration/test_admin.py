@@ -393,6 +393,13 @@ def test_a_token_is_a_machines_and_has_a_role_and_an_end(control: Control, port:
         "POST", "/admin/v1/keys", "{}", authorization=bearer["operator"], origin="http://e.example", **sent
     )
     assert evil.code == "cross_origin"
+    for path, body in (
+        ("tokens", '{"title": "heir", "role": "operator"}'),
+        ("people/invite", '{"role": "operator"}'),
+        ("people/role", '{"admin": "adm_local_x", "role": "operator"}'),
+    ):
+        made_by_it = machine.ask("POST", f"/admin/v1/{path}", body, authorization=bearer["operator"], **sent)
+        assert (made_by_it.status, made_by_it.code) == (403, "person_only"), path
     assert machine.ask("GET", "/metrics", authorization=bearer["metrics"]).status == 200
     assert machine.ask("GET", "/admin/v1/status", authorization=bearer["metrics"]).status == 401
     both = visitor.ask("GET", "/admin/v1/status", authorization=bearer["auditor"])

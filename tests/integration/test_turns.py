@@ -272,7 +272,8 @@ def test_conversations_are_listed_renamed_and_idempotent(relay: Relay, run: Path
         status, told = relay.v1("POST", "", bad)
         assert status == 400, bad
         assert told["error"]["param"] in {"title", "metadata", "odd"}
-    assert relay.v1("GET", "?limit=101")[0] == 400
+    for odd in ("101", "0", "-1", "x", "00000000199", "0" * 8 + "9" * 30, "9" * 5_000):
+        assert relay.v1("GET", f"?limit={odd}")[0] == 400, odd
     assert relay.v1("GET", "?after=nonsense")[0] == 400
 
 

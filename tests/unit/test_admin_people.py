@@ -158,6 +158,45 @@ def test_passkeys_are_bounded_and_the_last_one_stays(people: People) -> None:
         people.remove_passkey(other, people.passkeys(admin)[0].passkey)
 
 
+def given_by(people: People, sessions: Sessions, admin: str) -> tuple[str, dict[str, str]]:
+    """A link and a token of each role, made by a person."""
+    tokens = {role: sessions.create_token(admin, role, role, 30).text for role in ("operator", "metrics")}
+    return people.invite(admin).text, tokens
+
+
+def test_who_leaves_takes_along_the_links_and_tokens_they_made(people: People, database: Database) -> None:
+    sessions = Sessions(SqlAccess(database, "local"), Pepper(b"p" * 32), "local", Limits(10**9, 10**9))
+    boss, leaver, lowered = enrol(people), enrol(people, name="b"), enrol(people, name="c")
+    kept = given_by(people, sessions, boss)
+    of_leaver, of_lowered = given_by(people, sessions, leaver), given_by(people, sessions, lowered)
+    people.remove(leaver, boss)
+    people.set_role(lowered, "auditor", boss)
+    for link, tokens in (of_leaver, of_lowered):
+        assert sessions.token(tokens["operator"]) is None
+        with pytest.raises(RefusedError):
+            people.opened(link)
+    assert sessions.token(of_leaver[1]["metrics"]) is None
+    assert sessions.token(of_lowered[1]["metrics"]) is not None, "an auditor may still read"
+    assert people.opened(kept[0])
+    assert all(sessions.token(text) for text in kept[1].values())
+
+
+def test_a_provider_that_lowers_a_role_ends_what_the_operator_gave(
+    people: People, database: Database
+) -> None:
+    sessions = Sessions(SqlAccess(database, "local"), Pepper(b"p" * 32), "local", Limits(10**9, 10**9))
+    enrol(people)
+    admin = enrol(people, name="b")
+    link, tokens = given_by(people, sessions, admin)
+    sessions.log_in(admin, "oidc", role="operator")
+    assert sessions.token(tokens["operator"]) is not None, "the same role ends nothing"
+    sessions.log_in(admin, "oidc", role="auditor")
+    assert sessions.token(tokens["operator"]) is None
+    assert sessions.token(tokens["metrics"]) is not None
+    with pytest.raises(RefusedError):
+        people.opened(link)
+
+
 @pytest.mark.parametrize(("role", "name"), [("root", "a"), ("operator", "a\nb"), ("operator", "x" * 81)])
 def test_odd_roles_and_names_are_refused(people: People, role: str, name: str) -> None:
     with pytest.raises(RefusedError) as refused:

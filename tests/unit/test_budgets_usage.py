@@ -70,6 +70,8 @@ def test_a_report_has_a_span_and_a_grouping_that_are_known() -> None:
     assert span(None, None, TODAY) == ("2026-10-28", "2026-11-26")
     assert span("2026-11-01", "2026-11-02", TODAY) == ("2026-11-01", "2026-11-02")
     assert grouping("model, day,model", ("day", "model")) == ["model", "day"]
+    assert span("9999-12-31", "9999-12-31", TODAY) == ("9999-12-31", "9999-12-31")
+    assert span(None, "0001-01-02", TODAY) == ("0001-01-01", "0001-01-02")
     for wrong in (("2026-11-03", "2026-11-02"), ("x", None), ("2020-01-01", None)):
         with pytest.raises(RefusedError):
             span(*wrong, TODAY)

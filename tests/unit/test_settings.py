@@ -85,6 +85,37 @@ def test_environment_overrides_the_file(tmp_path: Path, monkeypatch: pytest.Monk
         load(file)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("DRAGOMAN_LOG", "error", "`log` is a table: set one of its keys, DRAGOMAN_LOG__LEVEL=..."),
+        ("dragoman_log", "error", "environment variable dragoman_log: `log` is a table"),
+        ("DRAGOMAN_RULES", "a.toml", "DRAGOMAN_RULES: a table or a list is written as JSON"),
+        ("DRAGOMAN_ZONE__HOSTS", "a", "DRAGOMAN_ZONE__HOSTS: a table or a list is written as JSON"),
+        ("DRAGOMAN_LIMITS", "x", "DRAGOMAN_LIMITS: a table or a list is written as JSON"),
+        ("DRAGOMAN_PROVIDERS", "sk-1", "DRAGOMAN_PROVIDERS: a table or a list is written as JSON"),
+    ],
+)
+def test_a_variable_that_is_no_table_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError) as fault:
+        load(None)
+    assert said in fault.value.problems[0]
+    assert "sk-1" not in fault.value.problems[0], "a value is never printed"
+
+
+def test_the_log_is_set_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRAGOMAN_RELAY_LOG", "debug")  # the relay's own: none of this file
+    assert load(None).log.level == "info"
+    monkeypatch.setenv("DRAGOMAN_LOG__LEVEL", "error")
+    assert load(None).log.level == "error"
+    monkeypatch.delenv("DRAGOMAN_LOG__LEVEL")
+    monkeypatch.setenv("DRAGOMAN_LOG", '{"level": "debug"}')
+    assert load(None).log.level == "debug"
+
+
 def test_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     file = tmp_path / "dragoman.toml"
     file.write_text("rules = ['a.toml']\n[zone]\ndata = 'd'\n", encoding="utf-8")

@@ -206,6 +206,7 @@ class Acts:
 
     def invite(self, call: Call) -> dict[str, Any]:
         """A one-time link."""
+        call.session()
         asked: NewLink = call.body
         made = self._context.people.invite(call.visitor.by, asked.role, asked.name, asked.admin)
         one = made.record
@@ -214,6 +215,7 @@ class Acts:
 
     def set_role(self, call: Call) -> dict[str, Any]:
         """Change a person's role, which logs them out."""
+        call.session()
         person = self._context.people.set_role(call.body.admin, call.body.role, call.visitor.by)
         return {"admin": person.admin, "role": person.role}
 
@@ -232,6 +234,7 @@ class Acts:
 
     def create_token(self, call: Call) -> dict[str, Any]:
         """A machine token; its text is in this answer and nowhere else."""
+        call.session()  # a token must not outlive itself in others that it made
         asked: NewToken = call.body
         title = printable("title", asked.title, MAX_NAME)
         made = self._context.sessions.create_token(call.visitor.by, title, asked.role, asked.days)

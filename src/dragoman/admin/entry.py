@@ -260,7 +260,7 @@ class Entry:
 
     async def confirm_options(self, call: Call) -> Response:
         """A challenge for the person's own passkeys."""
-        session = self._session(call)
+        session = call.session()
         held = await run_in_threadpool(self._context.people.passkeys, session.admin)
         options, remember = self._context.ceremonies.request(held)
         self._context.pending.put(self._browser(call), "confirm", remember)
@@ -268,7 +268,7 @@ class Entry:
 
     async def confirm_passkey(self, call: Call) -> Response:
         """Note that the person is there; the cookie changes."""
-        session = self._session(call)
+        session = call.session()
         held = self._context.pending.take(self._browser(call), "confirm")
         known = await run_in_threadpool(self._known, call.body.credential)
         if held is None or known is None or known.admin != session.admin:
@@ -282,7 +282,7 @@ class Entry:
 
     async def logout(self, call: Call) -> Response:
         """End this log-in. A person has one at a time, so it ends everywhere."""
-        session = self._session(call)
+        session = call.session()
         await run_in_threadpool(self._context.sessions.end, session.admin, admin=session.admin)
         response = RedirectResponse("/login", 303)
         drop_cookie(response)
@@ -290,14 +290,14 @@ class Entry:
 
     async def account(self, call: Call) -> Response:
         """One's own passkeys."""
-        session = self._session(call)
+        session = call.session()
         held = await run_in_threadpool(self._context.people.passkeys, session.admin)
         fresh = call.visitor.is_fresh(self._context.sessions.clock())
         return self._view.page(call, "account", passkeys=held, fresh=fresh)
 
     async def add_options(self, call: Call) -> Response:
         """A challenge for one more passkey."""
-        admin = self._session(call).admin
+        admin = call.session().admin
         held = await run_in_threadpool(self._context.people.passkeys, admin)
         person = await run_in_threadpool(self._context.people.active, admin)
         options, remember = self._context.ceremonies.creation(admin, person.name, held)
@@ -306,7 +306,7 @@ class Entry:
 
     async def add_passkey(self, call: Call) -> Response:
         """Keep one more passkey."""
-        admin = self._session(call).admin
+        admin = call.session().admin
         held = self._context.pending.take(self._browser(call), "add")
         if held is None or held["admin"] != admin:
             self._fail("passkey", admin)
@@ -315,7 +315,7 @@ class Entry:
 
     async def remove_passkey(self, call: Call) -> Response:
         """Forget one of one's own passkeys."""
-        admin = self._session(call).admin
+        admin = call.session().admin
         await run_in_threadpool(self._context.people.remove_passkey, admin, call.body.passkey)
         return RedirectResponse("/account", 303)
 
@@ -364,13 +364,6 @@ class Entry:
         emit(AdminRefused(what, why))
         self._context.refuse(what, by)
         raise not_let_in()
-
-    def _session(self, call: Call) -> Any:
-        """The log-in behind the call; a machine's token has none."""
-        if call.visitor.session is None:
-            text = {"en": "This needs a person who is logged in.", "zh": "此操作需要已登录的人员。"}
-            raise RefusedError(403, "person_only", text)
-        return call.visitor.session
 
     def _browser(self, call: Call) -> str:
         return self._context.sessions.browser(call.visitor.cookie or "")

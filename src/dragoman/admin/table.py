@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from dragoman.core.admins import AUDITOR, METRICS, OPERATOR, AdminRecord, SessionRecord, TokenRecord
+from dragoman.errors import RefusedError
 
 ANYONE = "anyone"
 """The role of routes that need no credential; written out, never a default."""
@@ -78,6 +79,13 @@ class Call:
     route: AdminRoute
     names: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+
+    def session(self) -> SessionRecord:
+        """The log-in behind the call. RefusedError 403 for a machine's token, which has none."""
+        if self.visitor.session is None:
+            text = {"en": "This needs a person who is logged in.", "zh": "此操作需要已登录的人员。"}
+            raise RefusedError(403, "person_only", text)
+        return self.visitor.session
 
 
 Endpoint = Callable[[Call], Awaitable[Response]]

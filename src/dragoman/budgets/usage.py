@@ -29,8 +29,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 def span(begin: str | None, end: str | None, today: dt.date) -> tuple[str, str]:
     """First and last day of a report, `YYYY-MM-DD`; the last 30 days by default. Raises RefusedError 400."""
     last = _day(end, "to") if end else today
-    first = _day(begin, "from") if begin else last - dt.timedelta(days=29)
-    if not first <= last < first + dt.timedelta(days=DAYS):
+    # Counted, not moved: a day of the first or the last year has none so far before or after it.
+    first = _day(begin, "from") if begin else dt.date.fromordinal(max(1, last.toordinal() - 29))
+    if not 0 <= (last - first).days < DAYS:
         raise _bad("from", f"must be before `to`, and at most {DAYS} days", f"须早于 to，且至多 {DAYS} 天")
     return first.isoformat(), last.isoformat()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -186,9 +187,10 @@ def _name(request: Request, kind: str) -> str:
 
 def _limit(request: Request) -> int:
     given = request.query_params.get("limit", str(PAGE))
-    if not given.isascii() or not given.isdigit() or not 1 <= int(given[:9]) <= PAGE_MOST:
+    number = int(given) if re.fullmatch("[0-9]{1,9}", given) else 0
+    if not 1 <= number <= PAGE_MOST:
         raise invalid("limit", f"1 to {PAGE_MOST}", f"须为 1 到 {PAGE_MOST}")
-    return int(given)
+    return number
 
 
 def _claim(request: Request, raw: bytes) -> tuple[str, str] | None:

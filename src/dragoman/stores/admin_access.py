@@ -13,11 +13,11 @@ from typing import Any
 import sqlalchemy as sa
 
 from dragoman.core.accounts import Act
-from dragoman.core.admins import AdminRecord, PasskeyRecord, SessionRecord, TokenRecord
+from dragoman.core.admins import AUDITOR, AdminRecord, PasskeyRecord, SessionRecord, TokenRecord
 from dragoman.errors import RefusedError
 from dragoman.stores import schema
 from dragoman.stores.acts import record
-from dragoman.stores.admins import add_person
+from dragoman.stores.admins import add_person, end_given
 from dragoman.stores.database import Database
 from dragoman.stores.schema import ZONE_TENANT
 from dragoman.stores.tenancy import TenantRows, rows_of
@@ -79,7 +79,9 @@ class SqlAccess:
                 add_person(c, newcomer)
             if role is not None:
                 where = schema.admins.c.admin == made.admin
-                rows.update(schema.admins, where, schema.admins.c.role != role, role=role)
+                changed = rows.update(schema.admins, where, schema.admins.c.role != role, role=role)
+                if changed and role == AUDITOR:
+                    end_given(rows, made.admin, role, made.created_at)
             if _person(rows, made.admin) is None:
                 raise not_let_in()
             if passkey is not None:
@@ -191,7 +193,7 @@ class SqlAccess:
 
 
 def forget_log_ins(connection: sa.Connection) -> None:
-    """End every log-in and every open link: a restored zone lets nobody in by what ended since its backup."""
+    """End every log-in and every open link of a backup. Passkeys and tokens stay as it holds them."""
     rows = rows_of(connection, ZONE_TENANT)
     rows.delete(schema.admin_sessions)
     rows.delete(schema.admin_invites, schema.admin_invites.c.used_at.is_(None))

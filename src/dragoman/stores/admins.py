@@ -16,13 +16,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from dragoman.core.accounts import Act
-from dragoman.core.admins import FIRST_START, OPERATOR, AdminRecord, InviteRecord, PasskeyRecord
+from dragoman.core.admins import AUDITOR, FIRST_START, OPERATOR, AdminRecord, InviteRecord, PasskeyRecord
 from dragoman.errors import RefusedError
 from dragoman.stores import schema
 from dragoman.stores.acts import record
 from dragoman.stores.database import Database
 from dragoman.stores.schema import ZONE_TENANT
-from dragoman.stores.tenancy import rows_of
+from dragoman.stores.tenancy import TenantRows, rows_of
 
 LIST_LIMIT = 1_000
 """LIMIT: people, passkeys or links of one listing."""
@@ -172,7 +172,10 @@ class SqlAdmins:
         return self._database.write(work)
 
     def set_person(self, admin: str, act: Act, **values: Any) -> None:
-        """Change role, state or name; every session of the person ends, a removed one loses all passkeys."""
+        """Change role, state or name; every session of the person ends, a removed one loses all passkeys.
+
+        What somebody made who is no operator any more ends too: links and tokens (`end_given`).
+        """
 
         def work(c: sa.Connection) -> None:
             rows = rows_of(c, ZONE_TENANT)
@@ -182,6 +185,9 @@ class SqlAdmins:
                 rows.delete(schema.admin_passkeys, schema.admin_passkeys.c.admin == admin)
                 table = schema.admin_invites
                 rows.delete(table, table.c.admin == admin, table.c.used_at.is_(None))
+                end_given(rows, admin, None, values["changed_at"])
+            elif values.get("role") == AUDITOR:
+                end_given(rows, admin, AUDITOR, values["changed_at"])
             record(c, self._zone, act)
 
         self._database.write(work)
@@ -200,6 +206,14 @@ def add_person(connection: sa.Connection, person: AdminRecord) -> None:
             {"en": f"At most {PEOPLE} administrators.", "zh": f"管理员最多 {PEOPLE} 人。"},
         )
     rows.insert(schema.admins, **_values(person))
+
+
+def end_given(rows: TenantRows, admin: str, role: str | None, at: int) -> None:
+    """End what a person made: open links, and tokens that may more than `role` (None: every token)."""
+    links, tokens = schema.admin_invites, schema.admin_tokens
+    rows.delete(links, links.c.by == admin, links.c.used_at.is_(None))
+    beyond = () if role is None else (tokens.c.role == OPERATOR,)
+    rows.update(tokens, tokens.c.by == admin, tokens.c.revoked_at.is_(None), *beyond, revoked_at=at)
 
 
 def link_over() -> RefusedError:
