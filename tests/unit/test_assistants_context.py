@@ -12,12 +12,10 @@ from dragoman.assistants import answers
 from dragoman.assistants.context import (
     IMAGE_TOKENS,
     MESSAGE_TOKENS,
-    Preamble,
     carried,
     compact,
     estimate,
     estimate_message,
-    preamble_of,
     room_for_history,
     upstream,
 )
@@ -76,31 +74,17 @@ def test_room_is_the_context_less_question_and_answer() -> None:
 
 def test_whole_turns_go_along_newest_first() -> None:
     path = [turn(depth) for depth in (4, 3, 2, 1)]
-    assert said(carried(path, None, 40).messages) == ["q1", "a1", "q2", "a2", "q3", "a3", "q4", "a4"]
-    cut = carried(path, None, 39)
+    assert said(carried(path, 40).messages) == ["q1", "a1", "q2", "a2", "q3", "a3", "q4", "a4"]
+    cut = carried(path, 39)
     assert (said(cut.messages), cut.turns, cut.left_out) == (["q2", "a2", "q3", "a3", "q4", "a4"], 3, 1)
-    nothing = carried(path, None, 9)
+    nothing = carried(path, 9)
     assert (nothing.messages, nothing.turns, nothing.left_out) == ("", 0, 4)
-    assert carried([], None, 100).left_out == 0
+    assert carried([], 100).left_out == 0
 
 
 def test_a_path_that_ended_early_says_what_is_left_out() -> None:
-    ended = carried([turn(9), turn(8)], None, 1000)
+    ended = carried([turn(9), turn(8)], 1000)
     assert (ended.turns, ended.left_out) == (2, 7)
-
-
-def test_the_preamble_is_kept_where_its_turn_is_cut_off() -> None:
-    preamble = Preamble("t1", '{"role":"system","content":"s"}', 5)
-    first = turn(1, asked='{"role":"system","content":"s"},{"role":"user","content":"q1"}')
-    path = [turn(3), turn(2), first]
-    assert said(carried(path, preamble, 35).messages) == ["s", "q1", "a1", "q2", "a2", "q3", "a3"]
-    assert said(carried(path, preamble, 29).messages) == ["s", "q2", "a2", "q3", "a3"]
-    assert said(carried(path, preamble, 4).messages) == ["s"]
-    found = preamble_of("t1", first.asked)
-    assert found is not None
-    assert found.messages == preamble.messages
-    assert preamble_of("t1", turn(1).asked) is None
-    assert preamble_of("t1", None) is None
 
 
 def test_what_was_not_finished_goes_along_as_it_was_shown() -> None:
@@ -111,7 +95,7 @@ def test_what_was_not_finished_goes_along_as_it_was_shown() -> None:
         turn(2, status="failed", replied=None),
         turn(1, status="refused"),
     ]
-    found = carried(path, None, 1000)
+    found = carried(path, 1000)
     assert said(found.messages) == [
         "q2",
         "[This answer failed.]",
@@ -125,7 +109,7 @@ def test_what_was_not_finished_goes_along_as_it_was_shown() -> None:
 
 def test_rounds_of_tools_have_their_place() -> None:
     one = turn(1, rounds='{"role":"tool","content":"r"}')
-    assert said(carried([one], None, 100).messages) == ["q1", "r", "a1"]
+    assert said(carried([one], 100).messages) == ["q1", "r", "a1"]
 
 
 def test_the_upstream_body_is_the_input_with_the_history_in_it() -> None:

@@ -68,6 +68,14 @@ def test_openings_are_accepted_whole_only() -> None:
     assert {**json.loads(found.options or ""), "messages": whole} == golden("turns.request")["input"]
 
 
+USER = {"role": "user", "content": "x"}
+NO_QUESTIONS = (
+    [{"role": "system", "content": "x"}, USER],
+    [USER, USER],
+    [{**USER, "role": "tool"}],
+    ["x"],
+    [None],
+)
 ODD: dict[str, list[Any]] = {
     "turn": [None, 5, "cnv_local_018f3c1e-7a2b-7c3d-8e4f-0123456789ab", "x", "trn_local_\x00"],
     "log": [None, "", "x" * 201, 5],
@@ -81,7 +89,14 @@ ODD: dict[str, list[Any]] = {
     "question": [None, {}, "x"],
     "stream": [None, 1],
     "lang": [None, "de", []],
-    "input": [None, {}, {"messages": []}, {"messages": "x"}, []],
+    "input": [
+        None,
+        {},
+        {"messages": []},
+        {"messages": "x"},
+        [],
+        *({"messages": some} for some in NO_QUESTIONS),
+    ],
     "interventions": [None, [5], ["x"], ["int_local_018f3c1e-7a2b-7c3d-8e4f-0123456789ab"] * 1001],
     "salt": [None, "", 5],
     "deadline_ms": [None, -1, 10**9, True],

@@ -96,16 +96,7 @@ def goes_along(state: str, status: str | None) -> bool:
     return state in {"closing", "finished", "interrupted"} and status not in REFUSED
 
 
-@dataclass(frozen=True, slots=True)
-class Preamble:
-    """The system messages that the branch's first turn begins with: kept where that turn is cut off."""
-
-    first: str
-    messages: str
-    tokens: int
-
-
-def carried(path: Sequence[PathTurn], preamble: Preamble | None, room: int) -> Carried:
+def carried(path: Sequence[PathTurn], room: int) -> Carried:
     """The history of a branch within `room` tokens.
 
     `path` goes from the branch's newest turn towards its first and may end early.
@@ -116,8 +107,7 @@ def carried(path: Sequence[PathTurn], preamble: Preamble | None, room: int) -> C
     for turn in path:
         if not goes_along(turn.state, turn.status):
             continue
-        kept = 0 if preamble is None or turn.turn == preamble.first else preamble.tokens
-        if used + turn.tokens + kept > room or len(fitting) == HISTORY_TURNS:
+        if used + turn.tokens > room or len(fitting) == HISTORY_TURNS:
             cut_at = turn.depth
             break
         used += turn.tokens
@@ -125,8 +115,6 @@ def carried(path: Sequence[PathTurn], preamble: Preamble | None, room: int) -> C
     if not cut_at and path and path[-1].depth > 1:
         cut_at = path[-1].depth - 1
     pieces = [_messages(turn) for turn in reversed(fitting)]
-    if cut_at and preamble is not None:
-        pieces.insert(0, preamble.messages)
     return Carried(",".join(piece for piece in pieces if piece), len(fitting), cut_at)
 
 
@@ -139,20 +127,6 @@ def _note(turn: PathTurn) -> str:
     """What was shown in place of an answer that has no text."""
     why = NOTES.get(turn.status or "interrupted", NOTES["interrupted"])
     return json.dumps({"role": "assistant", "content": why[turn.lang]}, ensure_ascii=False)
-
-
-def preamble_of(first: str, asked: str | None) -> Preamble | None:
-    """The system messages that the question of turn `first` begins with, if any."""
-    if not asked:
-        return None
-    leading = []
-    for message in json.loads(f"[{asked}]"):
-        if not isinstance(message, dict) or message.get("role") not in {"system", "developer"}:
-            break
-        leading.append(message)
-    if not leading:
-        return None
-    return Preamble(first, inner(leading), sum(map(estimate_message, leading)))
 
 
 def inner(messages: Sequence[Any]) -> str:

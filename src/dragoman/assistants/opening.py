@@ -16,8 +16,6 @@ from dragoman.assistants.context import (
     Carried,
     carried,
     estimate,
-    goes_along,
-    preamble_of,
     upstream,
 )
 from dragoman.assistants.texts import refused
@@ -144,13 +142,7 @@ def _history(rows: TurnRows, parent: TurnBrief | None, room: int) -> Carried:
     if parent is None:
         return Carried("", 0, 0)
     path = rows.path(parent.turn, room, HISTORY_TURNS)
-    first = parent.first or (parent.turn if goes_along(parent.state, parent.status) else None)
-    preamble = None
-    if first is not None:
-        there = next((one.asked for one in path if one.turn == first), None)
-        texts = rows.texts(first) if there is None else None
-        preamble = preamble_of(first, there or (texts.asked if texts else None))
-    return carried(path, preamble, room)
+    return carried(path, room)
 
 
 def _keep(  # noqa: PLR0913, PLR0917 - all that one new row is made of
@@ -162,9 +154,6 @@ def _keep(  # noqa: PLR0913, PLR0917 - all that one new row is made of
     history: Carried,
     now: int,
 ) -> None:
-    first = None
-    if parent is not None:
-        first = parent.first or (parent.turn if goes_along(parent.state, parent.status) else None)
     seq = conversation.turns + 1 if conversation else 1
     brief = TurnBrief(
         tenant=opening.tenant,
@@ -173,7 +162,6 @@ def _keep(  # noqa: PLR0913, PLR0917 - all that one new row is made of
         seq=seq,
         depth=parent.depth + 1 if parent else 1,
         parent=parent.turn if parent else None,
-        first=first,
         principal=opening.principal,
         log=opening.log,
         state="opened",

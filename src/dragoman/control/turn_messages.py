@@ -90,11 +90,16 @@ def _input(body: Mapping[str, Any], context_tokens: ContextTokens) -> tuple[str 
     if not isinstance(parent, str) or (parent not in {"last", "root"} and kind_of(parent) != "trn"):
         raise malformed("parent must be last, root or a turn's id")
     given = body["input"]
-    if not isinstance(given, dict) or not isinstance(given.get("messages"), list) or not given["messages"]:
-        raise malformed("input must be a body with messages")
+    messages = given.get("messages") if isinstance(given, dict) else None
+    if not isinstance(given, dict) or not isinstance(messages, list) or not _is_question(messages):
+        raise malformed("input must be a body whose messages are one message of a user")
     options = {name: value for name, value in given.items() if name != "messages"}
-    room = room_for_history(context_tokens(body["question"]["model"]), options, given["messages"])
-    return inner(given["messages"]), compact(options), room
+    room = room_for_history(context_tokens(body["question"]["model"]), options, messages)
+    return inner(messages), compact(options), room
+
+
+def _is_question(messages: list[Any]) -> bool:
+    return len(messages) == 1 and isinstance(messages[0], dict) and messages[0].get("role") == "user"
 
 
 def _idempotency(given: Any) -> tuple[str | None, str | None]:

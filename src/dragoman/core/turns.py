@@ -67,8 +67,7 @@ class ConversationRecord:
 class TurnBrief:
     """A turn without its texts. `depth` is its place on its branch (1 the first), `seq` in its conversation.
 
-    `first` names the branch's first turn that goes along to a model, `tokens` estimates what this one
-    adds, `size` is the bytes of its texts.
+    `tokens` estimates what it adds to what goes to a model, `size` is the bytes of its texts.
     `has_text` is False once its conversation was deleted while it ran.
     """
 
@@ -78,7 +77,6 @@ class TurnBrief:
     seq: int
     depth: int
     parent: str | None
-    first: str | None
     principal: str
     log: str
     state: str

@@ -45,7 +45,7 @@ turns = sa.Table(
     sa.Column("state", sa.Text, nullable=False),  # opened | closing | finished | interrupted
     sa.Column("status", sa.Text),  # of the result entry
     sa.Column("lang", sa.Text, nullable=False),
-    sa.Column("first", sa.Text),
+    sa.Column("first", sa.Text),  # always null: nothing needs it any more
     sa.Column("principal", sa.Text, nullable=False),
     sa.Column("log", sa.Text, nullable=False),
     sa.Column("at", sa.BigInteger, nullable=False),
