@@ -144,6 +144,17 @@ class LimitReached(Event):
 
 
 @dataclass(frozen=True)
+class LimitUnkept(Event):
+    """A limit cannot be kept for a model, so turns that ask for it are refused."""
+
+    name: ClassVar[str] = "limit_unkept"
+    level: ClassVar[str] = "error"
+    limit: str
+    model: str
+    why: str
+
+
+@dataclass(frozen=True)
 class TurnsGivenUp(Event):
     """Turns whose relay is gone, or that lasted too long, were set to interrupted."""
 

@@ -17,6 +17,7 @@ from dragoman.control.loaded import Holder, Loaded, read_all
 from dragoman.control.planner import Planner
 from dragoman.core.budgets import Spend
 from dragoman.errors import ConfigError, RefusedError
+from dragoman.events import Event, LimitUnkept, listen
 from dragoman.settings_limits import Limit, Rate
 from dragoman.stores.budgets import Budgets
 from dragoman.stores.database import Database
@@ -281,7 +282,14 @@ def test_a_plan_whose_limit_cannot_be_kept_is_refused(tmp_path: Path) -> None:
     question = {**QUESTION, "model": "big", "end_users": "none", "class": "c", "scopes": ["turns"], "channel": "api",
                 "address": {"country": None, "kind": "unknown", "peer": "loopback"}}  # fmt: skip
     planner = Planner(holder, lambda _: {"end_users": "none"}, book=Book(holder.limits, Store()))
-    with pytest.raises(RefusedError, match="write max_output_tokens") as refused:
+    heard: list[Event] = []
+    deafen = listen(heard.append)
+    with pytest.raises(RefusedError) as refused:
         planner.plan(question, NOW)
+    deafen()
     assert (refused.value.status, refused.value.code) == (503, "limit_unenforceable")
+    assert "big-1" not in str(refused.value.text), "what stands behind a model is not the caller's business"
+    told = [event for event in heard if isinstance(event, LimitUnkept)]
+    assert [(one.limit, one.model) for one in told] == [("t", "big")]
+    assert "write max_output_tokens" in told[0].why
     assert planner.plan({**question, "model": "dragoman"}, NOW)["budgets"][0]["limit"] == "t", "the control"

@@ -6,6 +6,7 @@ Forwarding headers count only from configured proxies; from anybody else they en
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from dragoman.errors import RefusedError
 
 _FORWARDING = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip")
 _LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_PORT = re.compile(r"^([0-9.]+|\[[^\]]*\]):[0-9]{1,5}$")
+"""An address with a port, as some proxies write a hop; a bare IPv6 address has none."""
 MAX_HOPS = 20
 """LIMIT: hops read of one `X-Forwarded-For`."""
 
@@ -73,7 +76,7 @@ class Door:
         """The right-most hop that is no proxy of ours; `unknown` where that is unclear."""
         hops = [hop.strip() for line in request.headers.getlist("x-forwarded-for") for hop in line.split(",")]
         for hop in reversed(hops[-MAX_HOPS:]):
-            address = _ip(hop)
+            address = _ip(_PORT.sub(r"\1", hop))
             if address is None:
                 return "unknown"
             if not self._is_proxy(address):

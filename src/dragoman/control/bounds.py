@@ -13,6 +13,7 @@ from dragoman.budgets.book import Book, limit_document
 from dragoman.budgets.bounds import lacking
 from dragoman.control.loaded import Attempt
 from dragoman.errors import RefusedError
+from dragoman.events import LimitUnkept, emit
 from dragoman.providers.prices import PriceBook
 
 
@@ -39,7 +40,8 @@ def bounds_of(  # noqa: PLR0913, PLR0917 - what a plan is made of, named where i
     limits = book.for_plan(question, slug) if ways else []
     for limit in limits:
         if problems := lacking(limit, question["model"], ways, prices, now):
-            raise _unenforceable(problems)
+            emit(LimitUnkept(limit.id, question["model"], " ".join(problems)))
+            raise _unenforceable()
     changes = (prices.changes_after(way.provider, way.model, now) for way in ways)
     return Bounds(
         [_attempt(way, prices, now) for way in ways],
@@ -61,9 +63,10 @@ def _attempt(way: Attempt, prices: PriceBook, now: int) -> dict[str, Any]:
     }
 
 
-def _unenforceable(problems: list[str]) -> RefusedError:
+def _unenforceable() -> RefusedError:
+    """What the caller reads: names of providers and limits are the operator's, and stand in the log."""
     text = {
-        "en": f"A limit cannot be kept, so nothing is asked of this model. {' '.join(problems)}",
-        "zh": f"限额无法执行，因此不调用该模型。{' '.join(problems)}",
+        "en": "A limit cannot be kept, so nothing is asked of this model. The operator sees why in the log.",
+        "zh": "限额无法执行，因此不调用该模型。运营者可在日志中看到原因。",
     }
     return RefusedError(503, "limit_unenforceable", text)

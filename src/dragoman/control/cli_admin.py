@@ -51,7 +51,7 @@ def remove(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove a person: their sessions end at once and their passkeys no longer work."""
+    """Remove a person: sessions, passkeys, and the links and tokens they made end at once."""
     ask(
         config,
         "POST",
