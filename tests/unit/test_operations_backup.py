@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -17,6 +19,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from ledger_zone import make_zone
 
 from dragoman.canonical import canonical
@@ -25,7 +28,7 @@ from dragoman.ledger.verify import verify_zone
 from dragoman.operations import log_copy, texts
 from dragoman.operations.backup import Wanted, backup
 from dragoman.operations.log_copy import end_of
-from dragoman.operations.manifest import MANIFEST, SIGNATURE
+from dragoman.operations.manifest import MANIFEST, SIGNATURE, sign
 from dragoman.operations.restore import Asked, restore
 from dragoman.operations.sealing import passphrase_of, seal, unseal
 from dragoman.operations.texts import OperationError
@@ -239,6 +242,30 @@ def test_a_key_noted_elsewhere_is_compared(made: Path, tmp_path: Path) -> None:
     wrong = key.replace("registry", "x") if "registry" in key else f"{key}x"
     assert refused(lambda: put(made, tmp_path / "copy", key=wrong)) == "record_wrong"
     assert put(made, tmp_path / "copy", key=key)["registry_key"] == key
+
+
+def test_a_manifest_of_a_strangers_key_is_refused_whatever_the_logs_are(made: Path, tmp_path: Path) -> None:
+    """The logs are genuine and hold; all else was changed, and signed by a key that no registry has."""
+    stranger = Ed25519PrivateKey.generate()
+    raw = b"\x01" + stranger.public_key().public_bytes_raw()
+    digest = hashlib.sha256(b"stranger\n" + raw).digest()[:4]
+    key = f"stranger+{digest.hex()}+{base64.b64encode(raw).decode()}"
+    with tarfile.open(made) as tar:
+        held = tar.extractfile(MANIFEST)
+        assert held is not None
+        tree = json.loads(held.read())
+    pepper = b"q" * 32
+    tree["registry_key"] = key
+    for member in tree["files"]:
+        if member["name"] == "secrets/pepper":
+            member["sha256"] = hashlib.sha256(pepper).hexdigest()
+    manifest = json.dumps(tree).encode()
+    note = sign(manifest, "local", key, stranger.private_bytes_raw()).encode()
+    changed = {MANIFEST: manifest, SIGNATURE: note, "secrets/pepper": pepper}
+    forged = rewritten(made, tmp_path / "forged.tar", lambda name, content: changed.get(name, content))
+    for known in (None, verify_zone(tmp_path / "data").registry_key):
+        assert refused(lambda known=known: put(forged, tmp_path / "copy", key=known)) == "backup_signature"  # type: ignore[misc]
+        assert not (tmp_path / "copy").exists()
 
 
 def test_a_database_ahead_of_the_logs_is_no_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dragoman.ids import now_ms
+from dragoman.ledger.logs import REGISTRY
 from dragoman.ledger.verify import Verdict, verify_zone
 from dragoman.operations.archive import ArchiveReader, Progress, sync_folder
 from dragoman.operations.backup import DATABASE, JOURNAL, SEALED_SECRETS, SECRETS, check_cursors
@@ -125,6 +126,10 @@ def _verified(draft: Path, key: str | None, manifest: Manifest) -> Verdict:
     if held != listed:
         log = min(set(held.items()) ^ set(listed.items()))[0]
         raise OperationError("other_root", log=log)
+    # Whoever wrote the manifest names its key: it counts where it is the key of the registry just verified.
+    registry = [log["key"] for log in verdict.logs if Path(log["dir"]).parent == draft / REGISTRY]
+    if not registry or manifest.registry_key != registry[-1]:
+        raise OperationError("backup_signature")
     return verdict
 
 
