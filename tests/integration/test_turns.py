@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from starlette.applications import Starlette
+from starlette.testclient import TestClient
 from turns_control import Relay, answer_record, new_key, person
 
 from dragoman.assistants import context, conversations, opening, usage
@@ -252,7 +254,9 @@ def test_a_stored_answer_continues_from_any_code_point(relay: Relay) -> None:
 
 def test_conversations_are_listed_renamed_and_idempotent(relay: Relay, run: Path) -> None:
     relay.who = person(run, new_key(run)["text"])
-    made = [relay.conversation(title=f"c{n}") for n in range(5)]
+    made = sorted(
+        relay.conversation(title=f"c{n}") for n in range(5)
+    )  # those of one millisecond have no order
     page = relay.v1("GET", "?limit=2")[1]
     assert [one["id"] for one in page["data"]] == [made[4], made[3]]
     rest = relay.v1("GET", f"?limit=9&after={page['last_id']}")[1]
@@ -345,6 +349,21 @@ def test_limits_are_told_and_hold(relay: Relay, run: Path, monkeypatch: pytest.M
     for _ in range(2):
         relay.turn(left, parent="root")
     assert relay.open(left)[1]["error"]["code"] == "conversation_full"
+
+
+def test_guests_of_a_public_port_keep_no_conversations(control: Control, relay: Relay) -> None:
+    key = {"dragoman-key": "key_local_x"}
+    tenant = relay.who["tenant"]
+    guest = {"dragoman-tenant": tenant, "dragoman-principal": "prn_local_x", "dragoman-scopes": "turns"}
+    for guests, headers, status in ((False, guest, 403), (True, guest, 201), (False, {**guest, **key}, 201)):
+        table = routes.ConversationRoutes(control.core.conversations, "local", lambda guests=guests: guests)
+        client = TestClient(Starlette(routes=table.routes()))
+        answer = client.post("/v1/conversations", headers={**headers, "dragoman-locale": "zh"})
+        assert answer.status_code == status
+        if status == 403:
+            assert answer.json()["error"]["code"] == "guest_conversations"
+            assert "访客" in answer.json()["error"]["message"]
+            assert client.get("/v1/conversations", headers=headers).json()["data"] == []
 
 
 def test_a_page_is_bounded_in_bytes(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:

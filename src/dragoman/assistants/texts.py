@@ -10,6 +10,11 @@ _REFUSALS: dict[str, tuple[int, str, str]] = {
         "There is no such conversation here, or it is not yours.",
         "没有这个会话，或它不属于您。",
     ),
+    "guest_conversations": (
+        403,
+        "Guests of this server keep no conversations. Use a key, or ask without one: /v1/chat/completions.",
+        "本服务器不为访客保存会话。请使用密钥，或通过 /v1/chat/completions 直接提问。",
+    ),
     "turn_not_found": (
         404,
         "There is no such turn in this conversation.",

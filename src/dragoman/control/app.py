@@ -95,7 +95,7 @@ class Control:
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
         context = self._pages_context(knowledge)
         table = [
-            *ConversationRoutes(core.conversations, core.zone).routes(),
+            *ConversationRoutes(core.conversations, core.zone, self._guests_are_local).routes(),
             *UsageRoute(core.usage).routes(),
             *pages(context),
         ]
@@ -109,6 +109,9 @@ class Control:
         )
         self.pages_socket = SocketServer(run / "pages.sock", site, waiting["pages"])
         self.admin_socket = SocketServer(run / "admin.sock", verbs, waiting["admin"])
+
+    def _guests_are_local(self) -> bool:
+        return self.core.holder.loaded.settings.deployment.stage == "local"
 
     def open_admin(self) -> None:
         """Have administrators served too, on a port of their own. Raises ConfigError where it is taken."""

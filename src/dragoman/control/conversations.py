@@ -45,9 +45,13 @@ Handler = Callable[[Request, Person], Awaitable[Response]]
 class ConversationRoutes:
     """The routes, over the store."""
 
-    def __init__(self, store: ConversationStore, zone: str) -> None:
+    def __init__(
+        self, store: ConversationStore, zone: str, guests: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`guests`: whether who has no key may keep conversations: whoever comes by could fill the disk."""
         self._store = store
         self._zone = zone
+        self._guests = guests
 
     def routes(self) -> list[BaseRoute]:
         """Control's `/v1` table of conversations. The relay serves POST .../turns itself."""
@@ -66,6 +70,8 @@ class ConversationRoutes:
 
     async def create(self, request: Request, person: Person) -> Response:
         """A new conversation."""
+        if person.key is None and not self._guests():
+            raise refused("guest_conversations")
         raw = await _raw(request)
         want = wanted(_json(raw), _NEW)
         claim = _claim(request, raw)
