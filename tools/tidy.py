@@ -278,11 +278,11 @@ def complaints(source: Source) -> Iterator[str]:
 
 
 def same_names(sources: Iterable[Source]) -> Iterator[str]:
-    """Python files under tests have names of their own: of two test files with one name none is collected."""
+    """Python files under tests and bench have names of their own: of two with one name the wrong one is imported."""
     seen: dict[str, str] = {}
     for source in sources:
         path = Path(source.path)
-        if path.parts[0] == "tests" and path.suffix == ".py" and path.name != "conftest.py":
+        if path.parts[0] in ("tests", "bench") and path.suffix == ".py" and path.name != "conftest.py":
             if path.name in seen:
                 yield f"{source.path}: has the name of {seen[path.name]} [same_names]"
             seen[path.name] = source.path

@@ -115,9 +115,11 @@ def product(
     folder: Path | None = None,
 ) -> dict[str, Any]:
     """Measure a fresh Dragoman."""
-    ours, theirs = multiprocessing.get_context("spawn").Pipe()
-    provider = multiprocessing.get_context("spawn").Process(target=_provide, args=(theirs,), daemon=True)
+    spawn = multiprocessing.get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    provider = spawn.Process(target=_provide, args=(theirs,), daemon=True)
     provider.start()
+    theirs.close()  # or a provider that never came up would be waited for without end
     with tempfile.TemporaryDirectory(dir=folder) as data:
         body = f"""
             [providers.slow]

@@ -19,25 +19,18 @@ fn sent(request: &Request, field: &str, tokens: u64) -> Value {
 }
 
 #[test]
-fn no_member_asks_for_more_than_the_bound() {
+fn one_member_says_the_bound_and_it_is_the_providers_own() {
     for (asked, wanted) in [
         (json!({}), json!({"max_tokens": 9})),
         (json!({"max_tokens": 50}), json!({"max_tokens": 9})),
         (json!({"max_tokens": 5}), json!({"max_tokens": 5})),
         (json!({"max_tokens": null}), json!({"max_tokens": 9})),
-        (json!({"max_completion_tokens": 50}), json!({"max_completion_tokens": 9})),
-        (
-            json!({"max_completion_tokens": 50, "max_tokens": 3}),
-            json!({"max_completion_tokens": 9, "max_tokens": 3}),
-        ),
-        (
-            json!({"max_completion_tokens": null, "max_tokens": 3}),
-            json!({"max_completion_tokens": null, "max_tokens": 3}),
-        ),
-        (
-            json!({"max_completion_tokens": null, "max_tokens": null}),
-            json!({"max_completion_tokens": 9, "max_tokens": null}),
-        ),
+        (json!({"max_completion_tokens": 50}), json!({"max_tokens": 9})),
+        (json!({"max_completion_tokens": 5}), json!({"max_tokens": 5})),
+        (json!({"max_completion_tokens": 50, "max_tokens": 3}), json!({"max_tokens": 3})),
+        (json!({"max_tokens": 50, "max_completion_tokens": 3}), json!({"max_tokens": 3})),
+        (json!({"max_completion_tokens": null, "max_tokens": 3}), json!({"max_tokens": 3})),
+        (json!({"max_completion_tokens": null, "max_tokens": null}), json!({"max_tokens": 9})),
     ] {
         let up = sent(&chat(&asked), "max_tokens", 9);
         let named: Vec<_> = ["max_completion_tokens", "max_tokens"]

@@ -10,7 +10,8 @@ use crate::stream::json::Span;
 /// A member that says the most tokens of an answer.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct OutputField {
-    value: Span,
+    /// With its key.
+    member: Span,
     /// None for `null`.
     tokens: Option<u64>,
 }
@@ -24,16 +25,10 @@ pub struct MostOutput<'a> {
 
 impl Reader<'_> {
     pub(super) fn output(&mut self, low: i64) -> Outcome {
-        if self.null()? {
-            let end = self.cursor.pos();
-            self.found.outputs.push(OutputField { value: Span { start: end - 4, end }, tokens: None });
-            return Ok(());
-        }
-        self.kind()?;
-        let start = self.cursor.pos();
-        let tokens = self.integer(low, BIG)?;
-        let value = Span { start, end: self.cursor.pos() };
-        self.found.outputs.push(OutputField { value, tokens: Some(tokens.unsigned_abs()) });
+        let start = self.key.start - 1;
+        let tokens = if self.null()? { None } else { Some(self.integer(low, BIG)?.unsigned_abs()) };
+        let member = Span { start, end: self.cursor.pos() };
+        self.found.outputs.push(OutputField { member, tokens });
         Ok(())
     }
 
@@ -68,24 +63,17 @@ impl Request {
             + TEMPLATE_MESSAGE_TOKENS * self.found.messages as u64
     }
 
-    /// Edits after which no member asks for more than `most`, and one asks for it where none said anything.
+    /// Edits after which one member says the most tokens: `most.field`, the one that the provider takes. A provider
+    /// that does not know the caller's own member would go by none.
     pub(super) fn bound_output(&self, most: MostOutput<'_>, edits: &mut Vec<(Span, Vec<u8>)>) {
-        let said = self.output_asked().is_some();
-        let mut written = said;
-        for field in &self.found.outputs {
-            let over = match field.tokens {
-                Some(tokens) => tokens > most.tokens,
-                // A null is the place to say it, unless another member does.
-                None => !std::mem::replace(&mut written, true),
-            };
-            if over {
-                edits.push((field.value, most.tokens.to_string().into_bytes()));
-            }
-        }
-        if !written {
+        let tokens = self.output_asked().map_or(most.tokens, |asked| asked.min(most.tokens));
+        let member = format!("\"{}\":{tokens}", most.field);
+        let Some((first, others)) = self.found.outputs.split_first() else {
             let at = self.text.trim_ascii_end().len() - 1;
-            let put = format!(",\"{}\":{}", most.field, most.tokens).into_bytes();
-            edits.push((Span { start: at, end: at }, put));
-        }
+            edits.push((Span { start: at, end: at }, format!(",{member}").into_bytes()));
+            return;
+        };
+        edits.push((first.member, member.into_bytes()));
+        edits.extend(others.iter().map(|other| (self.member(other.member), Vec::new())));
     }
 }

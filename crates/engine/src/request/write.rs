@@ -47,7 +47,7 @@ impl Request {
     }
 
     /// A member with the comma that goes with it. Another one stands beside it: the model at least.
-    fn member(&self, span: Span) -> Span {
+    pub(super) fn member(&self, span: Span) -> Span {
         let rest = &self.text[span.end..];
         let after = rest.trim_ascii_start();
         if after.starts_with(',') {

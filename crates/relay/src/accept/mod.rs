@@ -33,7 +33,7 @@ use routes::Route;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -326,7 +326,9 @@ fn whence(
     }
     let client = origin.client(headers, &config.edge.trusted);
     let mut counted = None;
-    if let Some(ip) = client.filter(|_| by_proxy) {
+    if by_proxy {
+        // Those whose address is unclear are one client: a field that makes it unclear is no way round the limit.
+        let ip = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
         counted = Crowd::take(&worker.relay.edge.crowd, ip);
         if counted.is_none() {
             count(&worker.relay.metrics.crowded);

@@ -115,7 +115,7 @@ impl Files {
     /// What the files say together: a country they agree on, the kind that hides most.
     pub fn look(&self, ip: IpAddr) -> Seen {
         let mut seen = Seen::default();
-        let mut agreed: Option<Country> = None;
+        let (mut agreed, mut differ): (Option<Country>, bool) = (None, false);
         for database in &self.0 {
             let record = match database.record(ip) {
                 Ok(None) => continue,
@@ -129,14 +129,12 @@ impl Files {
             };
             seen.kind = seen.kind.max(kind(&record));
             match (agreed, country(&record)) {
-                (Some(one), Some(other)) if one != other => {
-                    return Seen { kind: seen.kind, ..Seen::default() };
-                }
+                (Some(one), Some(other)) if one != other => differ = true,
                 (None, said) => agreed = said,
                 _ => {}
             }
         }
-        seen.country = agreed;
+        seen.country = agreed.filter(|_| !differ);
         seen
     }
 }

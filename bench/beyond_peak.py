@@ -1,4 +1,4 @@
-"""Asks Dragoman for more than the processor carries: `python bench/overload.py [--seconds N]`.
+"""Asks Dragoman for more than the processor carries: `python bench/beyond_peak.py [--seconds N]`.
 
 Peak in a closed loop, then an open loop at 70 % of it and at multiples, refusals counted beside answers. All programs share
 the machine, so the multiples are of a peak that the load's own work lowers; they say whether it sheds, not how well.
