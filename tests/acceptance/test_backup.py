@@ -120,6 +120,14 @@ def test_a_backup_under_load_restores_to_the_same_roots_and_is_served(tmp_path: 
 def _drill(tmp_path: Path, provider: FakeProvider) -> None:
     models = MODELS.format(url=provider.url)
     original = start(tmp_path, models)
+    try:
+        _drilled(tmp_path, original, models, provider)
+    finally:
+        if original.child.poll() is None:  # something failed before its own stop
+            original.child.terminate()
+
+
+def _drilled(tmp_path: Path, original: Server, models: str, provider: FakeProvider) -> None:
     key = str(original.dragoman("keys", "create")["text"])
     intruder = original.dragoman("keys", "create")
     original.dragoman("keys", "revoke", str(intruder["key"]))

@@ -141,17 +141,19 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Se
             '[models.main]\nprovider = "fake"\nmodel = "m"\n'
         )
         server = start(folder, body, DRAGOMAN_RELAY_LOG="debug")
-        made = server.dragoman("keys", "create", "--end-users", "declared")
-        sender = Sender(server, str(made["text"]))
-        title, subject = sender.word("tenant title"), sender.word("subject")
-        server.dragoman("tenants", "create", "other", "--title", title)
-        token = server.dragoman(
-            "keys", "token", str(made["key"]), "--sub", subject, "--residence", "SG", "--age", "40"
-        )
-        sender._key["dragoman-user-token"] = str(token["token"])
-        everything(sender, str(token["token"]))
-        yield server, sender, provider
-        server.stop()
+        try:
+            made = server.dragoman("keys", "create", "--end-users", "declared")
+            sender = Sender(server, str(made["text"]))
+            title, subject = sender.word("tenant title"), sender.word("subject")
+            server.dragoman("tenants", "create", "other", "--title", title)
+            token = server.dragoman(
+                "keys", "token", str(made["key"]), "--sub", subject, "--residence", "SG", "--age", "40"
+            )
+            sender._key["dragoman-user-token"] = str(token["token"])
+            everything(sender, str(token["token"]))
+            yield server, sender, provider
+        finally:
+            server.stop()
 
 
 def test_the_search_finds_what_is_there(tmp_path: Path) -> None:
