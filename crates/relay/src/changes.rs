@@ -105,19 +105,22 @@ impl ChangeLog {
 
     /// Whether a change since `epoch` carries one of the tags.
     pub fn since<'a, T: Iterator<Item = &'a String>>(&self, epoch: u64, tags: impl Fn() -> T) -> Since {
+        let again = self.any_since(epoch, |c| tags().any(|t| c.tags.contains(t)));
+        if again { Since::Again } else { Since::Unchanged }
+    }
+
+    /// Whether a change since `epoch` stops what carries one of the tags.
+    pub fn stopped_since(&self, epoch: u64, tags: &[String]) -> bool {
+        self.any_since(epoch, |c| stop_of(c, tags.iter()).is_some())
+    }
+
+    /// Whether there is such a change; what is no longer kept counts as one.
+    fn any_since(&self, epoch: u64, concerns: impl Fn(&Change) -> bool) -> bool {
         if self.epoch() == epoch {
-            return Since::Unchanged;
+            return false;
         }
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        if epoch < recent.lost_before {
-            return Since::Again;
-        }
-        let concerned = |c: &Change| tags().any(|t| c.tags.contains(t));
-        if recent.changes.iter().any(|(at, c)| *at > epoch && concerned(c)) {
-            Since::Again
-        } else {
-            Since::Unchanged
-        }
+        epoch < recent.lost_before || recent.changes.iter().any(|(at, c)| *at > epoch && concerns(c))
     }
 }
 

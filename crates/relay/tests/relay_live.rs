@@ -5,10 +5,11 @@ mod support;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use support::client::{Answer, Client};
 use support::provider::{self, Provider, Step};
 use support::relay::{self, Zone};
-use support::wait::{eventually, eventually_within, within};
+use support::wait::{SLOW, eventually, eventually_within, within};
 
 #[test]
 fn relay_process() {
@@ -309,7 +310,12 @@ fn a_stateless_reader_that_leaves_at_any_chunk_leaves_one_record_and_one_outcome
         }
     }
     // One that left before its intent has given its claim back.
-    eventually("each is over", || zone.control.0.turns.all().iter().all(|turn| turn.state == "finished"));
+    let running = || zone.control.0.turns.all().into_iter().find(|turn| turn.state != "finished");
+    let until = Instant::now() + SLOW;
+    while let Some(turn) = running() {
+        assert!(Instant::now() < until, "never over: {turn:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let stored = zone.control.0.turns.all();
     let intents = zone.control.fed("intent", stored.len());
     let results = zone.control.fed("result", intents.len());
@@ -365,6 +371,37 @@ fn a_deleted_conversation_stops_what_runs_in_it() {
     let answer = rest(&mut client, Answer::default());
     assert!(answer.body.contains("Deleted.") && answer.body.contains("[DONE]"), "{answer:?}");
     assert!(!answer.body.contains("Other."));
+}
+
+#[test]
+fn a_follower_ends_with_its_own_credential_and_the_turn_goes_on() {
+    let gate = Arc::<AtomicBool>::default();
+    let provider = gated(&gate, &["so far"], &["and more"]);
+    let zone = Zone::start(&[&provider], patient);
+    let (mut first, path, _) = begun(&zone, 6);
+    let mut answered = zone.control.0.principal.lock().unwrap();
+    if let Ok(principal) = &mut *answered {
+        principal["tags"] = json!(["key:key_local_other"]);
+    }
+    drop(answered);
+    let mut followers = [zone.client(), zone.client()];
+    for (n, follower) in followers.iter_mut().enumerate() {
+        let key = format!("authorization: Bearer other{n}\r\n");
+        follower.send("GET", &format!("{path}?after=0"), &key, "");
+        assert_eq!(follower.read_head().expect("a head").status, 200);
+        assert!(!follower.read_chunk().expect("a chunk").expect("more").is_empty());
+        if n == 0 {
+            zone.control.change(&["key:key_local_other"], "stop", &Value::Null);
+            zone.control.wait_until_heard();
+        }
+    }
+    gate.store(true, Ordering::SeqCst);
+    let [ended, later] = followers.each_mut().map(|follower| rest(follower, Answer::default()));
+    assert!(ended.body.contains("stopped") && !ended.body.contains("and more"), "{ended:?}");
+    assert!(!ended.body.contains("[DONE]"), "{ended:?}");
+    assert!(later.body.contains("and more") && later.body.contains("[DONE]"), "who came after it: {later:?}");
+    let whole = rest(&mut first, Answer::default());
+    assert!(whole.body.contains("and more") && whole.body.contains("[DONE]"), "{whole:?}");
 }
 
 #[test]

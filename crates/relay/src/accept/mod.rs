@@ -355,12 +355,14 @@ async fn dispatch(
     match route {
         Route::Turn(turn) => carry::turn(worker, door, turn, said, request).await,
         Route::Control | Route::Follow | Route::Stop => {
+            let epoch = worker.relay.changes.epoch();
             let (who, address) = identified(worker, door, request.method(), request.headers()).await?;
             let scope = routes::scope(request.uri().path());
             if scope.is_some_and(|scope| !who.scopes.iter().any(|s| s == scope)) {
                 return Err((&errors::PERMISSION).into());
             }
-            if let Some(here) = carry::follow::here(&worker.relay, route, &who, request.uri()).await? {
+            let asker = carry::follow::Asker { who: Arc::clone(&who), epoch, lang };
+            if let Some(here) = carry::follow::here(&worker.relay, route, asker, request.uri()).await? {
                 return Ok(here);
             }
             pages(worker, request, Some(&who), &address, lang, true).await

@@ -1,26 +1,35 @@
 //! Reading a turn of a conversation again while it runs, and stopping it. What does not run here, or is not the
 //! caller's, is control's to answer: the same answer for both.
-use super::live::{LiveTurn, Unread};
+use super::body::error_event;
+use super::live::{LiveTurn, Revoked, Unread};
 use crate::accept::routes;
 use crate::body::Source;
 use crate::errors::{self, ApiError};
 use crate::limits;
 use crate::state::Relay;
-use crate::wire::Principal;
+use crate::wire::{Lang, Principal};
 use http::{HeaderValue, Response, Uri, header};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Who asks, as known since the epoch of changes that is named.
+pub struct Asker {
+    pub who: Arc<Principal>,
+    pub epoch: u64,
+    pub lang: Lang,
+}
+
 /// What is answered here of a request to read or stop a turn. Nothing where control answers.
 pub async fn here(
-    relay: &Relay,
+    relay: &Arc<Relay>,
     route: routes::Route,
-    who: &Principal,
+    asker: Asker,
     uri: &Uri,
 ) -> Result<Option<Response<Source>>, ApiError> {
+    let who = &asker.who;
     match route {
-        routes::Route::Follow => follow(relay, who, uri),
+        routes::Route::Follow => follow(relay, asker, uri),
         routes::Route::Stop => stop(relay, who, uri.path()).await.map(|()| None),
         _ => Ok(None),
     }
@@ -35,14 +44,15 @@ fn found(relay: &Relay, who: &Principal, path: &str) -> Option<Arc<LiveTurn>> {
 }
 
 /// The turn from code point `after` on, as a stream.
-fn follow(relay: &Relay, who: &Principal, uri: &Uri) -> Result<Option<Response<Source>>, ApiError> {
-    let Some(live) = found(relay, who, uri.path()) else { return Ok(None) };
+fn follow(relay: &Arc<Relay>, asker: Asker, uri: &Uri) -> Result<Option<Response<Source>>, ApiError> {
+    let Some(live) = found(relay, &asker.who, uri.path()) else { return Ok(None) };
     let Some(after) = after(uri.query())? else { return Ok(None) };
     let reader = match live.reader(Some(after)) {
         Ok(reader) => reader,
         Err(Unread::Ahead) => return Err(ApiError::about(&errors::BAD_AFTER, "after")),
         Err(Unread::Crowded) => return Err((&errors::TOO_MANY_READERS).into()),
     };
+    let reader = reader.unless(revoked(relay, asker));
     let mut response = Response::new(Source::Live(reader));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
@@ -53,6 +63,18 @@ fn follow(relay: &Relay, who: &Principal, uri: &Uri) -> Result<Option<Response<S
         }
     }
     Ok(Some(response))
+}
+
+/// A reader has a credential of its own, perhaps another than the turn's: what stops that ends its reading.
+fn revoked(relay: &Arc<Relay>, asker: Asker) -> Revoked {
+    let relay = Arc::clone(relay);
+    Box::new(move || {
+        relay.changes.stopped_since(asker.epoch, &asker.who.tags).then(|| {
+            let mut last = Vec::new();
+            error_event(&ApiError::from(&errors::STOPPED).body(asker.lang), &mut last);
+            last.into()
+        })
+    })
 }
 
 /// `after` of a query; without it the turn is asked for as a document, which control has.

@@ -231,9 +231,12 @@ impl LiveTurn {
         state.alone_since = 0;
         state.readers.insert(number, Place { at, waker: None });
         drop(state);
-        Ok(Reader { live: Arc::clone(self), number, before })
+        Ok(Reader { live: Arc::clone(self), number, before, revoked: None, ended: false })
     }
 }
+
+/// The last event of a reader who may not read on, once that is so.
+pub type Revoked = Box<dyn Fn() -> Option<Bytes>>;
 
 /// One reader of a running turn, until it is dropped.
 pub struct Reader {
@@ -241,11 +244,28 @@ pub struct Reader {
     number: u64,
     /// What was said before it came.
     before: Option<Bytes>,
+    /// Who asked is ended with the turn; another reader has a credential of its own.
+    revoked: Option<Revoked>,
+    ended: bool,
 }
 
 impl Reader {
+    /// Hands nothing on once `revoked` says the last event.
+    #[must_use]
+    pub fn unless(mut self, revoked: Revoked) -> Self {
+        self.revoked = Some(revoked);
+        self
+    }
+
     /// The next events; nothing when the turn is over. An error where the reader was too slow.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        if self.ended {
+            return Poll::Ready(None);
+        }
+        if let Some(last) = self.revoked.as_ref().and_then(|revoked| revoked()) {
+            self.ended = true;
+            return Poll::Ready(Some(Ok(last)));
+        }
         if let Some(before) = self.before.take() {
             return Poll::Ready(Some(Ok(before)));
         }
