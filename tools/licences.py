@@ -45,6 +45,8 @@ NAMED = {  # free-text licence fields of older Python metadata
     "python software foundation license": "PSF-2.0",
     "the unlicense (unlicense)": "Unlicense",
 }
+APPROVALS = {"OSI Approved", "DFSG approved"}
+"""Classifiers that say who approves of a licence, not which one it is."""
 PYTHON_LOCKS = ("serve.txt", "dev.txt")
 
 
@@ -98,7 +100,7 @@ def stated(metadata: object) -> str:
             if field == "Classifier" and not value.startswith("License ::"):
                 continue
             known = NAMED.get(text.lower(), text)
-            if known != "OSI Approved" and len(known) < 100:
+            if known not in APPROVALS and len(known) < 100:
                 return known
     return "none stated"
 
