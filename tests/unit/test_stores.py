@@ -14,6 +14,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.exc import IntegrityError
 
 from dragoman.accounts.pepper import Pepper
 from dragoman.accounts.registry import Registry
@@ -25,7 +26,9 @@ from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
 from dragoman.stores.database import Database, ZoneLock
 from dragoman.stores.migrate import migrate
+from dragoman.stores.prepared import Prepared
 from dragoman.stores.tenancy import rows_of
+from dragoman.stores.turn_tables import turns
 
 
 @pytest.fixture
@@ -205,3 +208,29 @@ def test_what_memory_holds_of_a_key_is_forgotten_before_anybody_hears_of_the_cha
     found = accounts.tenant("default")
     assert found is not None
     assert found.state == "suspended"
+
+
+def test_a_prepared_statement_answers_as_the_expression_layer_does(database: Database) -> None:
+    ready = Prepared(sa.select(turns.c.turn, turns.c.stream).where(turns.c.tenant == sa.bindparam("tenant")))
+    row = {column.name: 7 if isinstance(column.type, sa.BigInteger) else "x" for column in turns.c}
+    row |= {"tenant": "ten_a", "stream": True, "has_text": False, "conversation": None}
+    database.write(lambda c: Prepared(sa.insert(turns)).run(c, row))
+    found = database.read(lambda c: ready.run(c, {"tenant": "ten_a"}))
+    plain = database.read(lambda c: list(c.execute(sa.select(turns.c.turn, turns.c.stream))))
+    assert [tuple(one) for one in found] == [tuple(one) for one in plain] == [("x", True)]
+    assert found[0].stream is True  # a truth, not the number that the driver gives
+    assert database.read(lambda c: ready.run(c, {"tenant": "ten_b"})) == []
+
+
+def test_a_prepared_statement_misses_what_it_was_not_given_and_keeps_values_out_of_its_errors(
+    database: Database,
+) -> None:
+    ready = Prepared(sa.select(turns.c.turn).where(turns.c.tenant == sa.bindparam("tenant")))
+    with pytest.raises(KeyError):
+        database.read(lambda c: ready.run(c, {}))
+    keep = Prepared(sa.insert(schema.zone_meta))
+    row = {"tenant": "ten_a", "name": "x", "value": "somebody's text"}
+    database.write(lambda c: keep.run(c, row))
+    with pytest.raises(IntegrityError) as fault:
+        database.write(lambda c: keep.run(c, row))
+    assert "somebody" not in str(fault.value)

@@ -83,7 +83,7 @@ pub const OUT_BYTES: usize = 64 * 1024;
 /// Bytes that hyper buffers per connection for writing.
 pub const WRITE_BUFFER_BYTES: usize = 256 * 1024;
 /// Milliseconds a client may leave a write unread before its connection is closed.
-pub const WRITE_STALL_MS: u64 = 30_000;
+pub const WRITE_STALL_MS: u64 = 25_000;
 
 /// Connections of all listeners together.
 pub const CONNECTIONS: usize = 12_000;

@@ -12,8 +12,9 @@ use support::wait::{eventually, within};
 
 /// Of the slow connections, those that read nothing.
 const READERS: usize = 40;
-/// Requests of the others, before and while.
+/// Requests of the others in a round, before and while; with exact times enough for a 99th percentile.
 const OTHERS: usize = 200;
+const OTHERS_EXACT: usize = 3_000;
 
 #[test]
 fn relay_process() {
@@ -36,7 +37,8 @@ fn p99(zone: &Zone) -> Duration {
 fn round(zone: &Zone) -> Duration {
     let mut client = zone.client();
     let body = json!({"model": "dragoman", "messages": [{"role": "user", "content": "hello"}]});
-    let mut times: Vec<Duration> = (0..OTHERS)
+    let many = if exact() { OTHERS_EXACT } else { OTHERS };
+    let mut times: Vec<Duration> = (0..many)
         .map(|_| {
             let at = Instant::now();
             let answer = client.chat(&body);
@@ -45,7 +47,7 @@ fn round(zone: &Zone) -> Duration {
         })
         .collect();
     times.sort_unstable();
-    times[OTHERS * 99 / 100]
+    times[many * 99 / 100]
 }
 
 /// A head, two kinds of bodies, silence, and a few readers: a system takes megabytes in the place of each.
@@ -140,10 +142,10 @@ fn slow_connections_are_closed_and_nobody_waits_for_them() {
         }
         std::thread::sleep(Duration::from_millis(500));
     }
-    // A reader has 30 s from where it is stuck, and is closed with what it has not read: seen at the relay.
+    // A reader has its time from where it is stuck, and is closed with what it has not read: seen at the relay.
     let held = |zone: &Zone| zone.metric("dragoman_open_turns ");
     while exact() && held(&zone) > 0.0 {
-        assert!(begun.elapsed() < Duration::from_secs(60), "{} turns are still open", held(&zone));
+        assert!(begun.elapsed() < limit, "{} turns are still open", held(&zone));
         std::thread::sleep(Duration::from_millis(500));
         latest = begun.elapsed();
     }
@@ -156,7 +158,7 @@ fn slow_connections_are_closed_and_nobody_waits_for_them() {
         during.as_micros()
     );
     if exact() {
-        assert!(during.as_secs_f64() < before.as_secs_f64() * 1.1 + 0.0005, "{before:?} {during:?}");
+        assert!(during.as_secs_f64() < before.as_secs_f64() * 1.1, "{before:?} {during:?}");
     }
     assert_eq!(zone.client().get("/readyz").status, 200);
 }

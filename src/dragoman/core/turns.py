@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -118,9 +118,11 @@ class TurnTexts:
     context: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PathTurn:
-    """A turn on the way from a branch's newest turn to its first, with what goes along of it."""
+class PathTurn(NamedTuple):
+    """A turn on the way from a branch's newest turn to its first, with what goes along of it.
+
+    A tuple: each stored turn reads as many as its model's context holds.
+    """
 
     turn: str
     depth: int

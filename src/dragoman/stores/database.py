@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.pool import NullPool, QueuePool
 
 from dragoman.errors import UnavailableError
+from dragoman.stores.prepared import Prepared
 
 T = TypeVar("T")
 Write = Callable[[sa.Connection], T]
@@ -49,6 +50,12 @@ GROUP = 64
 """LIMIT: writes that share one transaction and its sync."""
 WRITE_QUEUE = 10_000
 """LIMIT: writes waiting; beyond it callers are refused at once."""
+
+_BEGIN_IMMEDIATE = Prepared(sa.text("BEGIN IMMEDIATE"))
+_BEGIN = Prepared(sa.text("BEGIN"))
+_SAVEPOINT = Prepared(sa.text("SAVEPOINT one"))
+_ROLLBACK_TO = Prepared(sa.text("ROLLBACK TO one"))
+_RELEASE = Prepared(sa.text("RELEASE one"))
 
 
 class ZoneLock:
@@ -260,7 +267,7 @@ def _run_one(connection: sa.Connection, one: _Queued, *, alone: bool) -> None:
         one.settle(one.work(connection), None)
         one.forget, one.flags = _take(connection)
         return
-    connection.exec_driver_sql("SAVEPOINT one")
+    _SAVEPOINT.run(connection, {})
     try:
         one.settle(one.work(connection), None)
         one.forget, one.flags = _take(connection)
@@ -268,8 +275,8 @@ def _run_one(connection: sa.Connection, one: _Queued, *, alone: bool) -> None:
         one.settle(None, error)
         _take(connection)
         _check_open(connection)
-        connection.exec_driver_sql("ROLLBACK TO one")
-    connection.exec_driver_sql("RELEASE one")
+        _ROLLBACK_TO.run(connection, {})
+    _RELEASE.run(connection, {})
 
 
 def _take(connection: sa.Connection) -> tuple[list[Callable[[], None]], set[str]]:
@@ -323,8 +330,8 @@ def _prepare_reader(raw: Any, _record: Any) -> None:
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    _BEGIN_IMMEDIATE.run(connection, {})
 
 
 def _begin_deferred(connection: sa.Connection) -> None:
-    connection.exec_driver_sql("BEGIN")
+    _BEGIN.run(connection, {})

@@ -6,23 +6,16 @@ It binds the tenant before anything else can be asked, so a forgotten condition 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
+from dragoman.stores.prepared import Prepared
+
 COUNTER_MAX = 2**53 - 1
 """LIMIT: the most a counter holds; two of it still fit the database's integers."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A statement that names its tenant by a parameter, built once because turns run it."""
-
-    statement: sa.Executable
-    tenant: str = "tenant"
 
 
 def prepared_select(
@@ -126,8 +119,7 @@ class TenantRows:
 
     def run(self, prepared: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
         """Run a prepared statement on the tenant's rows; what it selects, else nothing."""
-        result = self._connection.execute(prepared.statement, {**values, prepared.tenant: self._tenant})
-        return result.all() if result.returns_rows else ()
+        return prepared.run(self._connection, {**values, prepared.tenant: self._tenant})
 
     def pick(
         self,

@@ -59,7 +59,7 @@ _ADD_TURN = prepared_insert(turns)
 _NEWEST = prepared_select(
     turns, turns.c.conversation == sa.bindparam("name"), columns=("turn",), order=turns.c.seq.desc()
 )
-_PATH = prepared_climb(turns, "turn", "parent", "tokens", columns=tuple(one.name for one in fields(PathTurn)))
+_PATH = prepared_climb(turns, "turn", "parent", "tokens", columns=PathTurn._fields)
 _GET_CLAIM = prepared_select(
     claims, claims.c.principal == sa.bindparam("who"), claims.c.name == sa.bindparam("key"), columns=_CLAIM
 )
@@ -128,7 +128,7 @@ class SqlTurnRows:
     def path(self, start: str, tokens: int, most: int) -> list[PathTurn]:
         """From `start` towards the first turn, newest first: until `tokens` are exceeded, at most `most`."""
         found = self.rows.run(_PATH, {"start": start, "budget": tokens, "most": most})
-        return [PathTurn(*row) for row in found]
+        return [PathTurn._make(row) for row in found]
 
     def claim(self, principal: str, name: str) -> Claim | None:
         """An idempotency key in use."""
