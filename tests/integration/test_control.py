@@ -522,7 +522,8 @@ def test_a_guest_is_kept_when_it_asks_by_socket_and_not_before(control: Control,
     cookies = [visit("GET", "/", dragoman_wire="1") for _ in range(5)]
     assert len(set(cookies)) == 5
     assert named("session", value=cookies[0]) == 200, "the cookie alone says whose it is"
-    assert named("session", value=cookies[0][:-1] + "x") == 401
+    other = "y" if cookies[0].endswith("x") else "x"
+    assert named("session", value=cookies[0][:-1] + other) == 401
     guest = {
         "principal": cookies[0].split(".")[2],
         "channel": "web",
