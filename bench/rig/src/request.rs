@@ -11,6 +11,13 @@ const MARK: &str = "#0000000000";
 /// Bytes of history one earlier message holds.
 const MESSAGE_BYTES: usize = 2048;
 
+/// Of `all` paths the one that connection `number` of `connections` asks as its `asked`-th: no two share one.
+#[must_use]
+pub fn own_path(all: usize, connections: usize, number: usize, asked: usize) -> usize {
+    let many = all.saturating_sub(number).div_ceil(connections).max(1);
+    (number + connections * (asked % many)) % all
+}
+
 /// What one kind of request looks like.
 pub struct Template<'a> {
     pub host: &'a str,
@@ -35,6 +42,11 @@ impl Template<'_> {
         let question = format!("{QUESTION} {MARK}");
         if self.path.ends_with("/completions") && !self.path.ends_with("chat/completions") {
             return json!({"model": self.model, "stream": self.stream, "prompt": question});
+        }
+        if self.path.contains("/conversations/") {
+            // What was said before is kept there.
+            let asked = json!({"role": "user", "content": question});
+            return json!({"model": self.model, "stream": self.stream, "messages": [asked]});
         }
         let mut messages = vec![json!({"role": "system", "content": SYSTEM})];
         let mut left = self.history_bytes;

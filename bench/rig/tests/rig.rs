@@ -1,7 +1,7 @@
 //! The rig is an instrument: each thing it counts has a case where it must count nothing.
 
 use dragoman_bench::check::{forbidden_chars, lanes, longest_common, looks_complete, text_chars};
-use dragoman_bench::request::Template;
+use dragoman_bench::request::{Template, own_path};
 use dragoman_bench::samples::Samples;
 use dragoman_bench::script::{Route, Script};
 use dragoman_bench::spec::{Lane, Spec};
@@ -124,4 +124,42 @@ fn quantiles_are_nearest_rank() {
     let q = samples.quantiles();
     assert_eq!((q.p50, q.p99, q.max, q.n), (50.0, 99.0, 100.0, 100));
     assert!(Samples::default().quantiles().p99.abs() < f64::EPSILON);
+}
+
+#[test]
+fn no_two_connections_ask_one_conversation_and_all_are_asked() {
+    for (all, connections) in [(16, 16), (17, 16), (100, 7), (64, 64)] {
+        let own: Vec<std::collections::BTreeSet<usize>> = (0..connections)
+            .map(|number| (0..all * 2).map(|asked| own_path(all, connections, number, asked)).collect())
+            .collect();
+        assert_eq!(
+            own.iter().map(std::collections::BTreeSet::len).sum::<usize>(),
+            all,
+            "{all} {connections}"
+        );
+        assert_eq!(own.iter().flatten().collect::<std::collections::BTreeSet<_>>().len(), all);
+    }
+    assert_eq!((0..9).map(|n| own_path(1, 8, n % 8, n)).max(), Some(0), "one path is everybody's");
+}
+
+#[test]
+fn a_conversation_is_asked_with_one_message_and_nothing_else_is() {
+    let body = |path| {
+        let template = Template {
+            host: "h",
+            path,
+            model: "m",
+            stream: true,
+            history_bytes: 0,
+            headers: &[],
+            token_header: None,
+        };
+        let mut out = Vec::new();
+        template.prepare().write(7, None, &mut out);
+        let text = String::from_utf8(out).expect("UTF-8");
+        serde_json::from_str::<serde_json::Value>(text.split_once("\r\n\r\n").expect("a body").1)
+            .expect("JSON")
+    };
+    assert_eq!(body("/v1/conversations/cnv_x/turns")["messages"].as_array().map(Vec::len), Some(1));
+    assert_eq!(body("/v1/chat/completions")["messages"].as_array().map(Vec::len), Some(2));
 }

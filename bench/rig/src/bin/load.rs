@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use dragoman_bench::check::{self, Lanes};
 use dragoman_bench::client::{Connection, Seen};
-use dragoman_bench::request::{Prepared, Template};
+use dragoman_bench::request::{Prepared, Template, own_path};
 use dragoman_bench::samples::Samples;
 use dragoman_bench::{net, os, tls};
 use serde::Deserialize;
@@ -36,6 +36,9 @@ struct Config {
     host: Option<String>,
     #[serde(default = "chat")]
     path: String,
+    /// A file with one path a line instead: each connection has its own of them and asks them in turn.
+    #[serde(default)]
+    paths: Option<String>,
     model: String,
     #[serde(default)]
     stream: bool,
@@ -108,11 +111,21 @@ struct Totals {
 
 struct Run {
     config: Config,
-    prepared: Prepared,
+    /// One for each path.
+    prepared: Vec<Prepared>,
     tokens: Vec<String>,
     number: RefCell<u64>,
     totals: RefCell<Totals>,
     counting: RefCell<bool>,
+}
+
+/// What one connection asks by, and which of its paths is next.
+#[derive(Default)]
+struct Line {
+    connection: Option<Connection>,
+    out: Vec<u8>,
+    number: usize,
+    asked: usize,
 }
 
 /// Whether an answer says as it should that nothing was done: when to ask again, and an error object.
@@ -132,36 +145,33 @@ impl Run {
     }
 
     /// One request on a connection; opens it first where needed, drops it when it cannot be reused.
-    async fn ask(&self, slot: &mut Option<Connection>, out: &mut Vec<u8>, intended: Option<Instant>) {
+    async fn ask(&self, line: &mut Line, intended: Option<Instant>) {
         let limit = Duration::from_millis(self.config.timeout_ms);
-        if let Ok(done) = tokio::time::timeout(limit, self.exchange(slot, out, intended)).await {
+        if let Ok(done) = tokio::time::timeout(limit, self.exchange(line, intended)).await {
             if let Err(error) = done {
-                *slot = None;
+                line.connection = None;
                 self.failed(&format!("io: {error}"), &[]);
             }
         } else {
-            *slot = None;
+            line.connection = None;
             self.failed("timeout", &[]);
         }
     }
 
-    async fn exchange(
-        &self,
-        slot: &mut Option<Connection>,
-        out: &mut Vec<u8>,
-        intended: Option<Instant>,
-    ) -> std::io::Result<()> {
+    async fn exchange(&self, line: &mut Line, intended: Option<Instant>) -> std::io::Result<()> {
         let n = {
             let mut number = self.number.borrow_mut();
             *number += 1;
             *number
         };
         let token = (!self.tokens.is_empty()).then(|| self.tokens[n as usize % self.tokens.len()].as_str());
-        self.prepared.write(n, token, out);
-        if slot.is_none() {
-            *slot = Some(Connection::open(self.config.address).await?);
+        let path = own_path(self.prepared.len(), self.config.connections, line.number, line.asked);
+        line.asked += 1;
+        self.prepared[path].write(n, token, &mut line.out);
+        if line.connection.is_none() {
+            line.connection = Some(Connection::open(self.config.address).await?);
         }
-        let Some(connection) = slot.as_mut() else {
+        let Some(connection) = line.connection.as_mut() else {
             return Ok(());
         };
         let sent = Instant::now();
@@ -171,14 +181,14 @@ impl Run {
                 self.totals.borrow_mut().gap.add(d);
             }
         };
-        let seen = connection.exchange(out, gap).await?;
+        let seen = connection.exchange(&line.out, gap).await?;
         if counting {
             self.count(&seen, &connection.body, intended.unwrap_or(sent), sent);
         } else if seen.status != 200 {
             self.failed(&format!("status {} while warming", seen.status), &connection.body);
         }
         if !seen.keep {
-            *slot = None;
+            line.connection = None;
         }
         Ok(())
     }
@@ -262,44 +272,41 @@ impl Run {
     }
 }
 
-async fn warmed(run: Rc<Run>, delay: Duration) -> Option<Connection> {
+async fn warmed(run: Rc<Run>, number: usize, delay: Duration) -> Line {
     tokio::time::sleep(delay).await;
-    let mut slot = None;
-    let mut out = Vec::new();
+    let mut line = Line { number, ..Line::default() };
     for _ in 0..run.config.warm {
-        run.ask(&mut slot, &mut out, None).await;
+        run.ask(&mut line, None).await;
     }
-    slot
+    line
 }
 
-async fn warm_all(run: &Rc<Run>) -> Vec<Option<Connection>> {
+async fn warm_all(run: &Rc<Run>) -> Vec<Line> {
     let step = run.config.ramp.map_or(Duration::ZERO, |per_s| Duration::from_secs_f64(1.0 / per_s));
     let tasks: Vec<_> = (0..run.config.connections)
-        .map(|i| tokio::task::spawn_local(warmed(run.clone(), step * i as u32)))
+        .map(|i| tokio::task::spawn_local(warmed(run.clone(), i, step * i as u32)))
         .collect();
-    let mut connections = Vec::with_capacity(tasks.len());
-    for task in tasks {
-        connections.push(task.await.unwrap_or(None));
+    let mut lines = Vec::with_capacity(tasks.len());
+    for (number, task) in tasks.into_iter().enumerate() {
+        lines.push(task.await.unwrap_or(Line { number, ..Line::default() }));
     }
-    connections
+    lines
 }
 
-async fn closed(run: &Rc<Run>, connections: Vec<Option<Connection>>, started: Instant) {
+async fn closed(run: &Rc<Run>, lines: Vec<Line>, started: Instant) {
     let until = started + Duration::from_secs_f64(run.config.seconds);
     let each = run.config.each.unwrap_or(u64::MAX);
     let cold_ramp = run.config.ramp.filter(|_| run.config.warm == 0);
     let step = cold_ramp.map_or(Duration::ZERO, |per_s| Duration::from_secs_f64(1.0 / per_s));
-    let tasks: Vec<_> = connections
+    let tasks: Vec<_> = lines
         .into_iter()
-        .enumerate()
-        .map(|(i, mut slot)| {
+        .map(|mut line| {
             let run = run.clone();
             tokio::task::spawn_local(async move {
-                tokio::time::sleep(step * i as u32).await;
-                let mut out = Vec::new();
+                tokio::time::sleep(step * line.number as u32).await;
                 let mut made = 0;
                 while made < each && Instant::now() < until {
-                    run.ask(&mut slot, &mut out, None).await;
+                    run.ask(&mut line, None).await;
                     made += 1;
                 }
             })
@@ -328,14 +335,13 @@ fn arrivals(rate: f64, started: Instant, seconds: f64) -> tokio::sync::mpsc::Unb
     receive
 }
 
-async fn open(run: &Rc<Run>, connections: Vec<Option<Connection>>, started: Instant, rate: f64) {
+async fn open(run: &Rc<Run>, lines: Vec<Line>, started: Instant, rate: f64) {
     let queue: Rc<RefCell<VecDeque<Instant>>> = Rc::default();
     let due = Rc::new(Notify::new());
     let busy = Rc::new(RefCell::new(0_usize));
-    for mut slot in connections {
+    for mut line in lines {
         let (run, queue, due, busy) = (run.clone(), queue.clone(), due.clone(), busy.clone());
         tokio::task::spawn_local(async move {
-            let mut out = Vec::new();
             loop {
                 let next = queue.borrow_mut().pop_front();
                 let Some(intended) = next else {
@@ -343,7 +349,7 @@ async fn open(run: &Rc<Run>, connections: Vec<Option<Connection>>, started: Inst
                     continue;
                 };
                 *busy.borrow_mut() += 1;
-                run.ask(&mut slot, &mut out, Some(intended)).await;
+                run.ask(&mut line, Some(intended)).await;
                 *busy.borrow_mut() -= 1;
             }
         });
@@ -363,7 +369,7 @@ async fn open(run: &Rc<Run>, connections: Vec<Option<Connection>>, started: Inst
 }
 
 async fn go(run: Rc<Run>) -> Value {
-    let connections = warm_all(&run).await;
+    let lines = warm_all(&run).await;
     if run.config.wait {
         println!("ready");
         let flushed = std::io::stdout().flush();
@@ -375,16 +381,26 @@ async fn go(run: Rc<Run>) -> Value {
     *run.counting.borrow_mut() = true;
     let started = Instant::now();
     match run.config.rate {
-        Some(rate) => open(&run, connections, started, rate).await,
-        None => closed(&run, connections, started).await,
+        Some(rate) => open(&run, lines, started, rate).await,
+        None => closed(&run, lines, started).await,
     }
     run.report(started)
 }
 
-fn read_tokens(path: &str) -> Result<Vec<String>, String> {
+fn read_lines(path: &str) -> Result<Vec<String>, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{path}: {e}"))?;
-    let tokens: Vec<String> = text.lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
-    if tokens.is_empty() { Err(format!("{path}: no token in it")) } else { Ok(tokens) }
+    let lines: Vec<String> = text.lines().filter(|l| !l.is_empty()).map(str::to_owned).collect();
+    if lines.is_empty() { Err(format!("{path}: nothing in it")) } else { Ok(lines) }
+}
+
+/// The paths that are asked. Fewer than there are connections would be asked by two of them at once.
+fn paths(config: &Config) -> Result<Vec<String>, String> {
+    let Some(file) = &config.paths else { return Ok(vec![config.path.clone()]) };
+    let found = read_lines(file)?;
+    if found.len() < config.connections {
+        return Err(format!("{file}: {} paths for {} connections", found.len(), config.connections));
+    }
+    Ok(found)
 }
 
 fn main() {
@@ -392,20 +408,21 @@ fn main() {
     let config: Config = net::config(EXAMPLE).unwrap_or_else(|e| net::give_up(&e));
     tls::set(config.tls.as_ref()).unwrap_or_else(|e| net::give_up(&e));
     let tokens = match &config.tokens {
-        Some((path, _)) => read_tokens(path).unwrap_or_else(|e| net::give_up(&e)),
+        Some((path, _)) => read_lines(path).unwrap_or_else(|e| net::give_up(&e)),
         None => Vec::new(),
     };
     let host = config.host.clone().unwrap_or_else(|| config.address.to_string());
-    let template = Template {
+    let paths = paths(&config).unwrap_or_else(|e| net::give_up(&e));
+    let template = |path| Template {
         host: &host,
-        path: &config.path,
+        path,
         model: &config.model,
         stream: config.stream,
         history_bytes: config.history_bytes,
         headers: &config.headers,
         token_header: config.tokens.as_ref().map(|(_, header)| header.as_str()),
     };
-    let prepared = template.prepare();
+    let prepared = paths.iter().map(|path| template(path).prepare()).collect();
     let run = Rc::new(Run {
         config,
         prepared,
