@@ -91,3 +91,47 @@ def test_a_caller_reads_which_limit_how_much_and_when(tmp_path: Path) -> None:
     finally:
         server.stop()
         provider.close()
+
+
+PRICED = """
+[providers.main]
+base_url = "{url}"
+[models.big]
+provider = "main"
+model = "big-1"
+max_output_tokens = 50
+[[prices]]
+provider = "main"
+model = "big-1"
+currency = "EUR"
+input = 250_000
+output = 1_000_000
+valid_from = 2026-01-01
+[[limits]]
+id = "money"
+each = "key"
+unit = "money"
+currency = "EUR"
+per = "month"
+most = 5_000_000
+"""
+
+
+@pytest.mark.slow
+def test_what_is_not_at_the_ordinary_price_is_refused_under_a_limit_of_money(tmp_path: Path) -> None:
+    provider = FakeProvider(Script([whole("hello")], content_type="application/json"))
+    server = start(tmp_path, PRICED.format(url=provider.url))
+    try:
+        key = server.dragoman("keys", "create")["text"]
+        body = {"model": "big", "messages": [{"role": "user", "content": "hi"}]}
+        with server.http(key) as client:
+            refused = client.post("/v1/chat/completions", json={**body, "service_tier": "priority"})
+            assert refused.status_code == 400, refused.text
+            error = refused.json()["error"]
+            assert (error["code"], error["param"]) == ("unpriced_option", "service_tier")
+            assert provider.seen == []
+            ordinary = client.post("/v1/chat/completions", json={**body, "service_tier": "default"})
+            assert ordinary.status_code == 200, ordinary.text
+    finally:
+        server.stop()
+        provider.close()

@@ -122,6 +122,9 @@ codes! {
     UNBOUNDED "unbounded_input" 400 "invalid_request_error"
         "This turn is limited by tokens or money, and what images, sound or files cost is not bounded for this model. Send text, or ask the operator to set max_input_tokens."
         "本轮受令牌数或金额限制，而该模型的图片、声音或文件没有用量上限。请只发送文本，或请运营者设置 max_input_tokens。";
+    UNPRICED "unpriced_option" 400 "invalid_request_error"
+        "This turn is limited by money, and what this field asks for is not at the model's ordinary price: another service tier, sound or the provider's own search. Leave it out, or ask the operator."
+        "本轮受金额限制，而该字段所要求的内容（其他服务等级、声音或供应商自带的搜索）不按该模型的普通价格计费。请去掉该字段，或咨询运营者。";
     UNENFORCEABLE "limit_unenforceable" 503 "server_error"
         "A limit concerns this turn and cannot be kept, because a model lacks a bound or a price, so nothing is asked of it. The operator sees which in the log."
         "本轮所受的限额因模型缺少上限或价格而无法执行，因此不调用该模型。运营者可在日志中看到是哪一项。";

@@ -36,6 +36,25 @@ impl Reader<'_> {
         self.found.best_of = self.integer(1, 20)? as u32;
         Ok(())
     }
+
+    pub(super) fn modality(&mut self) -> Outcome {
+        if self.one_of(&["text", "audio"])? == 1 {
+            self.is_dearer();
+        }
+        Ok(())
+    }
+
+    /// Reads a value whose being there asks for what has a price of its own.
+    pub(super) fn dearer(&mut self, read: impl FnOnce(&mut Self) -> Outcome) -> Outcome {
+        self.is_dearer();
+        read(self)
+    }
+
+    pub(super) fn is_dearer(&mut self) {
+        if self.found.dearer.is_none() {
+            self.found.dearer = Some(self.param.clone());
+        }
+    }
 }
 
 impl Request {
@@ -52,6 +71,12 @@ impl Request {
     /// More than text goes in: `input_bound` says nothing of that.
     pub fn has_media(&self) -> bool {
         self.found.media
+    }
+
+    /// The first field that asks for what is not at the model's ordinary price: another tier of service, sound, the
+    /// vendor's own search.
+    pub fn dearer(&self) -> Option<&str> {
+        self.found.dearer.as_deref()
     }
 
     /// Tokens that the text going in cannot exceed. A token of a byte-level BPE stands for one byte at least, and the

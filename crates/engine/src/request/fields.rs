@@ -65,6 +65,10 @@ pub(super) enum Check {
     StreamOptions,
     Stop,
     Modalities,
+    /// Spoken answers.
+    Audio,
+    /// How fast and how dear.
+    Tier,
     Metadata,
     LogitBias,
     /// Any value; all its strings are scanned.
@@ -77,11 +81,15 @@ pub(super) enum Check {
     Retention,
 }
 
+/// Tiers of service; those from `ORDINARY_TIERS` on have prices of their own.
+pub(super) const TIERS: &[&str] = &["auto", "default", "flex", "scale", "priority"];
+pub(super) const ORDINARY_TIERS: usize = 2;
+
 /// Tokens that a request may ask for.
 pub(super) const BIG: i64 = 10_000_000;
 
 const CHAT: &[(&str, Check)] = &[
-    ("audio", Check::Any),
+    ("audio", Check::Audio),
     ("frequency_penalty", Check::Number(-2.0, 2.0)),
     ("function_call", Check::ToolChoice),
     ("functions", Check::Functions),
@@ -104,7 +112,7 @@ const CHAT: &[(&str, Check)] = &[
     ("response_format", Check::ResponseFormat),
     ("safety_identifier", Check::Text),
     ("seed", Check::Integer(i64::MIN, i64::MAX)),
-    ("service_tier", Check::OneOf(&["auto", "default", "flex", "scale", "priority"])),
+    ("service_tier", Check::Tier),
     ("stop", Check::Stop),
     ("store", Check::Store),
     ("stream", Check::Stream),

@@ -112,9 +112,13 @@ impl Reader<'_> {
                 message.has_call_id = true;
                 self.string().map(|_| ())
             }
-            "function_call" | "audio" => {
+            "audio" => {
                 message.has_calls = true;
-                self.found.media |= name == "audio";
+                self.found.media = true;
+                self.dearer(Self::any)
+            }
+            "function_call" => {
+                message.has_calls = true;
                 self.any()
             }
             "refusal" => {
@@ -151,9 +155,13 @@ impl Reader<'_> {
                 texts.push(reader.string()?);
                 Ok(())
             }
-            "image_url" | "input_audio" => {
+            "image_url" => {
                 reader.found.media = true;
                 reader.any()
+            }
+            "input_audio" => {
+                reader.found.media = true;
+                reader.dearer(Reader::any)
             }
             "file" => {
                 reader.found.media = true;

@@ -87,6 +87,8 @@ struct Found {
     messages: usize,
     /// Images, sound or files: more than text goes to the model.
     media: bool,
+    /// The first field that asks for what has a price of its own.
+    dearer: Option<String>,
     /// What the body says of the most tokens of an answer.
     outputs: Vec<bounds::OutputField>,
     tokens: bool,

@@ -218,14 +218,21 @@ impl<'r> Reader<'r> {
             Check::ResponseFormat => self.response_format(),
             Check::StreamOptions => self.stream_options(),
             Check::Stop => self.stop(),
-            Check::Modalities => self.array(|r, _| r.one_of(&["text", "audio"]).map(|_| ())).map(|_| ()),
+            Check::Modalities => self.array(|r, _| r.modality()).map(|_| ()),
+            Check::Audio => self.dearer(Self::any),
+            Check::Tier => {
+                if self.one_of(fields::TIERS)? >= fields::ORDINARY_TIERS {
+                    self.is_dearer();
+                }
+                Ok(())
+            }
             Check::Metadata => self.metadata(),
             Check::LogitBias => self.object(|reader, _| reader.number(-100.0, 100.0).map(|_| ())),
             Check::Any => self.any(),
             Check::Store if self.boolean()? && !self.table.grants("store") => {
                 Err(error::needs_grant("store"))
             }
-            Check::Grant if self.table.grants(&self.param) => self.any(),
+            Check::Grant if self.table.grants(&self.param) => self.dearer(Self::any),
             Check::Grant => Err(error::needs_grant(&self.param)),
             Check::Retention => {
                 let free = self.one_of(&["in_memory", "in-memory", "24h"])? != 2;

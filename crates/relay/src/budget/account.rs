@@ -145,8 +145,9 @@ pub async fn reserve(
     account.calls = attempts.iter().map(|attempt| Call::of(attempt, request, most)).collect();
     let wall = wall_ms();
     for (at, limit) in limits().enumerate() {
-        let due = worst::reserve(&account.calls, limit.unit, limit.currency.as_deref())
-            .map_err(|_| unbounded(limit, worst::why_unbounded(&account.calls, request, attempts, most)))?;
+        let due = worst::reserve(&account.calls, limit.unit, limit.currency.as_deref()).map_err(|_| {
+            unbounded(limit, request, worst::why_unbounded(&account.calls, request, attempts, most))
+        })?;
         if at == account.held.len() {
             account.held.push(held(worker, who, model, limit, wall));
         }
@@ -185,9 +186,15 @@ fn refused(limit: &Limit, wanted: &Held, short: Short, wall: u64) -> ApiError {
     }
 }
 
-fn unbounded(limit: &Limit, why: Unbounded) -> ApiError {
-    if why == Unbounded::Input {
-        return (&errors::UNBOUNDED).into();
+fn unbounded(limit: &Limit, request: &Request, why: Unbounded) -> ApiError {
+    match why {
+        Unbounded::Input => return (&errors::UNBOUNDED).into(),
+        Unbounded::Dearer => {
+            let mut error = ApiError::from(&errors::UNPRICED);
+            error.param = request.dearer().map(str::to_owned);
+            return error;
+        }
+        Unbounded::Output | Unbounded::Price => {}
     }
     tracing::error!(limit = %limit.limit, ?why, "a limit cannot be kept: a model lacks a bound or a price");
     (&errors::UNENFORCEABLE).into()

@@ -76,6 +76,8 @@ pub enum Unbounded {
     Input,
     /// What the model costs is not known, or in another currency.
     Price,
+    /// The request asks for what has a price of its own.
+    Dearer,
 }
 
 impl Call {
@@ -87,7 +89,9 @@ impl Call {
             cached: 0,
             output: output.saturating_mul(request.written()),
         });
-        Self { worst, price: attempt.price.clone(), called: Called::No }
+        // A price is the ordinary one: what it is for anything else nobody stated.
+        let stated = |price: &&Price| price.currency.is_none() || request.dearer().is_none();
+        Self { worst, price: attempt.price.as_ref().filter(stated).cloned(), called: Called::No }
     }
 
     /// The most it can use of a unit.
@@ -188,7 +192,7 @@ pub fn why_unbounded(
     if calls.iter().any(|call| call.worst.is_none()) {
         return Unbounded::Input;
     }
-    Unbounded::Price
+    if request.dearer().is_some() { Unbounded::Dearer } else { Unbounded::Price }
 }
 
 #[cfg(test)]

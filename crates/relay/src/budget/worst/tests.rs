@@ -87,6 +87,39 @@ fn what_is_not_text_needs_the_models_context() {
 }
 
 #[test]
+fn what_has_a_price_of_its_own_is_not_counted_at_the_ordinary_one() {
+    let way = attempt(None, Some(100), Some(euro(1_000_000, 500_000, 2_000_000)));
+    let said = |more: serde_json::Value| {
+        let mut body = json!({"max_tokens": 10});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let asked = request(&body);
+        let calls = [Call::of(&way, &asked, None)];
+        let due = reserve(&calls, Unit::Money, Some("EUR"));
+        let why = why_unbounded(&calls, &asked, std::slice::from_ref(&way), None);
+        (due.is_ok(), why, asked.dearer().map(str::to_owned), cost(&calls, true).is_some())
+    };
+    for (more, field) in [
+        (json!({"service_tier": "priority"}), "service_tier"),
+        (json!({"service_tier": "flex"}), "service_tier"),
+        (json!({"modalities": ["text", "audio"]}), "modalities.1"),
+        (json!({"audio": {"voice": "v", "format": "mp3"}}), "audio"),
+        (
+            json!({"messages": [{"role": "user", "content": [
+                {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}]}]}),
+            "messages.0.content.0.input_audio",
+        ),
+    ] {
+        assert_eq!(said(more), (false, Unbounded::Dearer, Some(field.to_owned()), false));
+    }
+    for more in [json!({}), json!({"service_tier": "auto", "modalities": ["text"], "audio": null})] {
+        assert_eq!(said(more), (true, Unbounded::Price, None, true));
+    }
+    let free = attempt(None, Some(100), Some(Price { currency: None, input: 0, cached: 0, output: 0 }));
+    let asked = request(&json!({"max_tokens": 10, "service_tier": "priority"}));
+    assert_eq!(reserve(&[Call::of(&free, &asked, None)], Unit::Money, Some("EUR")), Ok(0));
+}
+
+#[test]
 fn usage_on_the_way_is_not_believed() {
     let mut usage = Usage::default();
     (usage.input, usage.output, usage.known) = (3, 4, true);
