@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from dragoman.budgets.reconcile import compare, read_export
 from dragoman.budgets.usage import columns_of, grouped, grouping, span, to_csv
-from dragoman.control import once
+from dragoman.control import budget_verbs, once
 from dragoman.control.asgi import Routes
 from dragoman.control.core import Core
 from dragoman.control.loaded import read_all
@@ -133,6 +133,16 @@ def test_limits_are_set_changed_and_removed_and_relays_hear_of_it(core: Core) ->
     assert verb(core, "POST", "limits/remove", {"limit": "mine"})[0] == 200
     assert verb(core, "POST", "limits/remove", {"limit": "mine"}) == (404, "limit_not_found")
     assert core.book.limit("mine") is None
+
+
+def test_where_no_limit_fits_any_more_one_that_is_there_can_be_changed(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budget_verbs, "LIMITS", 2)  # one stands in the file
+    limit = {"id": "mine", "unit": "requests", "per": "day", "most": 5, "tenant": "default"}
+    assert verb(core, "POST", "limits", limit)[0] == 200
+    assert verb(core, "POST", "limits", {**limit, "most": 7})[0] == 200
+    assert verb(core, "POST", "limits", {**limit, "id": "another"}) == (400, "too_many_limits")
 
 
 @pytest.mark.parametrize(

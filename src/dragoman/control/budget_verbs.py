@@ -74,7 +74,7 @@ class BudgetVerbs:
             raise _refused("invalid_value", _first(fault)) from None
         if self._book.is_of_file(limit.id):
             raise _of_file(limit.id)
-        if len(self._book.limits()) >= LIMITS:
+        if sum(other.id != limit.id for other in self._book.limits()) >= LIMITS:
             raise _refused("too_many_limits", f"there are {LIMITS} limits; remove some, or use `each`")
         owner = ZONE_TENANT if limit.tenant is None else self._registry.known_tenant(limit.tenant).tenant
         if limit.key is not None:
