@@ -35,7 +35,8 @@ class Prepared:
         ready = self._ready.get(key)
         if ready is None:
             ready = self._ready[key] = _made(self._statement, dialect, list(values))
-        cursor = connection.connection.cursor()
+        # The driver's own connection: the pool's cursor is a proxy that nothing here needs.
+        cursor = connection.connection.dbapi_connection.cursor()  # type: ignore[union-attr]
         try:
             own = ready.own
             cursor.execute(
