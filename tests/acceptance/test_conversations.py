@@ -270,12 +270,19 @@ def test_a_stranger_finds_nothing(server) -> None:
             ("GET", "/turns"),
             ("GET", f"/turns/{turn}"),
             ("PATCH", ""),
+            ("PUT", f"/turns/{turn}/feedback"),
+            ("DELETE", f"/turns/{turn}/feedback"),
             ("DELETE", ""),
         ]:
-            answer = other.request(method, talk.url + path, json={} if method == "PATCH" else None)
+            bodies = {"PATCH": {}, "PUT": {"rating": "good"}}
+            answer = other.request(method, talk.url + path, json=bodies.get(method))
             assert (answer.status_code, answer.json()["error"]["code"]) == (404, "conversation_not_found")
         body = {"model": "fake", "messages": [{"role": "user", "content": "one"}]}
         assert other.post(f"{talk.url}/turns", json=body).status_code == 404
+    said = talk.client.put(f"{talk.url}/turns/{turn}/feedback", json={"rating": "good"})
+    assert (said.status_code, said.json()["feedback"]["rating"]) == (200, "good"), (
+        "the control: its owner may"
+    )
 
 
 def restarted(server: Server) -> None:

@@ -17,7 +17,13 @@ from dragoman.control.app import Control
 from dragoman.control.conversations import ConversationRoutes
 from dragoman.ids import new_id
 
-BODIES: dict[str, Any] = {"PATCH": {"title": "Taken"}, "POST": {}, "GET": None, "DELETE": None}
+BODIES: dict[str, Any] = {
+    "PATCH": {"title": "Taken"},
+    "POST": {},
+    "GET": None,
+    "DELETE": None,
+    "PUT": {"rating": "good"},
+}
 WITHOUT_ID = {("POST", "/v1/conversations"), ("GET", "/v1/conversations")}
 ROUTES = sorted(
     (method, route.path)
@@ -84,6 +90,8 @@ def test_the_matrix_has_every_route() -> None:
                 ("GET", "/v1/conversations/{conversation}/turns"),
                 ("GET", "/v1/conversations/{conversation}/turns/{turn}"),
                 ("POST", "/v1/conversations/{conversation}/turns/{turn}/stop"),
+                ("PUT", "/v1/conversations/{conversation}/turns/{turn}/feedback"),
+                ("DELETE", "/v1/conversations/{conversation}/turns/{turn}/feedback"),
             ]
         )
         == ROUTES

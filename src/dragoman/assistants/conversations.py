@@ -63,6 +63,7 @@ class Wanted:
     title: str | None = None
     metadata: str = "{}"
     head: str | None = None
+    pinned: bool = False
     given: frozenset[str] = frozenset()
 
 
@@ -74,12 +75,15 @@ def wanted(body: Mapping[str, Any], known: frozenset[str]) -> Wanted:
     title, head = body.get("title"), body.get("head")
     if title is not None and (not isinstance(title, str) or not 1 <= len(title.strip()) <= TITLE_CHARS):
         raise invalid("title", f"a text of 1 to {TITLE_CHARS} characters", f"须为 1 到 {TITLE_CHARS} 个字符")
-    if title is not None and not _storable(title):
+    if title is not None and not storable(title):
         raise invalid("title", "holds half of a surrogate pair", "含有不成对的代理字符")
     if head is not None and (not isinstance(head, str) or kind_of(head) != "trn"):
         raise invalid("head", "a turn's id", "须为某一轮的编号")
+    if type(body.get("pinned", False)) is not bool:
+        raise invalid("pinned", "true or false", "须为 true 或 false")
     metadata = _metadata(body.get("metadata"))
-    return Wanted(title.strip() if title else None, metadata, head, frozenset(body))
+    pinned = body.get("pinned", False)
+    return Wanted(title.strip() if title else None, metadata, head, pinned, frozenset(body))
 
 
 def _metadata(given: Any) -> str:
@@ -102,12 +106,12 @@ def _pair_fits(name: str, value: Any) -> bool:
         1 <= len(name) <= METADATA_NAME_CHARS
         and isinstance(value, str)
         and len(value) <= METADATA_VALUE_CHARS
-        and _storable(name + value)
+        and storable(name + value)
     )
 
 
-def _storable(text: str) -> bool:
-    """Half of a surrogate pair has no UTF-8 form."""
+def storable(text: str) -> bool:
+    """Whether a database takes a text: half of a surrogate pair has no UTF-8 form."""
     return not any("\ud800" <= one <= "\udfff" for one in text)
 
 
@@ -150,9 +154,11 @@ def create(  # noqa: PLR0913, PLR0917 - the request and where it came from
     return document
 
 
-def listed(rows: ConversationRows, person: Person, after: str | None, limit: int) -> dict[str, Any]:
+def listed(
+    rows: ConversationRows, person: Person, after: str | None, limit: int, pinned: bool | None = None
+) -> dict[str, Any]:
     """A page of the person's conversations, newest first; `after` is the last id of the page before."""
-    found = list(rows.conversations(person.principal, after, limit + 1))
+    found = list(rows.conversations(person.principal, after, limit + 1, pinned))
     data = [conversation_document(record) for record in found[:limit]]
     return page(data, more=len(found) > limit)
 
@@ -174,13 +180,15 @@ def owned(rows: ConversationRows, person: Person, conversation: str) -> Conversa
 def change(
     rows: ConversationRows, person: Person, conversation: str, want: Wanted, now: int
 ) -> dict[str, Any]:
-    """Rename, set metadata, or show another branch."""
+    """Rename, pin, set metadata, or show another branch."""
     found = owned(rows, person, conversation)
     values: dict[str, Any] = {"changed_at": now}
     if "title" in want.given:
         values["title"] = want.title
     if "metadata" in want.given:
         values["metadata"] = want.metadata
+    if "pinned" in want.given:
+        values["pinned"] = want.pinned
     if want.head is not None:
         turn = rows.turn(want.head)
         if turn is None or turn.conversation != conversation:

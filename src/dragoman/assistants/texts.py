@@ -40,6 +40,11 @@ _REFUSALS: dict[str, tuple[int, str, str]] = {
         "A request with this Idempotency-Key is still running. Ask again when it is over.",
         "带有此 Idempotency-Key 的请求仍在进行，请在其结束后重试。",
     ),
+    "turn_not_over": (
+        409,
+        "This turn is still running. Say what you think of its answer when it is over.",
+        "该轮仍在进行，请在其结束后再评价。",
+    ),
     "turn_elsewhere": (
         409,
         "This turn is still running and cannot be followed here. Read it when it is over.",

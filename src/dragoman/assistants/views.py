@@ -29,6 +29,7 @@ def conversation_document(record: ConversationRecord) -> dict[str, Any]:
         "metadata": json.loads(record.metadata),
         "head": record.head,
         "turns": record.turns,
+        "pinned": record.pinned,
     }
 
 
@@ -55,6 +56,7 @@ def turn_document(whole: Whole, siblings: Sequence[str], children: Sequence[str]
         "answer": None if record is None or running else shown_record(whole, record),
         "error": answers.error_of(brief.status, record)[1] if failed else None,
         "context": {"turns": context.get("turns", 0), "left_out": context.get("left_out", 0)},
+        "feedback": json.loads(texts.feedback) if texts.feedback else None,
         "dragoman": metadata(whole),
     }
 

@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute, Route
 
 from dragoman.assistants import conversations
 from dragoman.assistants.conversations import PAGE, PAGE_MOST, Page, Person, wanted
+from dragoman.assistants.feedback import Feedback, checked, keep
 from dragoman.assistants.texts import invalid, refused
 from dragoman.assistants.views import conversation_document, stream
 from dragoman.control.durable import durable
@@ -28,7 +29,7 @@ BODY_LIMIT = 65_536
 """LIMIT: bytes of a request body about a conversation."""
 CODE_POINTS = 2**53
 _NEW = frozenset({"title", "metadata"})
-_CHANGED = frozenset({"title", "metadata", "head"})
+_CHANGED = frozenset({"title", "metadata", "head", "pinned"})
 _NO_STORE = {"cache-control": "no-store"}
 _SCOPE = {
     "en": "This key may not read or write conversations: it lacks the scope turns.",
@@ -65,6 +66,8 @@ class ConversationRoutes:
             ("GET", f"{one}/turns", self.turns),
             ("GET", f"{one}/turns/{{turn}}", self.turn),
             ("POST", f"{one}/turns/{{turn}}/stop", self.stop),
+            ("PUT", f"{one}/turns/{{turn}}/feedback", self.give_feedback),
+            ("DELETE", f"{one}/turns/{{turn}}/feedback", self.take_back_feedback),
         ]
         return [Route(path, _checked(handler), methods=[method]) for method, path, handler in table]
 
@@ -89,9 +92,11 @@ class ConversationRoutes:
         after = request.query_params.get("after")
         if after is not None and kind_of(after) != "cnv":
             raise invalid("after", "a conversation's id", "须为会话编号")
-        limit = _limit(request)
+        limit, pinned = _limit(request), _truth(request, "pinned")
         found = await run_in_threadpool(
-            self._store.read, person.tenant, lambda rows: conversations.listed(rows, person, after, limit)
+            self._store.read,
+            person.tenant,
+            lambda rows: conversations.listed(rows, person, after, limit, pinned),
         )
         return JSONResponse(found, headers=_NO_STORE)
 
@@ -104,7 +109,7 @@ class ConversationRoutes:
         return JSONResponse(conversation_document(record), headers=_NO_STORE)
 
     async def change(self, request: Request, person: Person) -> Response:
-        """Rename, set metadata, show another branch."""
+        """Rename, pin, set metadata, show another branch."""
         name = _name(request, "conversation")
         want = wanted(_json(await _raw(request)), _CHANGED)
         now = now_ms()
@@ -156,6 +161,22 @@ class ConversationRoutes:
         told = {name: document[name] for name in ("id", "object", "conversation", "state", "status")}
         return JSONResponse(told, headers=_NO_STORE)
 
+    async def give_feedback(self, request: Request, person: Person) -> Response:
+        """Say of an answer that it was good or bad, and why; again: in place of what was said."""
+        given = checked(_json(await _raw(request)))
+        return await self._feedback(request, person, given)
+
+    async def take_back_feedback(self, request: Request, person: Person) -> Response:
+        """Take back what was said of an answer."""
+        return await self._feedback(request, person, None)
+
+    async def _feedback(self, request: Request, person: Person, given: Feedback | None) -> Response:
+        name, turn, now = _name(request, "conversation"), _name(request, "turn"), now_ms()
+        document = await durable(
+            self._store.submit(person.tenant, lambda rows: keep(rows, person, (name, turn), given, now))
+        )
+        return JSONResponse(document, headers=_NO_STORE)
+
     async def _turn(self, request: Request, person: Person) -> Any:
         name, turn = _name(request, "conversation"), _name(request, "turn")
         return await run_in_threadpool(
@@ -197,6 +218,13 @@ def _limit(request: Request) -> int:
     if not 1 <= number <= PAGE_MOST:
         raise invalid("limit", f"1 to {PAGE_MOST}", f"须为 1 到 {PAGE_MOST}")
     return number
+
+
+def _truth(request: Request, name: str) -> bool | None:
+    given = request.query_params.get(name)
+    if given not in {None, "true", "false"}:
+        raise invalid(name, "true or false", "须为 true 或 false")
+    return None if given is None else given == "true"
 
 
 def _claim(request: Request, raw: bytes) -> tuple[str, str] | None:

@@ -17,9 +17,12 @@ class ConversationRows(TurnRows, Protocol):
     """A tenant's conversations inside one transaction."""
 
     def conversations(
-        self, principal: str | None, before: str | None, most: int
+        self, principal: str | None, before: str | None, most: int, pinned: bool | None = None
     ) -> Sequence[ConversationRecord]:
-        """Conversations of a person, or of all, newest first; those older than the id `before`."""
+        """Conversations of a person, or of all, newest first; those older than the id `before`.
+
+        `pinned`: of a person's those alone that are, or are not.
+        """
 
     def count_conversations(self, principal: str, most: int) -> int:
         """How many conversations a person has, counted up to `most`."""

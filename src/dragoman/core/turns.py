@@ -61,6 +61,7 @@ class ConversationRecord:
     head: str | None
     turns: int
     claim: str | None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ class TurnTexts:
     shown: str
     due: str
     context: str | None
+    feedback: str | None = None
 
 
 class PathTurn(NamedTuple):

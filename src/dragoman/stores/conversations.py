@@ -46,6 +46,15 @@ _OWN = prepared_select(
     order=conversations.c.conversation.desc(),
     limit=sa.bindparam("most"),
 )
+_OWN_PINNED = prepared_select(
+    conversations,
+    conversations.c.principal == sa.bindparam("who"),
+    conversations.c.conversation < sa.bindparam("before"),
+    conversations.c.pinned == sa.bindparam("pinned"),
+    columns=_RECORD,
+    order=conversations.c.conversation.desc(),
+    limit=sa.bindparam("most"),
+)
 _ALL = prepared_select(
     conversations,
     conversations.c.conversation < sa.bindparam("before"),
@@ -72,15 +81,16 @@ class SqlConversationRows(SqlTurnRows):
         self._zone = zone
 
     def conversations(
-        self, principal: str | None, before: str | None, most: int
+        self, principal: str | None, before: str | None, most: int, pinned: bool | None = None
     ) -> Sequence[ConversationRecord]:
         """Conversations of a person, or of all, newest first; those older than the id `before`."""
-        values = {"before": before or _LAST, "most": most}
-        found = (
-            self.rows.run(_ALL, values)
-            if principal is None
-            else self.rows.run(_OWN, {**values, "who": principal})
-        )
+        values: dict[str, Any] = {"before": before or _LAST, "most": most}
+        if principal is None:
+            found = self.rows.run(_ALL, values)
+        elif pinned is None:
+            found = self.rows.run(_OWN, {**values, "who": principal})
+        else:
+            found = self.rows.run(_OWN_PINNED, {**values, "who": principal, "pinned": pinned})
         return [ConversationRecord(*row) for row in found]
 
     def count_conversations(self, principal: str, most: int) -> int:
@@ -126,7 +136,10 @@ class SqlConversationRows(SqlTurnRows):
         ):
             self.remove_claim(row.principal, row.claim)
         bare = dict.fromkeys(
-            ("conversation", "salt", "claim", "context", "options", "asked", "rounds", "replied", "answer")
+            (
+                *("conversation", "salt", "claim", "context", "options"),
+                *("asked", "rounds", "replied", "answer", "feedback"),
+            )
         )
         kept = self.rows.update(turns, here, _RUNNING, **bare, has_text=False, due="[]", shown="{}")
         gone = self.rows.delete(turns, here)

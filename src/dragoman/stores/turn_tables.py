@@ -28,6 +28,7 @@ conversations = sa.Table(
     sa.Column("claim", sa.Text),
     sa.Column("title", sa.Text),
     sa.Column("metadata", sa.Text, nullable=False),
+    sa.Column("pinned", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"]),
 )
 
@@ -71,6 +72,7 @@ turns = sa.Table(
     sa.Column("options", sa.Text),
     sa.Column("result", sa.Text),
     sa.Column("answer", sa.Text),
+    sa.Column("feedback", sa.Text),
     sa.ForeignKeyConstraint(
         ["tenant", "conversation"], ["conversations.tenant", "conversations.conversation"]
     ),

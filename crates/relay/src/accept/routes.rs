@@ -126,6 +126,9 @@ fn conversations(method: &Method, path: &str) -> Option<Result<Route, ApiError>>
         [id, "turns", turn, "stop"] if named(id) && named(turn) => {
             allowed(method, &[post], "POST", Route::Stop)
         }
+        [id, "turns", turn, "feedback"] if named(id) && named(turn) => {
+            allowed(method, &[Method::PUT, Method::DELETE], "PUT, DELETE", Route::Control)
+        }
         _ => Err((&errors::NOT_FOUND).into()),
     })
 }
