@@ -87,6 +87,7 @@ def test_the_matrix_has_every_route() -> None:
                 ("GET", "/v1/conversations/{conversation}"),
                 ("PATCH", "/v1/conversations/{conversation}"),
                 ("DELETE", "/v1/conversations/{conversation}"),
+                ("GET", "/v1/conversations/{conversation}/export"),
                 ("GET", "/v1/conversations/{conversation}/turns"),
                 ("GET", "/v1/conversations/{conversation}/turns/{turn}"),
                 ("POST", "/v1/conversations/{conversation}/turns/{turn}/stop"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from turns_control import Relay, new_key, person
 
+from dragoman.assistants import export
 from dragoman.assistants.erasure import export_person
 from dragoman.assistants.feedback import NOTE_CHARS
 from dragoman.control.app import Control
@@ -129,3 +130,28 @@ def test_feedback_is_erased_with_its_turn(control: Control, relay: Relay) -> Non
     assert note.encode() in b"".join(file.read_bytes() for file in data.glob("zone.db*")), "the control"
     assert relay.v1("DELETE", f"/{name}")[0] == 200
     assert note.encode() not in b"".join(file.read_bytes() for file in data.glob("zone.db*"))
+
+
+def test_a_branch_is_exported_as_a_file_for_its_owner(relay: Relay) -> None:
+    name = relay.conversation(title="灯 <b>")
+    first = relay.turn(name, "How long?", "Fourteen days.")["turn"]
+    second = relay.turn(name, "Half \ud83d of it", "Seven.")["turn"]
+    other = relay.turn(name, "Instead?", "Other.", parent="root")["turn"]
+    status, document = relay.v1("GET", f"/{name}/export?branch={second}")
+    assert (status, document["left_out"]) == (200, 0)
+    assert [one["id"] for one in document["turns"]] == [first, second]
+    assert [one["id"] for one in relay.v1("GET", f"/{name}/export?format=json")[1]["turns"]] == [other]
+    for form, heading in (("markdown", "# 灯 \\<b\\>"), ("html", "<h1>灯 &lt;b&gt;</h1>")):
+        status, text = relay.v1("GET", f"/{name}/export?format={form}&branch={second}")
+        assert (status, heading in text, text.index("Fourteen") < text.index("Seven")) == (200, True, True)
+    wrong = relay.v1("GET", f"/{name}/export?format=pdf")
+    assert (wrong[0], wrong[1]["error"]["param"]) == (400, "format")
+
+
+def test_what_does_not_fit_into_a_file_is_said(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = relay.conversation()
+    turns = [relay.turn(name, f"Question {n}", f"Answer {n}")["turn"] for n in range(4)]
+    monkeypatch.setattr(export, "TURNS", 3)
+    document = relay.v1("GET", f"/{name}/export")[1]
+    assert [one["id"] for one in document["turns"]] == turns[1:]
+    assert document["left_out"] == 1

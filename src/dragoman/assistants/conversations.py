@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dragoman.assistants import export
 from dragoman.assistants.texts import invalid, refused
 from dragoman.assistants.turns import KEPT_MS, drop_claim
 from dragoman.assistants.views import conversation_document, turn_document
@@ -226,6 +227,28 @@ def branch(rows: ConversationRows, person: Person, conversation: str, part: Page
         start = _inside(rows, conversation, part.before).parent
     shown = list(reversed(rows.whole_path(start, part.limit))) if start else []
     return page(_documents(rows, conversation, shown), more=bool(shown) and shown[0][0].parent is not None)
+
+
+def exported(
+    rows: ConversationRows, person: Person, conversation: str, through: str | None
+) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
+    """For a file: the conversation, a branch's turns as they were said, how many earlier are left out."""
+    record = owned(rows, person, conversation)
+    start = record.head if through is None else rows.leaf(_inside(rows, conversation, through).turn)
+    newest: list[Whole] = []
+    size = 0
+    while start is not None and len(newest) < export.TURNS and size < export.BYTES:
+        some = rows.whole_path(start, min(PAGE_MOST, export.TURNS - len(newest)))
+        newest += some
+        size += sum(brief.size for brief, _ in some)
+        start = some[-1][0].parent if some else None
+    left_out = newest[-1][0].depth - 1 if newest else 0
+    turns = [
+        document
+        for at in range(0, len(newest), PAGE_MOST)
+        for document in _documents(rows, conversation, newest[at : at + PAGE_MOST])
+    ]
+    return conversation_document(record), turns[::-1], left_out
 
 
 def _documents(rows: ConversationRows, conversation: str, shown: list[Whole]) -> list[dict[str, Any]]:

@@ -15,12 +15,13 @@ from starlette.routing import BaseRoute, Route
 
 from dragoman.assistants import conversations
 from dragoman.assistants.conversations import PAGE, PAGE_MOST, Page, Person, wanted
+from dragoman.assistants.export import FORMATS, Branch
 from dragoman.assistants.feedback import Feedback, checked, keep
 from dragoman.assistants.texts import invalid, refused
 from dragoman.assistants.views import conversation_document, stream
 from dragoman.control.durable import durable
 from dragoman.control.turn_messages import KEY_CHARS
-from dragoman.core.conversations import ConversationStore
+from dragoman.core.conversations import ConversationRows, ConversationStore
 from dragoman.errors import RefusedError, UnavailableError
 from dragoman.events import ConversationErased, emit
 from dragoman.ids import kind_of, new_id, now_ms
@@ -63,6 +64,7 @@ class ConversationRoutes:
             ("GET", one, self.read),
             ("PATCH", one, self.change),
             ("DELETE", one, self.delete),
+            ("GET", f"{one}/export", self.export),
             ("GET", f"{one}/turns", self.turns),
             ("GET", f"{one}/turns/{{turn}}", self.turn),
             ("POST", f"{one}/turns/{{turn}}/stop", self.stop),
@@ -128,6 +130,28 @@ class ConversationRoutes:
         )
         emit(ConversationErased(name, turns))
         return JSONResponse(document, headers=_NO_STORE)
+
+    async def export(self, request: Request, person: Person) -> Response:
+        """A branch as a file."""
+        given = request.query_params.get("format", "json")
+        if given not in FORMATS:
+            raise invalid("format", f"one of {', '.join(FORMATS)}", f"须为 {'、'.join(FORMATS)} 之一")
+        ending, media, made = FORMATS[given]
+        name, through, now = _name(request, "conversation"), request.query_params.get("branch"), now_ms()
+
+        def work(rows: ConversationRows) -> str:
+            found = conversations.exported(rows, person, name, through)
+            return made(Branch(*found, _locale(request), now))
+
+        # Half of a surrogate pair, which a question may hold, has no form in a file.
+        text = await run_in_threadpool(self._store.read, person.tenant, work)
+        # The name comes from the path: an id, once the conversation was found by it.
+        shown = {"content-disposition": f'attachment; filename="{name}.{ending}"'}
+        return Response(
+            text.encode("utf-8", "replace"),
+            media_type=media,
+            headers={**_NO_STORE, **shown, "x-content-type-options": "nosniff"},
+        )
 
     async def turns(self, request: Request, person: Person) -> Response:
         """A page of a branch."""
@@ -259,9 +283,12 @@ def _json(raw: bytes) -> dict[str, Any]:
     return value
 
 
+def _locale(request: Request) -> str:
+    return "zh" if request.headers.get("dragoman-locale") == "zh" else "en"
+
+
 def _error(request: Request, fault: RefusedError) -> JSONResponse:
-    locale = "zh" if request.headers.get("dragoman-locale") == "zh" else "en"
-    error = {**fault.document()["error"], "message": fault.text[locale]}
+    error = {**fault.document()["error"], "message": fault.text[_locale(request)]}
     headers = dict(_NO_STORE)
     if fault.status in {429, 503}:
         headers["retry-after"] = "1"

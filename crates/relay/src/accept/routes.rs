@@ -120,6 +120,7 @@ fn conversations(method: &Method, path: &str) -> Option<Result<Route, ApiError>>
             let methods = [get, Method::PATCH, Method::DELETE];
             allowed(method, &methods, "GET, PATCH, DELETE", Route::Control)
         }
+        [id, "export"] if named(id) => allowed(method, &[get], "GET", Route::Control),
         [id, "turns"] if named(id) && *method == Method::POST => Ok(Route::Turn(Turn::Conversation)),
         [id, "turns"] if named(id) => allowed(method, &[get], "GET, POST", Route::Control),
         [id, "turns", turn] if named(id) && named(turn) => allowed(method, &[get], "GET", Route::Follow),
