@@ -1,7 +1,7 @@
 """A branch of a conversation as a file for its owner: JSON, Markdown or HTML.
 
-Pure, and linear in the text: it runs beside turns. Every answer stands with its label and notices, as it was
-shown, with its sources and the addresses of the reasons for what was changed in it. What somebody wrote cannot
+Pure, and linear in the text: it runs beside turns. Every answer stands as it was shown, with label and
+notices, its sources and the addresses of the reasons for what was changed in it. What somebody wrote cannot
 become the file's own: in HTML it is text, in Markdown it is quoted and holds no HTML outside its code.
 """
 
