@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.accounts.simulated import Simulated, facts_of_simulated
 from dragoman.accounts.texts import refused, wrong_zone
 from dragoman.budgets.allotments import Allotments
 from dragoman.budgets.book import Book, NoLimits, limit_document, rate_document
@@ -156,3 +157,27 @@ def test_entries_are_projected() -> None:
     assert shape(golden("journal.response")) == shape(golden("cursor.response")) == {"next": "int"}
     with pytest.raises(RefusedError):
         project(b"[]\n", 0)
+
+
+def test_entries_of_simulated_turns_are_in_no_report() -> None:
+    names = ("entry.decision.simulated", "entry.intent.simulated", "entry.result.simulated")
+    entries = [golden(name) for name in names]
+    assert all(entry["simulated"] is True for entry in entries)
+    batch = project(b"".join(canonical(entry) + b"\n" for entry in entries), 0)
+    assert (batch.entries, list(batch.usage)) == (3, [])
+    real = [{name: value for name, value in entry.items() if name != "simulated"} for entry in entries]
+    assert real == [golden(name.removesuffix(".simulated")) for name in names]
+    assert project(b"".join(canonical(entry) + b"\n" for entry in real), 0).usage, "the control"
+
+
+def test_a_simulated_plan_and_principal_say_so() -> None:
+    question, expected = golden("plan.request"), golden("plan.response.simulated")
+    pretence = facts_of_simulated(Simulated.parse({"residence": "SG", "place": "SG", "age": 30}))
+    plan = Planner(Holder(read_all(None, lambda _: None)), lambda _: pretence).plan(
+        question, 1_795_000_000_000
+    )
+    assert set(plan) == set(expected)
+    assert plan["simulated"] is expected["simulated"] is True
+    assert set(plan["decision_entry"]) == set(golden("entry.decision.simulated"))
+    assert expected["refusal"]["outcome"] == "NOT_CARRIED_OUT"
+    assert set(golden("principal.response.simulated")) == {*golden("principal.response"), "simulated"}

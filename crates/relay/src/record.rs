@@ -86,6 +86,9 @@ pub struct Intent<'a> {
     pub route: &'a str,
     pub rules_in: Option<&'a str>,
     pub rules_out: Option<&'a str>,
+    /// The facts it was decided by are somebody's pretence.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     pub stream: bool,
     pub tenant: &'a str,
     pub turn: &'a str,
@@ -138,6 +141,9 @@ pub struct Outcome<'a> {
     /// The turn whose answer a twin got.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replays: Option<&'a str>,
+    /// The facts it was decided by are somebody's pretence.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub simulated: bool,
     pub status: &'static str,
     pub tenant: &'a str,
     pub turn: &'a str,

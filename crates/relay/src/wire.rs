@@ -207,6 +207,9 @@ pub struct Plan {
     /// Milliseconds UTC.
     pub holds_until: u64,
     pub reusable: bool,
+    /// Its facts are somebody's pretence: the entries of its turns say so.
+    #[serde(default)]
+    pub simulated: bool,
 }
 
 impl Plan {

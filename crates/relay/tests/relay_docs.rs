@@ -48,6 +48,10 @@ fn golden_messages_are_read() {
     assert_eq!((plan.attempts[0].provider.as_str(), plan.labels.len()), ("local", 2));
     let denied: Plan = serde_json::from_slice(&golden("plan.response.deny.json")).expect("plan");
     assert!(denied.attempts.is_empty() && denied.refusal.is_some());
+    let simulated: Plan = serde_json::from_slice(&golden("plan.response.simulated.json")).expect("plan");
+    assert!(simulated.simulated && !denied.simulated && !plan.simulated);
+    assert_eq!(simulated.refusal.expect("a notice").outcome, "NOT_CARRIED_OUT");
+    serde_json::from_slice::<Principal>(&golden("principal.response.simulated.json")).expect("principal");
     let changes: Changes = serde_json::from_slice(&golden("changes.response.json")).expect("changes");
     assert_eq!((changes.seq, changes.changes.len(), changes.reset), (12, 2, false));
     let reset: Changes = serde_json::from_slice(&golden("changes.reset.response.json")).expect("changes");

@@ -66,6 +66,29 @@ fn what_thousands_of_rules_found_fits_an_entry() {
     assert_eq!(zone.client().get("/readyz").status, 200);
 }
 
+/// Whoever pretends to be somewhere is in the record, but never as a real user.
+#[test]
+fn the_entries_of_a_simulated_turn_say_so() {
+    let provider =
+        Provider::scripted(|_| provider::answer(200, "application/json", &provider::whole("Hello")));
+    let zone = Zone::start(&[&provider], |_| {});
+    let digest = zone.control.add_rules(&json!([]));
+    let mut plan = Control::allow(&[("p0", "m0")], &digest);
+    zone.control.set_plan(plan.clone());
+    assert_eq!(zone.client().chat(&ask(false)).status, 200);
+    for kind in ["intent", "result"] {
+        assert_eq!(zone.control.fed(kind, 1)[0].get("simulated"), None, "{kind}: the control");
+    }
+    plan["simulated"] = json!(true);
+    zone.control.set_plan(plan);
+    zone.control.change(&["packs"], "drop", &Value::Null);
+    zone.control.wait_until_heard();
+    assert_eq!(zone.client().chat(&ask(false)).status, 200);
+    for kind in ["intent", "result"] {
+        assert_eq!(zone.control.fed(kind, 2)[1]["simulated"], true, "{kind}");
+    }
+}
+
 #[test]
 fn a_redaction_is_stored_before_its_id_is_sent() {
     let provider = Provider::scripted(|seen| {

@@ -7,12 +7,14 @@ time, and never says whether it was the id or the secret that was wrong.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from dragoman.accounts import keys, sessions, texts, user_tokens
 from dragoman.accounts.classes import Classes, facts_of_guest, facts_of_key, facts_of_user
 from dragoman.accounts.pepper import Pepper
-from dragoman.core.accounts import AccountStore, GuestRecord, KeyRecord
+from dragoman.accounts.simulated import Simulated, facts_of_simulated, simulated_of
+from dragoman.core.accounts import AccountStore, Change, GuestRecord, KeyRecord
 from dragoman.ids import derived_id, kind_of, new_id, zone_of
 
 ANSWER_MS = 300_000
@@ -40,6 +42,7 @@ class Principals:
         zone: str,
         addresses: Mapping[str, str],
         bounds_of: BoundsOf = _no_bounds,
+        simulates: Callable[[], bool] = lambda: False,
     ) -> None:
         self._store = store
         self._pepper = pepper
@@ -47,6 +50,7 @@ class Principals:
         self._zone = zone
         self._addresses = addresses
         self._bounds_of = bounds_of
+        self._simulates = simulates
 
     def identify(self, question: Mapping[str, Any], now: int) -> dict[str, Any]:
         """The answer to a well-formed question. Raises RefusedError."""
@@ -68,6 +72,29 @@ class Principals:
         if self._store.guest(principal) is None:
             klass = self._classes.of(facts_of_guest(), now)
             self._store.add_guest(GuestRecord(tenant, principal, klass, now))
+
+    def simulate(self, tenant: str, principal: str, simulated: Simulated | None, now: int) -> None:
+        """Have a guest pretend from its next turn on, or no longer; durable when this returns.
+
+        Raises RefusedError 404 where nothing may be simulated: then this does not exist.
+        """
+        if not self._simulates():
+            raise texts.nothing_simulated()
+        self.keep_guest(tenant, principal, now)
+        facts = facts_of_guest() if simulated is None else facts_of_simulated(simulated)
+        klass = self._classes.of(facts, now)
+        pending = self._classes.pending(klass)
+        if pending is not None:
+            pending.result()
+        change = Change((f"principal:{principal}",), "drop")
+        self._store.set_guest_class(tenant, principal, klass, change)
+
+    def simulated(self, tenant: str, principal: str) -> Simulated | None:
+        """What a guest pretends to be; None where it pretends nothing, or nothing may be simulated."""
+        guest = self._store.guest(principal) if self._simulates() else None
+        if guest is None or guest.tenant != tenant:
+            return None
+        return simulated_of(self._classes.facts(guest.klass))
 
     def session(self, value: str, now: int) -> sessions.Session | None:
         """The session of a cookie, for reading pages only."""
@@ -156,6 +183,9 @@ class Principals:
             raise texts.refused("invalid_session")
         klass = self._classes.of(facts_of_guest(), now)
         guest = GuestRecord(session.tenant, session.principal, klass, now)
+        kept = self._store.guest(session.principal) if self._simulates() else None
+        if kept is not None and kept.tenant == session.tenant:
+            guest = kept
         return self._guest_answer(guest, "web", min(session.expires, now + ANSWER_MS))
 
     def _by_socket(self, credential: Mapping[str, Any], now: int) -> dict[str, Any]:
@@ -166,12 +196,15 @@ class Principals:
         if zone != self._zone:
             raise texts.wrong_zone(zone, self._addresses.get(zone))
         guest = self._store.guest(principal)
+        if guest is not None and not self._simulates():
+            guest = replace(guest, klass=self._classes.of(facts_of_guest(), now))
         if guest is None:
             raise texts.refused("invalid_session")
         return self._guest_answer(guest, str(credential["channel"]), now + ANSWER_MS)
 
     def _guest_answer(self, guest: GuestRecord, channel: str, ends: int) -> dict[str, Any]:
         self._check_tenant(guest.tenant)
+        pretends = simulated_of(self._classes.facts(guest.klass)) is not None
         return {
             "principal": guest.principal,
             "tenant": guest.tenant,
@@ -185,4 +218,5 @@ class Principals:
             **_no_bounds(""),
             "tags": [f"principal:{guest.principal}", f"tenant:{guest.tenant}"],
             "expires": ends,
+            **({"simulated": True} if pretends else {}),
         }

@@ -44,6 +44,12 @@ def refused(code: str) -> RefusedError:
     return RefusedError(status, code, {"en": en, "zh": zh})
 
 
+def nothing_simulated() -> RefusedError:
+    """404: simulated facts exist in stage `local` alone."""
+    text = {"en": "There is nothing to simulate here.", "zh": "此处没有可模拟的内容。"}
+    return RefusedError(404, "not_found", text)
+
+
 def wrong_zone(zone: str, address: str | None) -> RefusedError:
     """421: the credential or id belongs to another zone of this deployment."""
     where = address or "its own address"

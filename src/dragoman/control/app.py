@@ -95,7 +95,7 @@ class Control:
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
         context = self._pages_context(knowledge)
         table = [
-            *ConversationRoutes(core.conversations, core.zone, self._guests_are_local).routes(),
+            *ConversationRoutes(core.conversations, core.zone, core.is_local).routes(),
             *UsageRoute(core.usage).routes(),
             *pages(context),
         ]
@@ -109,9 +109,6 @@ class Control:
         )
         self.pages_socket = SocketServer(run / "pages.sock", site, waiting["pages"])
         self.admin_socket = SocketServer(run / "admin.sock", verbs, waiting["admin"])
-
-    def _guests_are_local(self) -> bool:
-        return self.core.holder.loaded.settings.deployment.stage == "local"
 
     def open_admin(self) -> None:
         """Have administrators served too, on a port of their own. Raises ConfigError where it is taken."""
@@ -137,6 +134,9 @@ class Control:
             session=session,
             mint_session=lambda: principals.new_guest(self.core.guest_tenant().tenant, now_ms()),
             keep_guest=lambda guest: principals.keep_guest(*guest, now_ms()),
+            simulate=lambda guest, wanted: principals.simulate(*guest, wanted, now_ms()),
+            simulated=lambda guest: principals.simulated(*guest),
+            simulates=self.core.is_local,
             model=LOCAL_MODEL,
             name=self.settings.deployment.name,
             session_cookie=SESSION_COOKIE,

@@ -61,7 +61,9 @@ class Core:
         self.allotments = Allotments(
             self.book, self.budgets, lambda: self.holder.loaded.settings.zone.allotment_ms
         )
-        self.principals = Principals(store, pepper, self.classes, zone.id, addresses, self.book.of_key)
+        self.principals = Principals(
+            store, pepper, self.classes, zone.id, addresses, self.book.of_key, self.is_local
+        )
         self.registry = Registry(store, pepper, zone.id)
         self.planner = Planner(self.holder, self.classes.facts, self._slug, self.book)
         self.interventions = Interventions(self.database)
@@ -84,6 +86,10 @@ class Core:
         """The name by which the file knows a tenant."""
         found = self.registry.tenant(tenant)
         return found.slug if found else None
+
+    def is_local(self) -> bool:
+        """Whether this is stage `local`, where guests may pretend."""
+        return self.holder.loaded.settings.deployment.stage == "local"
 
     def guest_tenant(self) -> TenantRecord:
         """The tenant guests of the pages belong to."""

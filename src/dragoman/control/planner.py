@@ -13,7 +13,7 @@ from typing import Any
 
 from dragoman.budgets.book import TAG, Book, NoLimits
 from dragoman.canonical import digest
-from dragoman.control import guests
+from dragoman.control import guests, pretence
 from dragoman.control.bounds import Bounds, bounds_of
 from dragoman.control.duties import Duties, duties, not_carried, uncarried, with_operator_label
 from dragoman.control.loaded import Attempt, Holder, Loaded
@@ -38,7 +38,7 @@ CLASS_FACTS = frozenset({"residence", "residence_subdivision", "age", "age_sourc
 
 QUESTION_FACTS = CLASS_FACTS | {
     "event", "model", "route", "channel", "app", "address_kind", "address_country", "audience",
-    "identity.verified", "organisation.seat", "organisation.owners",
+    "identity.verified", "organisation.seat", "organisation.owners", "phone", "phone_verified", "phone_kind",
 }  # fmt: skip
 """Facts that `gather` makes of the question and the configuration alone. A decision that read a value of any
 other fact is not reusable: an equal question might get another answer."""
@@ -65,6 +65,8 @@ class Outcome:
     duties: Duties
     pool: Mapping[str, Any] | None = None
     """The pool that such turns share."""
+    simulated: bool = False
+    """The facts of the person are a pretence."""
 
 
 class Planner:
@@ -118,6 +120,7 @@ class Planner:
             "tags": tags(question, asked),
             "holds_until": min(bounds.holds_until, decision.holds_until or bounds.holds_until),
             "reusable": reusable,
+            **_marked(outcome),
         }
 
     def _bounds(self, question: Mapping[str, Any], outcome: Outcome, loaded: Loaded, now: int) -> Bounds:
@@ -152,6 +155,7 @@ class Planner:
                 "unknown_class",
                 {"en": "This class was never made here.", "zh": "此处从未产生过该类别。"},
             )
+        person = pretence.permitted(person, loaded.settings)
         vouched = loaded.settings.tenants.get(self._slug_of(question["tenant"]) or "", NOT_VOUCHED)
         facts = gather(question, person, loaded, now, vouched)
         if turn is not None:
@@ -163,7 +167,8 @@ class Planner:
         if attempts and _unplaced(person):
             placed = tuple(one for one in attempts if one.provider not in loaded.territory)
             if not placed:
-                decision = _refused_unplaced(decision)
+                simulated = person.get("simulated")
+                decision = (pretence.not_carried_out if simulated else _refused_unplaced)(decision)
             attempts = placed
         pool = guests.pool(person, loaded.settings)
         if attempts and pool is not None:
@@ -173,9 +178,10 @@ class Planner:
             decision, attempts = not_carried(decision, left), ()
         if attempts and loaded.settings.label.always:
             decision = with_operator_label(decision, loaded.settings.label)
-        decision = replace(decision, id=_named(decision, question["tenant"], facts, loaded))
+        named = _named(decision, question["tenant"], facts, loaded, bool(person.get("simulated")))
+        decision = replace(decision, id=named)
         todo = duties(decision, loaded.settings) if attempts else Duties([], [], [])
-        return Outcome(facts, decision, attempts, todo, pool)
+        return Outcome(facts, decision, attempts, todo, pool, bool(person.get("simulated")))
 
 
 def gather(
@@ -196,6 +202,11 @@ def gather(
     address = question["address"]
     country = address["country"]
     document["address_kind"] = address["kind"]
+    simulated = pretence.facts(person)
+    if simulated is not None:
+        # A pretended place replaces the real one whole, also where it is unknown.
+        document.update(simulated)
+        return Facts.parse(document)
     if country is None and address["peer"] == "loopback" and settings.zone.country is not None:
         # Someone on this very machine is where the zone is.
         country, document["address_kind"] = settings.zone.country, "residential"
@@ -266,7 +277,13 @@ def decision_entry(outcome: Outcome, tenant: str, loaded: Loaded, now: int) -> d
         "obligations": [{"kind": one.kind, "rule_id": one.rule_id} for one in decision.obligations],
         "packs": {name: dict(pack) for name, pack in decision.packs.items()},
         "read": list(decision.read),
+        **_marked(outcome),
     }
+
+
+def _marked(outcome: Outcome) -> dict[str, Any]:
+    """What a plan and an entry say where the facts were simulated."""
+    return {"simulated": True} if outcome.simulated else {}
 
 
 def _general(facts: Facts, loaded: Loaded) -> dict[str, Any]:
@@ -274,9 +291,11 @@ def _general(facts: Facts, loaded: Loaded) -> dict[str, Any]:
     return generalise(Facts(facts.as_of, {**loaded.world.deployment, **facts.values}), loaded.packs)
 
 
-def _named(decision: Decision, tenant: str, facts: Facts, loaded: Loaded) -> str:
+def _named(decision: Decision, tenant: str, facts: Facts, loaded: Loaded, simulated: bool) -> str:
     """An id that stands for the whole entry: it is written once per log, whoever asks first."""
     made_of = [decision.id, decision.outcome, tenant, _general(facts, loaded)]
+    if simulated:
+        made_of.append([one.code for one in decision.reasons if one.effect == pretence.EFFECT])
     return f"dec_{loaded.settings.zone.id}_{digest(made_of).removeprefix('sha256:')[:32]}"
 
 

@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dragoman.control.pretence import is_not_carried_out
 from dragoman.core.decision import Decision
 
 Text = dict[str, str]
 
 _WHAT = {
+    "NOT_CARRIED_OUT": (
+        "Not carried out: this is what would be decided, and no model was called.",
+        "未执行：以下为本应作出的决定，未调用任何模型。",
+    ),
     "DENY": ("This request was not sent to any model.", "本次请求未发送给任何模型。"),
     "NOT_READY": (
         "This request was not sent to any model: the operator has not met a condition for offering it here.",
@@ -41,14 +46,20 @@ def refusal(decision: Decision, contact: str | None, address: str | None) -> dic
         language: "\n".join(_lines(decision, reasons, contact, address, language))
         for language in ("en", "zh")
     }
-    return {"outcome": decision.outcome, "text": text, "reasons": reasons, "address": address}
+    return {"outcome": _outcome(decision), "text": text, "reasons": reasons, "address": address}
+
+
+def _outcome(decision: Decision) -> str:
+    return "NOT_CARRIED_OUT" if is_not_carried_out(decision) else decision.outcome
 
 
 def _lines(
     decision: Decision, reasons: list[dict[str, Any]], contact: str | None, address: str | None, language: str
 ) -> list[str]:
     english = language == "en"
-    lines = [_WHAT[decision.outcome][0 if english else 1]]
+    lines = [_WHAT[_outcome(decision)][0 if english else 1]]
+    if is_not_carried_out(decision):
+        lines.append(f"Decision: {decision.outcome}" if english else f"决定：{decision.outcome}")
     lines.extend(("Reason: " if english else "原因：") + cited(reason, language) for reason in reasons)
     lifted = _lifted(decision, language)
     if lifted:

@@ -107,6 +107,9 @@ class AccountStore(Protocol):
     def add_guest(self, record: GuestRecord) -> None:
         """Keep a new guest; one that is there already stays as it is."""
 
+    def set_guest_class(self, tenant: str, principal: str, klass: str, change: Change) -> None:
+        """Give a guest that is kept another class; relays hear of the change."""
+
     def class_facts(self, klass: str) -> Mapping[str, Any] | None:
         """The facts behind a class."""
 

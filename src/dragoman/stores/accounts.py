@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from dragoman.core.accounts import Act, GuestRecord, KeyRecord, TenantRecord
+from dragoman.core.accounts import Act, Change, GuestRecord, KeyRecord, TenantRecord
+from dragoman.ids import now_ms
 from dragoman.stores import schema
-from dragoman.stores.acts import record
+from dragoman.stores.acts import publish, record
 from dragoman.stores.database import AFTER_COMMIT, Database
 from dragoman.stores.schema import ZONE_TENANT
 from dragoman.stores.tenancy import rows_of
@@ -135,6 +136,16 @@ class SqlAccounts:
         row = {"principal": record_.principal, "kind": "guest", "created_at": record_.created_at}
         row["class"] = record_.klass
         self._database.write(lambda c: rows_of(c, record_.tenant).insert_missing(schema.principals, [row]))
+
+    def set_guest_class(self, tenant: str, principal: str, klass: str, change: Change) -> None:
+        """Give a guest that is kept another class; relays hear of the change."""
+
+        def work(c: sa.Connection) -> None:
+            where = schema.principals.c.principal == principal
+            rows_of(c, tenant).update(schema.principals, where, **{"class": klass})
+            publish(c, change, now_ms())
+
+        self._database.write(work)
 
     def class_facts(self, klass: str) -> Mapping[str, Any] | None:
         """The facts behind a class."""

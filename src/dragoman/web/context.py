@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from dragoman.accounts.simulated import Simulated
+from dragoman.accounts.texts import nothing_simulated
 from dragoman.knowledge.engine import Knowledge
 from dragoman.web.turn import TurnClient
 
@@ -15,6 +17,10 @@ class Guest(NamedTuple):
 
     tenant: str
     principal: str
+
+
+def _nothing_simulated(_guest: Guest, _simulated: Simulated | None) -> None:
+    raise nothing_simulated()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,12 @@ class PagesContext:
     session: Callable[[str], Guest | None]
     mint_session: Callable[[], str]
     keep_guest: Callable[[Guest], None]
+    simulate: Callable[[Guest, Simulated | None], None] = _nothing_simulated
+    """Have a guest pretend, durably. Raises RefusedError where nothing may be simulated."""
+    simulated: Callable[[Guest], Simulated | None] = lambda _: None
+    """What a guest pretends to be."""
+    simulates: Callable[[], bool] = lambda: False
+    """Whether guests may pretend here at all."""
     model: str = "dragoman"
     name: str = "Dragoman"
     session_cookie: str = "dragoman_session"

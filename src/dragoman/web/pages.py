@@ -10,13 +10,16 @@ from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
+from dragoman.core.facts import FactsError
+from dragoman.errors import RefusedError
 from dragoman.knowledge.model import SHARED_TENANT, Asker
-from dragoman.web import view
+from dragoman.web import asking, view
 from dragoman.web.answer import blocks, interventions, label_and_rest
 from dragoman.web.context import Guest, PagesContext
+from dragoman.web.presets import load_presets
 from dragoman.web.turn import Asked, Turn, TurnError
 
 MAX_QUESTION = 4_000
@@ -33,6 +36,7 @@ def pages(context: PagesContext) -> list[BaseRoute]:
         Route("/", site.home, methods=["GET"]),
         Route("/ask", site.ask, methods=["POST"]),
         Route("/ask", site.home, methods=["GET"]),
+        Route("/asking", site.asking, methods=["POST"]),
         Route("/sources/{source}/{document}", site.source, methods=["GET"]),
         Route("/static/{name}", site.static, methods=["GET"]),
         Route("/{path:path}", site.missing, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
@@ -42,6 +46,7 @@ def pages(context: PagesContext) -> list[BaseRoute]:
 class _Site:
     def __init__(self, context: PagesContext) -> None:
         self._context = context
+        self._presets = load_presets()
         self._view = view.View(context.name, context.headers, secure=context.secure)
 
     async def home(self, request: Request) -> Response:
@@ -86,15 +91,60 @@ class _Site:
                 problem=problem,
                 draft=question[:MAX_QUESTION],
             )
-        guest = await self._guest(request)
-        minted = None
-        if guest is None:
-            minted = await run_in_threadpool(self._context.mint_session)
-            guest = await run_in_threadpool(self._context.session, minted)
+        guest, minted = await self._guest_or_new(request)
         if guest is None:
             return self._view.error(request, 503)
         await run_in_threadpool(self._context.keep_guest, guest)
         return self._answer_page(request, question, guest, minted)
+
+    async def asking(self, request: Request) -> Response:
+        """Who a guest asks as from now on; back to the page it came from."""
+        status = self._may_not_ask_as(request)
+        form = None
+        try:
+            form = await _form(request) if status is None else None
+            wanted = None if form is None else asking.wanted(form, self._presets)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        except FactsError as fault:
+            return self._view.error(request, 400, str(fault))
+        if form is None:
+            return self._view.error(request, status or 413)
+        guest, minted = await self._guest_or_new(request)
+        if guest is None:
+            return self._view.error(request, 503)
+        try:
+            await run_in_threadpool(self._context.simulate, guest, wanted)
+        except RefusedError as refused:
+            return self._view.error(request, refused.status)
+        response = RedirectResponse(asking.back_to(form), 303, self._view.headers())
+        self._with_session(response, minted)
+        return response
+
+    def _may_not_ask_as(self, request: Request) -> int | None:
+        """The status for who may not say whom to ask as: not in this stage, or not from this site."""
+        if not self._context.simulates():
+            return 404
+        return None if _same_origin(request, "https" if self._context.secure else "http") else 403
+
+    async def _guest_or_new(self, request: Request) -> tuple[Guest | None, str | None]:
+        """Whose request it is; a new guest with the cookie to set where it had no session."""
+        guest = await self._guest(request)
+        if guest is not None:
+            return guest, None
+        minted = await run_in_threadpool(self._context.mint_session)
+        return await run_in_threadpool(self._context.session, minted), minted
+
+    def _with_session(self, response: Response, minted: str | None) -> None:
+        if minted is not None:
+            response.set_cookie(
+                self._context.session_cookie,
+                minted,
+                max_age=self._context.session_seconds,
+                httponly=True,
+                samesite="lax",
+                secure=self._context.secure,
+            )
 
     def _answer_page(self, request: Request, question: str, guest: Guest, minted: str | None) -> Response:
         asked = Asked(
@@ -107,15 +157,7 @@ class _Site:
         response = StreamingResponse(
             self._growing(request, asked), media_type="text/html", headers=self._view.headers(stream=True)
         )
-        if minted is not None:
-            response.set_cookie(
-                self._context.session_cookie,
-                minted,
-                max_age=self._context.session_seconds,
-                httponly=True,
-                samesite="lax",
-                secure=self._context.secure,
-            )
+        self._with_session(response, minted)
         return response
 
     async def _growing(self, request: Request, asked: Asked) -> AsyncIterator[str]:

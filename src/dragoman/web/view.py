@@ -101,9 +101,9 @@ class View:
         top, _, bottom = self.fragment(request, template, **values).partition(_SPLIT)
         return top, bottom
 
-    def error(self, request: Request, status: int) -> Response:
-        """An error page, or an error object for whoever wants JSON."""
-        title = self.text(request, f"error_{status}")
+    def error(self, request: Request, status: int, why: str | None = None) -> Response:
+        """An error page, or an error object for whoever wants JSON; `why` says more than the status."""
+        title = self.text(request, f"error_{status}") + (f": {why}" if why else "")
         if "text/html" in request.headers.get("accept", ""):
             return self.page(request, "error.html", status, number=status, title=title)
         error = {"message": title, "type": "invalid_request_error", "param": None, "code": f"http_{status}"}

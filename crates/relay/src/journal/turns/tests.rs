@@ -13,7 +13,12 @@ fn golden(name: &str) -> Vec<u8> {
 
 #[test]
 fn the_entries_of_turns_are_told_at_a_glance() {
-    for (name, kind) in [("entry.intent.json", "intent"), ("entry.result.json", "result")] {
+    for (name, kind) in [
+        ("entry.intent.json", "intent"),
+        ("entry.result.json", "result"),
+        ("entry.intent.simulated.json", "intent"),
+        ("entry.result.simulated.json", "result"),
+    ] {
         let entry = golden(name);
         let head = Head::parse(&entry).unwrap();
         assert_eq!(glance(&entry), Some((kind, head.turn.as_deref().unwrap())), "{name}");
