@@ -155,7 +155,7 @@ def test_it_goes_back_to_this_site_alone(given: str, goes: str) -> None:
 
 
 def test_pages_mounted_without_a_zone_simulate_nothing() -> None:
-    field = PagesContext.__dataclass_fields__["simulate"].default
+    field: Any = PagesContext.__dataclass_fields__["simulate"].default
     with pytest.raises(RefusedError) as refused:
         field(Guest("ten", "prn"), None)
     assert refused.value.status == 404
