@@ -100,3 +100,45 @@ def test_another_guest_cannot_read_the_reasons(visiting: Visiting, origin: str) 
         assert visit.page.goto(origin + reasons).status == 200
     with visiting(origin) as other:
         assert other.page.goto(origin + reasons).status == 404
+
+
+@pytest.mark.parametrize("script", [True, False])
+@pytest.mark.parametrize(
+    ("language", "myself", "title"), [("en", "myself", "A reader in Berlin"), ("zh", "本人", "柏林的读者")]
+)
+def test_a_guest_asks_as_somebody_else_and_as_itself_again(
+    visiting: Visiting, origin: str, language: str, myself: str, title: str, *, script: bool
+) -> None:
+    with visiting(origin, language, script=script) as visit:
+        page = visit.page
+        who = page.locator(".asking summary strong")
+        assert who.inner_text() == myself
+        page.locator(".asking summary").press("Enter")
+        page.get_by_role("button", name=title).click()
+        page.wait_for_load_state("load")
+        assert who.inner_text() == title
+        page.locator(".asking summary").click()
+        assert page.locator(".presets [aria-pressed]").inner_text() == title
+        page.locator("[name=residence]").fill("sg")
+        page.locator("[name=place]").fill("SG")
+        page.locator("[name=phone]").fill("+65")
+        page.locator(".facts button").click()
+        page.wait_for_load_state("load")
+        assert who.inner_text() == "SG, residential, 30, +65"
+        visit.ask(QUESTION[language])
+        assert SENTENCE[language] in page.locator(".answer .finished").inner_text()
+        page.locator(".asking summary").click()
+        page.locator(".presets [name=as]").click()
+        page.wait_for_load_state("load")
+        assert who.inner_text() == myself
+        assert visit.complaints == []
+
+
+def test_a_fact_that_cannot_be_is_named(visiting: Visiting, origin: str) -> None:
+    with visiting(origin) as visit:
+        visit.page.locator(".asking summary").click()
+        visit.page.locator("[name=residence]").fill("zz")
+        visit.page.locator(".facts button").click()
+        visit.page.wait_for_load_state("load")
+        assert "residence" in visit.page.locator("main").inner_text()
+        visit.complaints.clear()  # the browser tells of the 400

@@ -1,16 +1,47 @@
-"""`POST /asking`: a guest of stage `local` says who to ask as, by a preset or by facts.
+"""The bar "asking as", and `POST /asking`: a guest of stage `local` says who to ask as.
 
-It works without script. The page goes back to where it was. In another stage the route does not exist.
+By a preset or by facts; it works without script. The page goes back to where it was. In another stage neither
+exists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dragoman.accounts.simulated import Simulated
 from dragoman.core.facts import FactsError
 from dragoman.web.presets import Preset
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What the bar shows: who is asked as, and every preset as (id, title). `simulated`: None as oneself."""
+
+    who: str | None
+    chosen: str | None
+    presets: tuple[tuple[str, str], ...]
+    simulated: Simulated | None
+
+
+def bar(simulated: Simulated | None, presets: Sequence[Preset], language: str) -> Bar:
+    """The bar in a language. A preset is named by its title, other facts one by one."""
+    titles = tuple((one.id, one.title[language]) for one in presets)
+    chosen = next((one for one in presets if one.simulated == simulated), None)
+    if chosen is not None:
+        return Bar(chosen.title[language], chosen.id, titles, simulated)
+    return Bar(None if simulated is None else _facts(simulated), None, titles, simulated)
+
+
+def _facts(simulated: Simulated) -> str:
+    """`DE, 30, +49`: what is pretended, the address's country where it is not the residence."""
+    place = simulated.place if simulated.place != simulated.residence else None
+    kind = simulated.address_kind if simulated.address_kind != "unknown" else None
+    age = str(simulated.age) if simulated.age is not None else None
+    found = (simulated.residence, place, kind, age, simulated.phone, simulated.channel, simulated.app)
+    return ", ".join(one for one in found if one) or "?"
+
 
 FIELDS = ("residence", "place", "address_kind", "age", "phone", "channel", "app")
 """Fields of the form that hold one value; `verified` holds several."""

@@ -36,7 +36,7 @@ def pages(context: PagesContext) -> list[BaseRoute]:
         Route("/", site.home, methods=["GET"]),
         Route("/ask", site.ask, methods=["POST"]),
         Route("/ask", site.home, methods=["GET"]),
-        Route("/asking", site.asking, methods=["POST"]),
+        Route("/asking", site.ask_as, methods=["POST"]),
         Route("/sources/{source}/{document}", site.source, methods=["GET"]),
         Route("/static/{name}", site.static, methods=["GET"]),
         Route("/{path:path}", site.missing, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]),
@@ -50,7 +50,8 @@ class _Site:
         self._view = view.View(context.name, context.headers, secure=context.secure)
 
     async def home(self, request: Request) -> Response:
-        return self._view.page(request, "home.html", model=self._context.model, limit=MAX_QUESTION)
+        bar = await self._bar(request, await self._guest(request))
+        return self._view.page(request, "home.html", model=self._context.model, limit=MAX_QUESTION, bar=bar)
 
     async def static(self, request: Request) -> Response:
         return self._view.static(request.path_params["name"]) or self._view.error(request, 404)
@@ -95,9 +96,10 @@ class _Site:
         if guest is None:
             return self._view.error(request, 503)
         await run_in_threadpool(self._context.keep_guest, guest)
-        return self._answer_page(request, question, guest, minted)
+        bar = await self._bar(request, guest)
+        return self._answer_page(request, question, guest, minted, bar)
 
-    async def asking(self, request: Request) -> Response:
+    async def ask_as(self, request: Request) -> Response:
         """Who a guest asks as from now on; back to the page it came from."""
         status = self._may_not_ask_as(request)
         form = None
@@ -146,7 +148,16 @@ class _Site:
                 secure=self._context.secure,
             )
 
-    def _answer_page(self, request: Request, question: str, guest: Guest, minted: str | None) -> Response:
+    async def _bar(self, request: Request, guest: Guest | None) -> asking.Bar | None:
+        """Who is asked as, where one may choose."""
+        if not self._context.simulates():
+            return None
+        pretends = await run_in_threadpool(self._context.simulated, guest) if guest else None
+        return asking.bar(pretends, self._presets, self._view.language(request))
+
+    def _answer_page(
+        self, request: Request, question: str, guest: Guest, minted: str | None, bar: asking.Bar | None
+    ) -> Response:
         asked = Asked(
             question=question,
             model=self._context.model,
@@ -155,15 +166,17 @@ class _Site:
             locale=self._view.language(request),
         )
         response = StreamingResponse(
-            self._growing(request, asked), media_type="text/html", headers=self._view.headers(stream=True)
+            self._growing(request, asked, bar),
+            media_type="text/html",
+            headers=self._view.headers(stream=True),
         )
         self._with_session(response, minted)
         return response
 
-    async def _growing(self, request: Request, asked: Asked) -> AsyncIterator[str]:
+    async def _growing(self, request: Request, asked: Asked, bar: asking.Bar | None) -> AsyncIterator[str]:
         """The page's top with the question, the text as it comes, then the finished answer in its place."""
         top, bottom = self._view.halves(
-            request, "answer.html", question=asked.question, model=asked.model, limit=MAX_QUESTION
+            request, "answer.html", question=asked.question, model=asked.model, limit=MAX_QUESTION, bar=bar
         )
         yield top
         turn, problem = Turn(), None

@@ -93,7 +93,7 @@ class View:
             language=language,
             examples=EXAMPLES[language],
             here=path if path.startswith("/sources/") else "/",
-            **{"problem": None, "draft": "", **values},
+            **{"problem": None, "draft": "", "bar": None, **values},
         )
 
     def halves(self, request: Request, template: str, **values: object) -> tuple[str, str]:
