@@ -137,7 +137,7 @@ def test_control_a_fact_left_out_of_read_is_caught() -> None:
 # replaces a label by other duties; `age` has a leaf that counts only knowledge.
 NOT_DUTIES = (
     "residence", "address_country", "phone", "offered_markets", "event", "model", "age", "organisation.",
-    "operator.counters.", "agreement.", "request.", "list_age_days.", "received_at", "identity.verified",
+    "operator.counters.", "agreement.", "request.", "content.category", "list_age_days.", "received_at", "identity.verified",
 )  # fmt: skip
 
 
@@ -166,7 +166,7 @@ def test_control_a_known_leaf_does_lower() -> None:
 
 
 @RUN
-@given(FACTS, st.sampled_from(["CN", "DE", "IT", "US", "SG"]))
+@given(FACTS, st.sampled_from(["CN", "DE", "IT", "US", "SG", "GB", "HK", "JP", "KR"]))
 def test_a_further_jurisdiction_never_removes_a_duty(facts: Facts, market: str) -> None:
     wider = facts.replaced({"offered_markets": (*facts.values.get("offered_markets", ()), market)})
     before, after = decide(facts, PACKS, WORLD), decide(wider, PACKS, WORLD)
@@ -243,7 +243,9 @@ def test_a_decision_holds_until_it_says(facts: Facts, part: float) -> None:
 
 
 def test_control_a_decision_changes_when_it_says() -> None:
-    facts = Facts.parse({**baseline_document(), "residence": "FR", "address_country": "FR"})
+    facts = Facts.parse(
+        {**baseline_document(), "residence": "FR", "address_country": "FR", "as_of": "2026-12-01"}
+    )
     facts = facts.replaced({"operator.placed_on_market": date(2026, 1, 15)})
     decision = decide(facts, PACKS, WORLD)
     assert decision.holds_until is not None
@@ -258,7 +260,7 @@ def test_control_a_decision_changes_when_it_says() -> None:
 def test_equal_ids_are_equal_decisions(facts: Facts, other: Facts) -> None:
     """Within a band, nothing changes: an age moved inside its band keeps id and document."""
     age = facts.values.get("age")
-    moved = facts.replaced({"age": {35: 44, 18: 70}.get(age, age)})
+    moved = facts.replaced({"age": {35: 44, 19: 70}.get(age, age)})
     one, two = decide(facts, PACKS, WORLD), decide(moved, PACKS, WORLD)
     assert one.id == two.id
     assert shown(one) == shown(two)

@@ -149,8 +149,8 @@ def test_plan_and_residual_are_the_whole_decision(
         assert sorted(one.notice for one in added.due if one.notice) == names(at_once.duties.notices)
     else:
         assert added.notices == []
-        assert added.document is not None
-        assert added.document["id"] == added.decision
+        assert added.kept is not None
+        assert added.kept.decision == added.kept.made()[0]["id"] == added.decision
         assert not at_once.attempts or plan["labels"] != at_once.duties.labels
     if not plan["residual"]:
         assert (added.notices, added.entry, added.refusal) == ([], None, None)
@@ -212,8 +212,8 @@ def test_an_entry_names_the_decision_that_was_made(worlds: list[Loaded]) -> None
     planner = Planner(Holder(worlds[0]), CLASSES.get)
     found = Residuals(planner, Holder(worlds[0])).decide(question("placed"), {"turn.index": 51}, NOW)
     assert found.entry is not None
-    assert found.document is not None
-    assert found.entry["decision"] == found.decision == found.document["id"]
+    assert found.kept is not None
+    assert found.entry["decision"] == found.decision == found.kept.made()[0]["id"]
     assert found.decision != planner.plan(question("placed"), NOW)["decision"]["id"]
     assert found.entry["outcome"] == "DENY"
     assert {"turn.index"} <= set(found.entry["facts"])

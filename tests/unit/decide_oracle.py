@@ -82,11 +82,20 @@ def in_play(facts: dict[str, Any], packs: list[dict[str, Any]]) -> list[tuple[di
     out = []
     for pack in packs:
         iso = set(pack["pack"]["iso"])
-        if iso & certain:
+        whole = {code[:2] for code in iso if "-" in code}
+        parts = parts_of(whole, facts)
+        if iso & certain or iso & parts:
             out.append((pack, "firm"))
-        elif iso & by_phone:
-            out.append((pack, "answered" if verified else "ask"))
+        elif iso & by_phone or (whole & (certain | by_phone) and (not parts or None in parts)):
+            inside = facts.get("residence") in whole
+            out.append((pack, "answered" if verified and not inside else "ask"))
     return out
+
+
+def parts_of(countries: set[str], facts: dict[str, Any]) -> set[str | None]:
+    """Where in these countries the person lives and is; None where that is not known."""
+    places = (("residence", "residence_subdivision"), ("address_country", "address_subdivision"))
+    return {facts.get(part) for country, part in places if facts.get(country) in countries}
 
 
 def phone_countries(facts: dict[str, Any]) -> set[str]:
@@ -142,6 +151,18 @@ def leaf(key: str, value: Any, facts: dict[str, Any]) -> bool | None:
         return negate(kleene(value, facts))
     if key == "age":
         return compare(facts.get("age"), value)
+    if key == "age_band":
+        bands = {"minor": {"lt": 18}, "adult": {"gte": 18}}
+        return compare(facts.get("age"), bands[value if isinstance(value, str) else value[0]])
+    if key == "counters":
+        counted = get(facts, "operator.counters") or {}
+        return kleene_all([compare(counted.get(name, 0), bounds) for name, bounds in value.items()])
+    if key == "category":
+        found = get(facts, "content.category")
+        return found and any(found == name or found.startswith(f"{name}.") for name in value)
+    if key == "home":
+        by_phone = set(value) & phone_countries(facts)
+        return True if by_phone else None if facts.get("residence") is None else facts["residence"] in value
     if key == "event":
         return facts.get("event", "turn") in value
     if key == "feature":
@@ -154,7 +175,7 @@ def leaf(key: str, value: Any, facts: dict[str, Any]) -> bool | None:
         "model_use": ("operator.model_use", False), "order_kind": ("order.kind", False),
         "aigc_label": ("media.aigc_label", False), "user_declared": ("media.user_declared", False),
         "detector_hit": ("media.detector_hit", False), "opinion_capability": ("opinion_capability", False),
-        "public_interest": ("publication.public_interest", False),
+        "public_interest": ("publication.public_interest", False), "realistic": ("media.realistic", False),
         "human_review": ("publication.human_review", False),
         "editorial_responsibility": ("publication.editorial_responsibility", False),
     }[key]  # fmt: skip
@@ -247,7 +268,9 @@ def one_rule(
 
 
 def checked(rule: dict[str, Any]) -> bool:
-    return rule["kind"] in ("prerequisite", "age", "identity")
+    if "mechanisms" in payload(rule):
+        return True
+    return rule["kind"] in ("prerequisite", "age", "identity", "availability", "residency")
 
 
 def missing(
@@ -259,21 +282,30 @@ def missing(
         if kleene(body.get("when"), facts) is False or any(holds(facts, name, zones) for name in names):
             return None
         return [], ["|".join(body["type"])]
+    if kind == "availability":
+        return ([], []) if body["mode"] == "prohibited" else None
     if kind == "identity":
         verified = set(get(facts, "identity.verified") or ())
-        by_phone = facts.get("phone_verified") is True and phone_countries(facts) <= set(
+        by_phone = facts.get("phone_verified") is True and not phone_countries(facts) - set(
             body["phone_regions"]
         )
+        by_phone = by_phone and phone_countries(facts) != set()
         return None if "real_name" in verified or by_phone else (["real_name"], [])
     if kind == "age":
         return age_missing(body, facts)
+    if kind == "residency":
+        stored = (get(facts, "operator.data_locations") or {}).get(body["data_class"])
+        name = f"data_locations.{body['data_class']}"
+        return None if stored in body.get("collect_in", []) + body.get("store_in", []) else ([], [name])
     if kind == "transfer":
         for tier in body.get("thresholds", ()):
             count = (get(facts, "operator.counters") or {}).get(tier["metric"], 0)
             inside = count >= tier["from"] and ("to" not in tier or count < tier["to"])
             if inside and not any(holds(facts, name, zones) for name in tier["mechanism"]):
                 return [], ["|".join(tier["mechanism"])]
-        return None
+        grounds = body.get("mechanisms", ["none is asked for"])
+        stated = "mechanisms" not in body or any(holds(facts, name, zones) for name in grounds)
+        return None if stated else ([], ["|".join(grounds)])
     name = body.get("evidence") or body.get("operator_list", {}).get("evidence")
     if name:
         return None if holds(facts, name, zones) else ([], [name])
@@ -284,6 +316,14 @@ def missing(
 
 def age_missing(body: dict[str, Any], facts: dict[str, Any]) -> tuple[list[str], list[str]] | None:
     age, table = facts.get("age"), body.get("consent_age_by")
+    if body["signal"] == "age_reliable":
+        shown = "age" in (get(facts, "identity.verified") or ())
+        said = body.get("self_declaration_ok") is True and facts.get("age_source") == "declared"
+        return (
+            None
+            if shown or said or facts.get("age_source") in body.get("methods", ())
+            else (["age_reliable"], [])
+        )
     limit = body.get("consent_age")
     if table:
         here = {facts.get("residence"), facts.get("address_country"), *facts.get("offered_markets", ())}
@@ -305,6 +345,7 @@ def duties_of(rule: dict[str, Any], facts: dict[str, Any]) -> list[tuple[str, bo
         "prerequisite": ["display"] if "display" in body and kleene(body.get("when"), facts) is not False else [],
         "residency": ["localise"], "logs": ["log"], "reporting": ["report"], "sor": ["statement_of_reasons"],
         "complaint": ["complaint_channel", *(["human_review"] if body.get("human_review") else [])],
+        "right": ["right", *(["human_review"] if body.get("human_review") else [])],
         "content": ["report" if body.get("action") == "report" else "content"],
         "transfer": [*(["notice"] if "notice" in body else []), *(["consent"] if body.get("separate_consent") else [])],
         "availability": [], "signals": [], "identity": [], "age": [],
@@ -312,7 +353,8 @@ def duties_of(rule: dict[str, Any], facts: dict[str, Any]) -> list[tuple[str, bo
     unlabelled = "opt_out" in body and get(facts, "request.unlabelled") is True
     if unlabelled and get(facts, "agreement.id") == body["opt_out"]["agreement"]:
         return [("log", False), ("notice", False)]
-    return [(name, standing(name, kind, event)) for name in kinds]
+    answered_like_an_order = event == "complaint" and "order_sla_min" in body
+    return [(name, standing(name, kind, event) and not answered_like_an_order) for name in kinds]
 
 
 def standing(name: str, kind: str, event: str) -> bool:
@@ -320,6 +362,8 @@ def standing(name: str, kind: str, event: str) -> bool:
         return event not in DUE_ONLY["content"]
     if kind == "transfer":
         return event != "transfer"
+    if kind == "right":
+        return event not in DUE_ONLY["right"]
     if name in STANDING_ALWAYS:
         return True
     return name in DUE_ONLY and event not in DUE_ONLY[name]
@@ -332,7 +376,18 @@ def notice_due(body: dict[str, Any], facts: dict[str, Any], event: str) -> bool 
     if body["trigger"] == "event":
         return False
     index = get(facts, "turn.index")
-    return False if event == "turn" and (index is None or index <= 1) else None
+    first = index is None or index <= 1
+    if body["trigger"] == "signup":
+        return False if event == "signup" or again(body, facts) else None
+    return False if event == "turn" and (first or again(body, facts)) else None
+
+
+def again(body: dict[str, Any], facts: dict[str, Any]) -> bool:
+    if "every" not in body:
+        return False
+    since = (get(facts, "turn.minutes_since") or {}).get(body["id"])
+    ((unit, count),) = body["every"].items()
+    return since is None or since >= count * {"hours": 60, "days": 1440, "months": 28 * 1440}[unit]
 
 
 def reminders(

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from dragoman.core.facts import Facts
 from dragoman.decide.cases import read_cases, run_case
-from dragoman.decide.cli import app, check_packs
+from dragoman.decide.cli import app
+from dragoman.decide.cli_packs import check_packs
 from dragoman.decide.engine import decide
 from dragoman.decide.packs import PackSet, baseline_document, load_packs, read_pack
 from dragoman.decide.schema import PackError
@@ -98,6 +99,37 @@ def test_a_wrong_pack_names_the_mend(old: str, new: str, says: str) -> None:
     assert str(error.value).startswith("zz.toml")
 
 
+def test_what_only_warns_needs_no_date() -> None:
+    undated = (HEAD + RULE).replace("effective_from = 2026-01-01\n", "")
+    with pytest.raises(PackError, match="only what merely warns may leave it out"):
+        read_pack(undated, "zz.toml")
+    doubtful = undated.replace('certainty = "v"', 'certainty = "?"').replace('"oblige"', '"warn"')
+    pack = read_pack(doubtful, "zz.toml")
+    facts = Facts.parse({**baseline_document(), "residence": "NO", "as_of": "1970-01-02"})
+    decision = decide(facts, PackSet.of([pack]), World.of("local", {"local": (Offer("local", None),)}))
+    assert [one.code for one in decision.warnings if one.subject == "zz.label"] == ["ZZ_LABEL"]
+    assert decision.outcome == "ALLOW"
+
+
+@pytest.mark.parametrize(
+    ("kind", "on_missing", "field"),
+    [
+        ("transfer", "not_ready", 'mechanisms = ["x"]'),
+        ("minors", "deny", 'forbidden_features = ["companion"]'),
+        ("evaluation", "not_ready", 'evidence = "x"'),
+    ],
+)
+def test_an_effect_needs_something_that_can_be_missing(kind: str, on_missing: str, field: str) -> None:
+    rule = (
+        RULE.partition("[rules.label.visible]")[0]
+        .replace("label.visible", kind)
+        .replace("oblige", on_missing)
+    )
+    with pytest.raises(PackError, match="nothing can be missing"):
+        read_pack(f"{HEAD}{rule}[rules.{kind}]\n", "zz.toml")
+    assert read_pack(f"{HEAD}{rule}[rules.{kind}]\n{field}\n", "zz.toml").rules, "the control"
+
+
 def test_an_error_in_a_rule_names_its_line() -> None:
     text = HEAD + RULE.replace('certainty = "v"', 'certainty = "x"')
     line = text.splitlines().index('rule_id = "zz.label"') + 1
@@ -169,6 +201,7 @@ def test_cases_look_at_every_expectation() -> None:
         "standing": '["exit"]', "absent": '["retention"]', "reason_codes": '["NOPE"]',
         "absent_codes": '["SG_PDPA_RETENTION"]', "cites": '["Nothing"]', "step_up": '["guardian"]',
         "not_ready": '["x"]', "eligible_models": '["nothing"]', "ineligible_models": '["local"]',
+        "enforcement": '"grace"', "duties": "{ right = { standing = true } }",
         "warnings": '["NO_PACK"]', "advice": '["LIFT_BY_PLACE"]', "parameters": "{ retention = { data_class = 'x' } }",
     }  # fmt: skip
     for key, value in expectations.items():
@@ -176,6 +209,83 @@ def test_cases_look_at_every_expectation() -> None:
             f"[[cases]]\nname = 'c'\nas_of = 2026-11-22\n[cases.expect]\n{key} = {value}\n", "c"
         )
         assert run_case(case, document, lambda facts: decide(facts, packs, world)), key
+
+
+def test_a_case_asks_whether_its_very_rule_is_ahead() -> None:
+    packs = PackSet.of([read_pack(HEAD + RULE, "zz.toml")])
+    world, document = World.of("local", {"local": (Offer("local", None),)}), baseline_document()
+    for day, expect, right in (
+        ("2025-12-31", "advisory = ['label.visible']", True),
+        ("2026-01-01", "advisory = ['label.visible']", False),
+        ("2026-01-01", "parameters = { 'label.visible' = { modality = ['text'] } }", True),
+        ("2026-01-01", "parameters = { 'label.visible' = { modality = ['image'] } }", False),
+    ):
+        (case,) = read_cases(
+            f"[[cases]]\nrule_id = 'zz.label'\nas_of = {day}\ngiven = {{ residence = 'NO' }}\n"
+            f"[cases.expect]\nreason_codes = ['ZZ_LABEL']\n{expect}\n",
+            "c",
+        )
+        wrong = run_case(case, document, lambda facts: decide(facts, packs, world))
+        assert (wrong == []) is right, (day, expect, wrong)
+
+
+EACH = """
+[[cases]]
+rule_id = "kr.pipa.child"
+as_of = 2026-11-22
+given = { residence = "KR", address_country = "KR", guardian_consent = { given = false } }
+each = { EACH }
+[cases.expect]
+reason_codes = ["KR_PIPA_CHILD"]
+"""
+
+
+def test_each_makes_a_case_of_every_value() -> None:
+    packs = load_packs()
+    world, document = World.from_packs(packs), baseline_document()
+    ages = read_cases(EACH.replace("EACH }", "age = [12, 13, 14] }"), "c")
+    wrong = [bool(run_case(case, document, lambda facts: decide(facts, packs, world))) for case in ages]
+    assert wrong == [False, False, True], "the control: from 14 on the rule asks nothing"
+    assert [case.name for case in ages] == [f"kr.pipa.child, age {age}" for age in (12, 13, 14)]
+    nested = read_cases(EACH.replace("EACH }", '"operator.seat" = ["NO", "SG"] }'), "c")
+    assert [case.given["operator"]["seat"] for case in nested] == ["NO", "SG"]
+    for bad, says in (
+        ("age = [], }", "a list of at least one"),
+        ("age = 3 }", "a list"),
+        ("a = [1], b = [2] }", "one fact"),
+    ):
+        with pytest.raises(PackError, match=says):
+            read_cases(EACH.replace("EACH }", bad.replace(", }", " }")), "c")
+
+
+def test_what_a_case_says_of_a_duty_is_read() -> None:
+    """A deadline, a date of binding and an enforcement can each be wrong."""
+    packs = load_packs()
+    world, document = World.from_packs(packs), baseline_document()
+    base = """
+[[cases]]
+rule_id = "gb.dpa.complaint"
+as_of = 2026-06-18
+given = { residence = "GB", address_country = "GB", event = "complaint", received_at = "2026-06-18T10:00:00Z" }
+[cases.expect]
+duties = { complaint_channel = { WHAT } }
+"""
+
+    def wrong(what: str) -> bool:
+        (case,) = read_cases(base.replace("WHAT", what), "c")
+        return bool(run_case(case, document, lambda facts: decide(facts, packs, world)))
+
+    right = {
+        "binding_from": '"2026-06-19"',
+        "deadline": '"2026-07-18T10:00:00Z"',
+        "enforcement": '"advisory"',
+    }
+    other = {"binding_from": '"2026-06-20"', "deadline": '"2026-07-18T10:00:01Z"', "enforcement": '"grace"'}
+    for name, value in right.items():
+        assert not wrong(f"{name} = {value}"), name
+        assert wrong(f"{name} = {other[name]}"), name
+    with pytest.raises(PackError, match="did you mean"):
+        wrong('deadlin = "2026-07-18T10:00:00Z"')
 
 
 def test_wire_blocks_are_data() -> None:

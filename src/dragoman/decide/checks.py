@@ -30,6 +30,8 @@ class Need:
 
 
 PROHIBITED = Need()
+SELF_DECLARED = "declared"
+"""The `age_source` of an age that the person said."""
 
 
 def one_of(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -84,7 +86,8 @@ def _identity(rule: Rule, context: Context) -> Need | None:
         return None
     if "phone" in rule.payload.get("methods", ()) and context.get("phone_verified") is True:
         regions = rule.payload.get("phone_regions")
-        if regions is None or set(context.phone_regions) <= set(regions):
+        found = set(context.phone_regions)  # none where no number is stated: that shows nothing
+        if regions is None or (found and found <= set(regions)):
             return None
     return Need(signals=("real_name",))
 
@@ -96,14 +99,19 @@ def _age(rule: Rule, context: Context) -> Need | None:
     if age is not None and limit is not None and age >= limit:
         return None
     if signal == "age_reliable":
-        reliable = context.verified("age") or context.get("age_source") in payload.get("methods", ())
-        return None if reliable else Need(signals=("age_reliable",))
+        return None if _reliable(payload, context) else Need(signals=("age_reliable",))
     if context.get("guardian_consent.given") is True:
         methods = payload.get("methods")
         if not methods or context.get("guardian_consent.method") in methods:
             return None
     # Whoever is old enough answers with an age; asking an adult for a guardian would be absurd.
     return Need(signals=("age_reliable",) if age is None else (signal,))
+
+
+def _reliable(payload: Mapping[str, Any], context: Context) -> bool:
+    source = context.get("age_source")
+    declared = source == SELF_DECLARED and payload.get("self_declaration_ok", False)
+    return context.verified("age") or declared or source in payload.get("methods", ())
 
 
 def _age_limit(payload: Mapping[str, Any], context: Context) -> int | None:
@@ -129,6 +137,9 @@ def _transfer(rule: Rule, context: Context) -> Need | None:
             wanted = tuple(tier["mechanism"])
             if not any(context.holds(name) for name in wanted):
                 return Need(evidence=one_of(wanted))
+    mechanisms = rule.payload.get("mechanisms", ())
+    if mechanisms and not any(context.holds(name) for name in mechanisms):
+        return Need(evidence=one_of(mechanisms))
     return None
 
 
@@ -173,6 +184,8 @@ def due(rule: Rule, context: Context) -> str | None:
     """`due` in this event, `standing`, or None where the duty is not owed now."""
     if rule.kind == "notice":
         return _notice_due(rule, context)
+    if rule.kind == "content" and context.event == "complaint" and "order_sla_min" in rule.payload:
+        return "due"  # a complaint that has to be answered like an order
     events = KINDS[rule.kind].due_at
     return "due" if events is None or context.event in events else "standing"
 
@@ -220,7 +233,7 @@ def deadline(rule: Rule, context: Context) -> int | None:
     if rule.kind == "complaint" and context.event == "complaint":
         hours = payload.get("ack_hours", payload.get("resolve_days", 0) * 24)
         return _received(context) + hours * HOUR_MS if hours else None
-    if rule.kind == "content" and context.event == "order" and "order_sla_min" in payload:
+    if rule.kind == "content" and context.event in ("order", "complaint") and "order_sla_min" in payload:
         return _received(context) + int(payload["order_sla_min"]) * MINUTE_MS
     return None
 

@@ -291,6 +291,19 @@ def _data_class(value: Any) -> Condition:
     return Condition(test, paths=paths)
 
 
+def _home(value: Any) -> Condition:
+    """Whether the person belongs there by residence or by the country of the phone, wherever they are now."""
+    wanted = _names(value)
+
+    def test(context: Context) -> Truth:
+        residence = context.get("residence")
+        if residence in wanted or not wanted.isdisjoint(context.phone_regions):
+            return True
+        return None if residence is None else False
+
+    return Condition(test, paths=frozenset({"residence", "phone", "phone_verified"}))
+
+
 def _capability(value: Any) -> Condition:
     wanted = _names(value)
 
@@ -299,6 +312,22 @@ def _capability(value: Any) -> Condition:
         return None if offered is None else not wanted.isdisjoint(offered)
 
     return Condition(test, paths=frozenset({"channel"}))
+
+
+def leaf_shapes() -> Mapping[str, str]:
+    """What each leaf takes: `flag`, `range`, `ranges` (a table of them) or `texts`; found by trying."""
+    return {name: _shape(make) for name, make in sorted(_LEAVES.items())}
+
+
+def _shape(make: Callable[[Any], Condition]) -> str:
+    tries: Mapping[str, Any] = {"flag": True, "range": {"gte": 1}, "ranges": {"name": {"gte": 1}}}
+    for shape, value in tries.items():
+        try:
+            make(value)
+        except (TypeError, ValueError):
+            continue
+        return shape
+    return "texts"
 
 
 _LEAVES: dict[str, Callable[[Any], Condition]] = {
@@ -314,6 +343,7 @@ _LEAVES: dict[str, Callable[[Any], Condition]] = {
     "legal_basis": _member("legal_basis"),
     "seat": _member("operator.seat"),
     "data_class": _data_class,
+    "home": _home,
     "channel_capability": _capability,
     "counters": _counters,
     "evidence": _evidence,

@@ -7,7 +7,6 @@ carries anything out.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
 
 from dragoman.core.decision import Decision, Reason
 from dragoman.core.facts import Facts
@@ -15,7 +14,7 @@ from dragoman.decide.combine import combine_retention
 from dragoman.decide.context import Context
 from dragoman.decide.generalise import decision_id
 from dragoman.decide.judge import ANSWERED, ASK, FIRM, Reminder, consider, settle_reminders
-from dragoman.decide.models import decide_models
+from dragoman.decide.models import LeftOut, Permitted, decide_models
 from dragoman.decide.packs import PackSet
 from dragoman.decide.places import Places, find_places
 from dragoman.decide.territory import Terms, list_findings
@@ -44,11 +43,12 @@ def decide(
     _zone(context, world, tally)
     _law(context, packs, places, tally)
     eligible: tuple[str, ...] = ()
-    permitted: Mapping[str, tuple[str, ...]] = {}
+    permitted: Permitted = {}
+    left_out: LeftOut = {}
     used: set[str] = set()
     if context.event in MODEL_EVENTS:
         terms = Terms(context, packs, places)
-        eligible, permitted = decide_models(context, world, terms, tally)
+        eligible, permitted, left_out = decide_models(context, world, terms, tally)
         used = terms.used
     _lists(context, packs, world, tally)
     combine_retention(context.event, tally)
@@ -74,6 +74,7 @@ def decide(
         permitted=permitted,
         holds_until=until,
         residual=tuple(sorted(tally.residual)),
+        left_out=left_out,
     )
 
 

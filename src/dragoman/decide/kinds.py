@@ -27,7 +27,8 @@ class Kind:
 
     `fields` by name and type (`!` required, see `schema.check`); `on_missing` the effects a missing thing may
     have; `due_at` the events at which its duties fall due (None: always), at the others they are standing.
-    `check` says when something missing is looked for: never (None), always (""), or if that field is there.
+    `check` says when something missing is looked for: never (None), always (""), or if one of the fields is
+    there that it names (`a|b`).
     """
 
     fields: Mapping[str, str]
@@ -39,7 +40,9 @@ class Kind:
 
     def checks(self, payload: Payload) -> bool:
         """Whether a rule with this payload looks for something that can be missing."""
-        return self.check == "" or self.check in payload
+        if self.check is None:
+            return False
+        return self.check == "" or any(name in payload for name in self.check.split("|"))
 
 
 def _same(kind: str) -> Callable[[Payload], tuple[Duty, ...]]:
@@ -58,6 +61,13 @@ def _transfer(payload: Payload) -> tuple[Duty, ...]:
         duties.append(Duty("notice", notice))
     if payload.get("separate_consent"):
         duties.append(Duty("consent", {"purpose": "transfer_abroad", "separate": True}))
+    return tuple(duties)
+
+
+def _right(payload: Payload) -> tuple[Duty, ...]:
+    duties = [Duty("right", payload)]
+    if payload.get("human_review"):
+        duties.append(Duty("human_review", {"of": payload["type"]}))
     return tuple(duties)
 
 
@@ -101,16 +111,17 @@ KINDS: Mapping[str, Kind] = {
         ("oblige", "not_ready", "deny"), _same("localise"), NEVER, check=""),
     "transfer": Kind(
         {"mechanisms": "[str]", "thresholds": "[table]", "notice": "text", "separate_consent": "bool"},
-        ("oblige", "not_ready"), _transfer, frozenset({"transfer"}), check="thresholds"),
+        ("oblige", "not_ready"), _transfer, frozenset({"transfer"}),
+        check="thresholds|mechanisms"),
     "retention": Kind(
         {"data_class": "!str", "min_days": "int", "min_months": "int", "max_days": "int",
          "anchor": "str", "location": "str"},
         duties=_same("retention"), due_at=NEVER,
     ),
     "right": Kind(
-        {"type": "!str", "sla": "period", "extend": "period",
+        {"type": "!str", "sla": "period", "extend": "period", "human_review": "bool",
          "scope": "[prompts|outputs|memory|embeddings|provider_copies]"},
-        duties=_same("right"), due_at=frozenset({"erasure"}),
+        duties=_right, due_at=frozenset({"erasure"}),
     ),
     "label.visible": Kind(
         {"modality": "![str]", "locale_text": "!text", "position": "str", "min_side_pct": "int",

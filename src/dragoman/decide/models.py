@@ -15,22 +15,28 @@ from dragoman.decide.world import Offer, World
 
 _TITLE = {"en": "Models on offer", "zh": "可用模型"}
 
+Permitted = Mapping[str, tuple[str, ...]]
+"""For each model the providers through which it may be reached."""
+LeftOut = Mapping[str, tuple[Reason, ...]]
+"""For each provider of the named model that its terms keep out, why."""
+
 
 def decide_models(
     context: Context, world: World, terms: Terms, tally: Tally
-) -> tuple[tuple[str, ...], Mapping[str, tuple[str, ...]]]:
-    """Eligible model names, and for each the providers through which it may be reached.
+) -> tuple[tuple[str, ...], Permitted, LeftOut]:
+    """Eligible model names, for each the providers through which it may be reached, and who was left out.
 
     A named model that is permitted is the whole answer; the others are judged only where they matter, so that
     a decision does not read facts it does not need.
     """
     model = context.get("model")
+    left_out: LeftOut = {}
     if model in world.models:
         found = _verdicts(world.models[model], terms)
-        providers = _open(found)
+        providers, left_out = _open(found), _closed(found)
         _named(found, bool(providers), tally)
         if providers:
-            return (model,), {model: providers}
+            return (model,), {model: providers}, left_out
     verdicts = {name: _verdicts(offers, terms) for name, offers in world.models.items()}
     permitted = {name: providers for name, found in verdicts.items() if (providers := _open(found))}
     if model is None:
@@ -38,7 +44,7 @@ def decide_models(
     elif model not in world.models:
         text = {"en": f"No model is called {model}.", "zh": f"没有名为 {model} 的模型。"}
         tally.add(Reason("MODEL_UNKNOWN", "models.unknown", _TITLE, None, "deny", None, text))
-    return tuple(permitted), permitted
+    return tuple(permitted), permitted, left_out
 
 
 def _verdicts(offers: tuple[Offer, ...], terms: Terms) -> list[tuple[Offer, Access]]:
@@ -47,6 +53,14 @@ def _verdicts(offers: tuple[Offer, ...], terms: Terms) -> list[tuple[Offer, Acce
 
 def _open(found: list[tuple[Offer, Access]]) -> tuple[str, ...]:
     return tuple(offer.provider for offer, access in found if access.open)
+
+
+def _closed(found: list[tuple[Offer, Access]]) -> LeftOut:
+    return {
+        offer.provider: tuple(finding.reason for finding in (*access.denials, *access.asks))
+        for offer, access in found
+        if not access.open
+    }
 
 
 def _named(found: list[tuple[Offer, Access]], permitted: bool, tally: Tally) -> None:

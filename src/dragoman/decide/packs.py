@@ -21,15 +21,29 @@ from dragoman.decide.cases import Case, check_cases, read_cases
 from dragoman.decide.civil import Civil
 from dragoman.decide.provider import Provider, read_provider
 from dragoman.decide.rules import Rule, read_rule
-from dragoman.decide.schema import PackError, Table, read_toml
+from dragoman.decide.schema import Fields, PackError, Table, read_toml
 
 SCHEMA_VERSION = "1"
+HEAD: Fields = {
+    "id": "!str", "version": "!str", "schema_version": "!str", "status": "!unreviewed|reviewed",
+    "title": "!text", "parent": "str", "iso": "[place]", "federal": "bool", "timezones": "[str]",
+    "reviewed_by": "str", "reviewed_on": "date", "review_due": "date", "signature": "str",
+}  # fmt: skip
+SOURCE: Fields = {
+    "id": "!str", "title": "!str", "article": "str", "url": "str", "lang": "str", "retrieved_on": "date",
+    "sha256": "str", "official": "bool",
+}  # fmt: skip
+CHANNEL: Fields = {"id": "!str", "capabilities": "![str]"}
 FOLDERS = ("jurisdictions", "providers", "channels")
 
 
 @dataclass(frozen=True, slots=True)
 class Pack:
-    """One pack file. `kind`: jurisdiction, provider or channel; `digest` is SHA-256 of the file."""
+    """One pack file. `kind`: jurisdiction, provider or channel; `digest` is SHA-256 of the file.
+
+    `federal`: the parts of its countries make law of their own, which it does not hold.
+    `document`: the file as read.
+    """
 
     id: str
     kind: str
@@ -38,6 +52,7 @@ class Pack:
     title: Mapping[str, str]
     parent: str | None
     iso: tuple[str, ...]
+    federal: bool
     civil: Civil
     rules: tuple[Rule, ...]
     provider: Provider | None
@@ -47,6 +62,7 @@ class Pack:
     origin: str
     review: Mapping[str, str]
     sources: Mapping[str, Citation]
+    document: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +75,7 @@ class PackSet:
     by_country: Mapping[str, tuple[str, ...]]
     by_subdivision: Mapping[str, tuple[str, ...]]
     subdivided: Mapping[str, tuple[str, ...]]
+    federal: frozenset[str]
     rules: Mapping[tuple[str, str], tuple[Rule, ...]]
     instants: Mapping[tuple[str, str], tuple[int, ...]]
     capabilities: Mapping[str, frozenset[str]]
@@ -80,6 +97,7 @@ class PackSet:
             by_country=by_country,
             by_subdivision=by_subdivision,
             subdivided=subdivided,
+            federal=frozenset(code for p in by_id.values() if p.federal for code in p.iso),
             rules={(p.id, e): _rules_at(p, e) for p in by_id.values() for e in EVENTS},
             instants={(p.id, e): _instants(_rules_at(p, e)) for p in by_id.values() for e in EVENTS},
             capabilities={p.channel: p.capabilities for p in by_id.values() if p.channel},
@@ -127,6 +145,21 @@ def load_packs(overlay: Path | None = None) -> PackSet:
     return PackSet.of(packs.values(), cases)
 
 
+def read_folder(folder: Path) -> list[Pack]:
+    """The packs of a folder laid out as an overlay, each by itself and without cases. Raises PackError."""
+    found = sorted(_folder(folder, str(folder)).items())
+    return [read_pack(text, where) for name, (text, where) in found if not name.startswith("cases/")]
+
+
+def pack_text(pack: Pack, overlay: Path) -> str:
+    """The file a loaded pack was read from: of the overlay where it stands there, else the shipped one."""
+    name = f"{pack.kind}s/{pack.id}.toml"
+    own = overlay / name
+    return (
+        own.read_text("utf-8") if own.is_file() else (files("dragoman") / "packs" / name).read_text("utf-8")
+    )
+
+
 def baseline_document() -> dict[str, Any]:
     """The fully satisfied facts document as shipped, nested."""
     return tomllib.loads((files("dragoman") / "packs" / "baseline.toml").read_text("utf-8"))
@@ -147,36 +180,38 @@ def _folder(root: Traversable | Path, shown: str) -> dict[str, tuple[str, str]]:
 def read_pack(text: str, where: str) -> Pack:
     """One pack from its TOML text. Raises PackError with file, line and rule."""
     try:
-        return _read_pack(read_toml(text, where), text, where)
+        return pack_of(read_toml(text, where), text, where)
     except PackError as error:
         raise PackError(_with_line(str(error), text, where)) from error
 
 
-def _read_pack(data: dict[str, Any], text: str, where: str) -> Pack:
+def pack_of(data: dict[str, Any], text: str, where: str) -> Pack:
+    """One pack from its document; `text` is what its digest is of. Raises PackError without a line."""
     top = Table(data, where)
-    head = Table(top.raw("pack") or {}, f"{where}: [pack]")
-    if head.take("schema_version", "str") != SCHEMA_VERSION:
+    head = Table(top.raw("pack") or {}, f"{where}: [pack]", HEAD)
+    if head.get("schema_version") != SCHEMA_VERSION:
         raise PackError(f"{where}: schema_version {SCHEMA_VERSION} is the one understood")
-    pack_id = head.take("id", "str")
-    civil = Civil(head.take("timezones", "[str]", ("UTC",)))
+    pack_id = head.get("id")
+    civil = Civil(head.get("timezones", ("UTC",)))
     sources = _sources(top.raw("sources") or [], where)
     provider = read_provider(top.raw("provider"), pack_id, sources, where) if top.has("provider") else None
     channel, capabilities = _channel(top.raw("channel"), where)
-    iso: tuple[str, ...] = head.take("iso", "[place]", ())
+    iso: tuple[str, ...] = head.get("iso", ())
     rules = tuple(
         _any_country(read_rule(rule, pack_id, civil, sources, where), iso) for rule in top.raw("rules") or []
     )
     top.done()
-    review = {key: str(head.take(key, "date", "")) for key in ("reviewed_on", "review_due")}
-    review |= {key: head.take(key, "str", "") for key in ("reviewed_by", "signature")}
+    review = {key: str(head.get(key, "")) for key in ("reviewed_on", "review_due")}
+    review |= {key: head.get(key, "") for key in ("reviewed_by", "signature")}
     pack = Pack(
         id=pack_id,
         kind="provider" if provider else "channel" if channel else "jurisdiction",
-        version=head.take("version", "str"),
-        status=head.take("status", "unreviewed|reviewed"),
-        title=head.take("title", "text"),
-        parent=head.take("parent", "str", None),
+        version=head.get("version"),
+        status=head.get("status"),
+        title=head.get("title"),
+        parent=head.get("parent", None),
         iso=iso,
+        federal=head.get("federal", False),
         civil=civil,
         rules=rules,
         provider=provider,
@@ -186,6 +221,7 @@ def _read_pack(data: dict[str, Any], text: str, where: str) -> Pack:
         origin=where,
         review={key: value for key, value in review.items() if value},
         sources=sources,
+        document=data,
     )
     head.done()
     _check_pack(pack, where)
@@ -203,16 +239,14 @@ def _any_country(rule: Rule, iso: tuple[str, ...]) -> Rule:
 def _sources(data: Any, where: str) -> Mapping[str, Citation]:
     out: dict[str, Citation] = {}
     for item in data:
-        table = Table(item, f"{where}: [[sources]]")
-        source_id = table.take("id", "str")
+        table = Table(item, f"{where}: [[sources]]", SOURCE)
+        source_id = table.get("id")
         table.where = f"{where}: source {source_id}"
         if source_id in out:
             raise PackError(f"{where}: source {source_id} is there twice")
-        out[source_id] = Citation(
-            table.take("title", "str"), table.take("article", "str", ""), table.take("url", "str", "")
-        )
-        for key, kind in (("lang", "str"), ("retrieved_on", "date"), ("sha256", "str"), ("official", "bool")):
-            table.take(key, kind, None)
+        out[source_id] = Citation(table.get("title"), table.get("article", ""), table.get("url", ""))
+        for key in ("lang", "retrieved_on", "sha256", "official"):
+            table.get(key)
         table.done()
     return out
 
@@ -220,8 +254,8 @@ def _sources(data: Any, where: str) -> Mapping[str, Citation]:
 def _channel(data: Any, where: str) -> tuple[str | None, frozenset[str]]:
     if data is None:
         return None, frozenset()
-    table = Table(data, f"{where}: [channel]")
-    channel, capabilities = table.take("id", "str"), frozenset(table.take("capabilities", "[str]"))
+    table = Table(data, f"{where}: [channel]", CHANNEL)
+    channel, capabilities = table.get("id"), frozenset(table.get("capabilities"))
     table.done()
     return channel, capabilities
 

@@ -82,12 +82,22 @@ def _packs_of(
         tally.warn(remark("NO_PACK", code,
             f"No pack covers {code}: no duty of its law is known here.",
             f"没有覆盖 {code} 的法域包：此处不掌握其法律义务。"))  # fmt: skip
+    if code in packs.federal and not provisional:
+        _warn_of_parts(code, context, packs, tally)
     parts = _subdivision_packs(code, context, packs) if code in packs.subdivided else []
     return [(pack, provisional) for pack in found] + [(pack, provisional or guess) for pack, guess in parts]
 
 
 def _subdivision_packs(code: str, context: Context, packs: PackSet) -> list[tuple[str, bool]]:
     """Packs of parts of a country. An unknown part may be any of them: all are in play, provisionally."""
+    known = _parts(code, context)
+    if None in known or not known:
+        return [(pack, True) for pack in packs.subdivided[code]]
+    return [(pack, False) for part in known if part for pack in packs.by_subdivision.get(part, ())]
+
+
+def _parts(code: str, context: Context) -> list[str | None]:
+    """In which part of a country the person lives and is, for each of the two that is in it."""
     known = []
     for country, subdivision in (
         ("residence", "residence_subdivision"),
@@ -95,6 +105,17 @@ def _subdivision_packs(code: str, context: Context, packs: PackSet) -> list[tupl
     ):
         if context.get(country) == code:
             known.append(context.get(subdivision))
-    if None in known or not known:
-        return [(pack, True) for pack in packs.subdivided[code]]
-    return [(pack, False) for part in known for pack in packs.by_subdivision.get(part, ())]
+    return known
+
+
+def _warn_of_parts(code: str, context: Context, packs: PackSet, tally: Tally) -> None:
+    """The parts make law of their own: say which of it no pack holds."""
+    for part in _parts(code, context):
+        if part is None:
+            tally.warn(remark("NO_PACK", f"{code}-?",
+                f"The parts of {code} make law of their own; of those without a pack no duty is known here.",
+                f"{code} 的各组成部分有各自的法律，其中没有法域包的，此处不掌握其法律义务。"))  # fmt: skip
+        elif part is not None and part not in packs.by_subdivision:
+            tally.warn(remark("NO_PACK", part,
+                f"No pack covers {part}: of its own law no duty is known here, only of the law of {code}.",
+                f"没有覆盖 {part} 的法域包：此处只掌握 {code} 的法律义务，不掌握其自身的法律。"))  # fmt: skip

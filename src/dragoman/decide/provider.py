@@ -13,12 +13,23 @@ from typing import Any
 
 from dragoman.core.decision import Citation
 from dragoman.decide.civil import DAY_MS
-from dragoman.decide.schema import PackError, Table
+from dragoman.decide.schema import Fields, PackError, Table
 
 LIST_WARN_DAYS = 31  # days after the snapshot: every use warns
 LIST_CLOSED_DAYS = 91  # days after the snapshot: new sign-ups close
 CHECKS = ("territory", "subdivision", "ownership", "seat", "min_age", "licence")
 BASES = "access_location|residence|operator_seat|offered_to"
+PROVIDER: Fields = {
+    "id": "!str", "route": "!str", "title": "!text", "territory_terms": "bool",
+    "territory_allow": "[country]", "open_codes": "[country]", "complete": "bool",
+    "subdivision_exclude": "[subdivision]", "basis": f"[{BASES}]", "ownership": "table",
+    "min_age": "int", "licence_territory_exclude": "[country]", "list_url": "str",
+    "list_format": "str", "list_sha256": "str", "list_note": "str", "snapshot_date": "date", "cites": "{str}",
+    "certainty": "{V|v|g|?}", "wire": "table",
+}  # fmt: skip
+OWNERSHIP: Fields = {"op": "!>|>=", "pct": "!number", "scope": "!str"}
+WIRE: Fields = {"fields": "[str]", "headers": "[str]", "blocks": "table"}
+BLOCK: Fields = {"pointer": "!str", "equals": "![str]"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,12 @@ class Provider:
     certainty: Mapping[str, str]
     wire: Wire
 
+    @property
+    def depends_on_place(self) -> bool:
+        """Whether a term names places, be it of the service or of the weights' licence."""
+        lists = (self.subdivision_exclude, self.licence_territory_exclude)
+        return self.territory_terms or self.territory_allow is not None or any(lists)
+
     def listed(self, country: str) -> str:
         """`yes`, `no`, `open` (the incomplete list does not say), or `unknown` (no list)."""
         if self.territory_allow is None:
@@ -93,34 +110,34 @@ class Provider:
 def read_provider(data: Any, pack: str, sources: Mapping[str, Citation], where: str) -> Provider:
     """The `[provider]` table. Raises PackError."""
     where = f"{where}: [provider]"
-    table = Table(data, where)
-    allow = table.take("territory_allow", "[country]", None)
-    terms = table.take("territory_terms", "bool", True)
-    complete = table.take("complete", "bool", True)
-    open_codes = frozenset(table.take("open_codes", "[country]", ()))
+    table = Table(data, where, PROVIDER)
+    allow = table.get("territory_allow", None)
+    terms = table.get("territory_terms", True)
+    complete = table.get("complete", True)
+    open_codes = frozenset(table.get("open_codes", ()))
     cites, certainty = _cited(table, sources, where)
     provider = Provider(
         pack=pack,
-        id=table.take("id", "str"),
-        route=table.take("route", "str"),
-        title=table.take("title", "text"),
+        id=table.get("id"),
+        route=table.get("route"),
+        title=table.get("title"),
         territory_terms=terms,
         territory_allow=None if allow is None else frozenset(allow),
         open_codes=open_codes,
         complete=complete,
-        subdivision_exclude=frozenset(table.take("subdivision_exclude", "[subdivision]", ())),
-        basis=frozenset(table.take("basis", f"[{BASES}]", ())),
+        subdivision_exclude=frozenset(table.get("subdivision_exclude", ())),
+        basis=frozenset(table.get("basis", ())),
         ownership=_ownership(table.raw("ownership"), where),
-        min_age=table.take("min_age", "int", None),
-        licence_territory_exclude=frozenset(table.take("licence_territory_exclude", "[country]", ())),
-        list_url=table.take("list_url", "str", ""),
-        snapshot_date=table.take("snapshot_date", "date", None),
+        min_age=table.get("min_age", None),
+        licence_territory_exclude=frozenset(table.get("licence_territory_exclude", ())),
+        list_url=table.get("list_url", ""),
+        snapshot_date=table.get("snapshot_date", None),
         cites=cites,
         certainty=certainty,
         wire=_wire(table.raw("wire"), where),
     )
     for key in ("list_format", "list_sha256", "list_note"):
-        table.take(key, "str", None)
+        table.get(key)
     table.done()
     _check(provider, where)
     return provider
@@ -130,27 +147,27 @@ def _cited(
     table: Table, sources: Mapping[str, Citation], where: str
 ) -> tuple[Mapping[str, Citation], Mapping[str, str]]:
     cites = {}
-    for check, ref in table.take("cites", "{str}", {}).items():
+    for check, ref in table.get("cites", {}).items():
         if check not in CHECKS:
             raise PackError(f"{where}: cites.{check} is one of {', '.join(CHECKS)}")
         if ref not in sources:
             raise PackError(f"{where}: source {ref} is not in [[sources]]")
         cites[check] = sources[ref]
-    return cites, table.take("certainty", "{V|v|g|?}", {})
+    return cites, table.get("certainty", {})
 
 
 def _ownership(data: Any, where: str) -> Ownership | None:
     if data is None:
         return None
-    table = Table(data, f"{where}: ownership")
-    ownership = Ownership(table.take("op", ">|>="), table.take("pct", "number"), table.take("scope", "str"))
+    table = Table(data, f"{where}: ownership", OWNERSHIP)
+    ownership = Ownership(table.get("op"), table.get("pct"), table.get("scope"))
     table.done()
     return ownership
 
 
 def _wire(data: Any, where: str) -> Wire:
-    table = Table(data if data is not None else {}, f"{where}: wire")
-    wire = Wire(table.take("fields", "[str]", ()), table.take("headers", "[str]", ()), _blocks(table, where))
+    table = Table(data if data is not None else {}, f"{where}: wire", WIRE)
+    wire = Wire(table.get("fields", ()), table.get("headers", ()), _blocks(table, where))
     table.done()
     return wire
 
@@ -158,9 +175,9 @@ def _wire(data: Any, where: str) -> Wire:
 def _blocks(table: Table, where: str) -> tuple[Mapping[str, Any], ...]:
     blocks = []
     for item in table.raw("blocks") or []:
-        inner = Table(item, f"{where}: wire.blocks")
-        equals = list(inner.take("equals", "[str]"))
-        blocks.append({"pointer": inner.take("pointer", "str"), "equals": equals})
+        inner = Table(item, f"{where}: wire.blocks", BLOCK)
+        equals = list(inner.get("equals"))
+        blocks.append({"pointer": inner.get("pointer"), "equals": equals})
         inner.done()
     return tuple(blocks)
 

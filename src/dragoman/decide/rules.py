@@ -11,18 +11,24 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from dragoman.core.decision import Citation, Obligation, Reason, Remark, Text
+from dragoman.core.decision import QUIET, Citation, Obligation, Reason, Remark, Text
 from dragoman.decide.civil import ADVISORY_DAYS, DAY_MS, Civil
 from dragoman.decide.conditions import ALWAYS, Condition, compile_condition
 from dragoman.decide.context import Context
 from dragoman.decide.kinds import KINDS, Duty
-from dragoman.decide.schema import PackError, Table
+from dragoman.decide.schema import Fields, PackError, Table
 
 ENFORCEMENT = "in_force|grace|advisory|draft"
 ON_MISSING = "oblige|warn|step_up|not_ready|gate|deny"
 CERTAINTY = "V|v|g|?"
-QUIET = frozenset({"oblige", "warn"})
-"""Effects that keep no one from an answer: `text`, which says why not, is not theirs."""
+RULE: Fields = {
+    "rule_id": "!str", "kind": "!" + "|".join(KINDS), "applies_when": "condition", "effective_from": "date",
+    "effective_to": "date", "grandfather": "table", "enforcement": f"!{ENFORCEMENT}",
+    "on_missing": f"!{ON_MISSING}", "source_refs": "![str]", "certainty": f"!{CERTAINTY}",
+    "citation_certainty": CERTAINTY, "reason_code": "!str", "title": "!text", "text": "text",
+}  # fmt: skip
+"""The envelope of a rule; beside it stands the table named after its kind."""
+GRANDFATHER: Fields = {"placed_before": "!date", "until": "!date"}
 EFFECTS = ("deny", "not_ready", "step_up", "handoff", "oblige", "warn")
 
 PLAIN_KINDS = frozenset({
@@ -62,6 +68,7 @@ class Rule:
     obligations: Mapping[tuple[str, str], tuple[Obligation, ...]]
     remark: Remark
     trees: tuple[Any, ...]
+    source_refs: tuple[str, ...]
 
     def phase(self, context: Context) -> str:
         """ABSENT, ADVISORY (listed, not yet binding) or BINDING at the time of the context."""
@@ -90,23 +97,24 @@ class Rule:
 
 def read_rule(data: Any, pack: str, civil: Civil, sources: Mapping[str, Citation], where: str) -> Rule:
     """A rule from its TOML table. Raises PackError."""
-    table = Table(data, where)
-    rule_id = table.take("rule_id", "str")
+    table = Table(data, where, RULE)
+    rule_id = table.get("rule_id")
     table.where = where = f"{where.rsplit(': rule', 1)[0]}: rule {rule_id}"
-    kind = table.take("kind", "|".join(KINDS))
+    kind = table.get("kind")
     payload, when, when_tree = _payload(table, kind, where)
     tree = table.raw("applies_when")
     condition = ALWAYS if tree is None else compile_condition(tree, f"{where}: applies_when")
-    enforcement = table.take("enforcement", ENFORCEMENT)
-    on_missing = table.take("on_missing", ON_MISSING)
-    certainty = table.take("certainty", CERTAINTY)
-    table.take("citation_certainty", CERTAINTY, None)
+    enforcement = table.get("enforcement")
+    on_missing = table.get("on_missing")
+    certainty = table.get("certainty")
+    table.get("citation_certainty", None)
     _only_warns(enforcement, certainty, on_missing, where)
-    _allowed(kind, on_missing, where)
-    begins, starts_on = _begin(table, civil, enforcement, where)
-    last = table.take("effective_to", "date", None)
+    _allowed(kind, on_missing, payload, where)
+    begins, starts_on = _begin(table, civil, on_missing, where)
+    last = table.get("effective_to", None)
     before, until, until_on = _grandfather(table, civil, where)
-    reasons = _reasons(table, rule_id, certainty, sources, where)
+    refs = _refs(table, sources, where)
+    reasons = _reasons(table, rule_id, (certainty, enforcement), sources[refs[0]])
     duties = KINDS[kind].duties(payload)
     remark = Remark(reasons["warn"].code, rule_id, reasons["warn"].text)
     table.done()
@@ -136,6 +144,7 @@ def read_rule(data: Any, pack: str, civil: Civil, sources: Mapping[str, Citation
         obligations=_obligations(rule_id, duties, enforcement, starts_on, until_on),
         remark=remark,
         trees=(tree, when_tree),
+        source_refs=refs,
     )
 
 
@@ -143,11 +152,10 @@ def _payload(table: Table, kind: str, where: str) -> tuple[Mapping[str, Any], Co
     node: Any = None
     for depth, part in enumerate(kind.split(".")):
         node = table.raw(part) if depth == 0 else (node or {}).get(part)
-    inner = Table(node if node is not None else {}, f"{where}: {kind}")
+    inner = Table(node if node is not None else {}, f"{where}: {kind}", KINDS[kind].fields)
     payload = {}
-    for key, type_ in KINDS[kind].fields.items():
-        required = type_.startswith("!")
-        value = inner.take(key, type_.removeprefix("!"), ... if required else None)
+    for key in KINDS[kind].fields:
+        value = inner.get(key)
         if value is not None:
             payload[key] = value
     tree = inner.raw("when") if KINDS[kind].has_when else None
@@ -165,17 +173,22 @@ def _only_warns(enforcement: str, certainty: str, on_missing: str, where: str) -
         raise PackError(f'{where}: certainty = "?" may only warn; write on_missing = "warn"')
 
 
-def _allowed(kind: str, on_missing: str, where: str) -> None:
+def _allowed(kind: str, on_missing: str, payload: Mapping[str, Any], where: str) -> None:
     allowed = (*KINDS[kind].on_missing, "warn")
     if on_missing not in allowed:
         raise PackError(f"{where}: on_missing of {kind} is one of {', '.join(allowed)}")
+    if on_missing in ("not_ready", "gate", "deny") and not KINDS[kind].checks(payload):
+        wanted = (KINDS[kind].check or "").replace("|", " or ")
+        raise PackError(
+            f'{where}: nothing can be missing for on_missing = "{on_missing}"; give {kind} {wanted}'
+        )
 
 
-def _begin(table: Table, civil: Civil, enforcement: str, where: str) -> tuple[int, str | None]:
-    first = table.take("effective_from", "date", None)
+def _begin(table: Table, civil: Civil, on_missing: str, where: str) -> tuple[int, str | None]:
+    first = table.get("effective_from", None)
     if first is None:
-        if enforcement not in ("draft", "advisory"):
-            raise PackError(f"{where}: effective_from is missing; only a draft or guidance may leave it out")
+        if on_missing != "warn":
+            raise PackError(f"{where}: effective_from is missing; only what merely warns may leave it out")
         return 0, None
     return civil.start(first), first.isoformat()
 
@@ -189,27 +202,31 @@ def _grandfather(table: Table, civil: Civil, where: str) -> tuple[date | None, i
     data = table.raw("grandfather")
     if data is None:
         return None, 0, None
-    inner = Table(data, f"{where}: grandfather")
-    before, until = inner.take("placed_before", "date"), inner.take("until", "date")
+    inner = Table(data, f"{where}: grandfather", GRANDFATHER)
+    before, until = inner.get("placed_before"), inner.get("until")
     inner.done()
     return before, civil.start(until), until.isoformat()
 
 
-def _reasons(
-    table: Table, rule_id: str, certainty: str, sources: Mapping[str, Citation], where: str
-) -> Mapping[str, Reason]:
-    code = table.take("reason_code", "str")
-    title: Text = table.take("title", "text")
-    text: Text = table.take("text", "text", title)
-    refs = table.take("source_refs", "[str]")
+def _refs(table: Table, sources: Mapping[str, Citation], where: str) -> tuple[str, ...]:
+    refs: tuple[str, ...] = table.get("source_refs")
     if not refs:
         raise PackError(f"{where}: source_refs names no source; an uncited rule does not load")
     for ref in refs:
         if ref not in sources:
             raise PackError(f"{where}: source {ref} is not in [[sources]]")
-    citation = sources[refs[0]]
+    return refs
+
+
+def _reasons(table: Table, rule_id: str, marks: tuple[str, str], citation: Citation) -> Mapping[str, Reason]:
+    certainty, enforcement = marks
+    code = table.get("reason_code")
+    title: Text = table.get("title")
+    text: Text = table.get("text", title)
     return {
-        effect: Reason(code, rule_id, title, citation, effect, certainty, title if effect in QUIET else text)
+        effect: Reason(
+            code, rule_id, title, citation, effect, certainty, title if effect in QUIET else text, enforcement
+        )
         for effect in EFFECTS
     }
 

@@ -5,18 +5,21 @@ Used only while packs load. Errors say file, rule and mend; `packs.load_file` ad
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date, datetime
-from functools import lru_cache
-from importlib.resources import files
 from typing import Any
 
 from dragoman.core.facts import nearest
+from dragoman.decide.iso3166 import countries, subdivisions
 
 MAX_PACK_BYTES = 1_048_576  # LIMIT: one pack file, bytes
 MAX_ITEMS = 1024  # LIMIT: entries of one list or map in a pack
+
+
+Fields = Mapping[str, str]
+"""Keys of a table and the type of each (see `check`); `!` before it: needed."""
+_NO_FIELDS: Fields = {}
 
 
 class PackError(ValueError):
@@ -24,12 +27,16 @@ class PackError(ValueError):
 
 
 class Table:
-    """One TOML table being read. `done` raises for any key nobody asked for."""
+    """One TOML table being read. `done` raises for any key nobody asked for.
 
-    def __init__(self, data: Any, where: str) -> None:
+    `fields`: what `get` may ask for, by type (`!`: needed); the published schema is made of the same.
+    """
+
+    def __init__(self, data: Any, where: str, fields: Fields = _NO_FIELDS) -> None:
         if not isinstance(data, Mapping):
             raise PackError(f"{where}: is a table")
         self._data = data
+        self._fields = fields
         self._asked: set[str] = set()
         self.where = where
 
@@ -42,6 +49,11 @@ class Table:
                 raise PackError(f"{self.where}: {key} is missing{close}")
             return default
         return check(kind, self._data[key], f"{self.where}: {key}")
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """The value of a declared key, checked as it is declared; `default` where it is absent."""
+        kind = self._fields[key]
+        return self.take(key, kind.removeprefix("!"), ... if kind.startswith("!") else default)
 
     def has(self, key: str) -> bool:
         """Whether the key is there, without asking for it."""
@@ -70,7 +82,7 @@ def read_toml(text: str, where: str) -> dict[str, Any]:
 
 
 def check(kind: str, value: Any, where: str) -> Any:
-    """`value` if it has the type `kind`: str, int, number, bool, date, text, a|b, [x], {x} or any table."""
+    """`value` if it has the type `kind`: a scalar below, a|b, [x] or {x}. A condition is compiled later."""
     if kind.startswith("["):
         if not isinstance(value, list) or len(value) > MAX_ITEMS:
             raise PackError(f"{where} is a list")
@@ -138,14 +150,13 @@ def _country(value: Any, where: str) -> str:
 
 def _place(value: Any, where: str) -> str:
     """A country or an ISO 3166-2 subdivision of one."""
-    if isinstance(value, str) and _SUBDIVISION.match(value) and value[:2] in countries():
-        return value
-    return _country(value, where)
+    return _subdivision(value, where) if isinstance(value, str) and "-" in value else _country(value, where)
 
 
 def _subdivision(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not _SUBDIVISION.match(value) or value[:2] not in countries():
-        raise PackError(f"{where}: {value!r} is no ISO 3166-2 code")
+    if not isinstance(value, str) or value not in subdivisions():
+        close = nearest(value.upper(), subdivisions()) if isinstance(value, str) else ""
+        raise PackError(f"{where}: {value!r} is no ISO 3166-2 code{close}")
     return value
 
 
@@ -155,18 +166,8 @@ def _table(value: Any, where: str) -> Mapping[str, Any]:
     return value
 
 
-_SUBDIVISION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}\Z")
-
-
-@lru_cache(maxsize=1)
-def countries() -> frozenset[str]:
-    """ISO 3166-1 alpha-2 codes, and the user-assigned codes that official lists use."""
-    text = (files("dragoman") / "packs" / "iso3166.toml").read_text("utf-8")
-    data = tomllib.loads(text)
-    return frozenset(data["assigned"]) | frozenset(data["user_assigned"])
-
-
 _SCALARS = {
     "str": _str, "int": _int, "number": _number, "bool": _bool, "date": _date, "text": _text,
     "period": _period, "country": _country, "place": _place, "subdivision": _subdivision, "table": _table,
+    "condition": _table,
 }  # fmt: skip

@@ -1,0 +1,71 @@
+"""Every piece of evidence that a shipped pack may ask an operator for has words in both languages."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+from dragoman.decide.evidence import in_words, names
+
+PACKS = files("dragoman") / "packs"
+
+
+def asked_for(table: Any) -> Iterator[str]:
+    """Ids under `type` of prerequisites, `evidence`, `mechanism`, `mechanisms`, wherever they stand in a pack."""
+    if isinstance(table, Mapping):
+        for key, value in table.items():
+            if key in {"type", "mechanism", "mechanisms"} and isinstance(value, list):
+                yield from (one for one in value if isinstance(one, str))
+            elif key == "evidence" and isinstance(value, str | list):
+                yield from [value] if isinstance(value, str) else value
+            else:
+                yield from asked_for(value)
+    elif isinstance(table, list):
+        for one in table:
+            yield from asked_for(one)
+
+
+def test_what_shipped_packs_ask_for_has_words() -> None:
+    folders = [PACKS / name for name in ("jurisdictions", "providers", "channels")]
+    found = {
+        name
+        for folder in folders
+        for file in folder.iterdir()
+        if file.name.endswith(".toml")
+        for name in asked_for(tomllib.loads(file.read_text("utf-8")))
+    }
+    assert {"icp_filing", "representative.<cc>", "keyword_list"} <= found, (
+        "the control: it looks where they are"
+    )
+    assert sorted(found - set(names())) == []
+    baseline = tomllib.loads((PACKS / "baseline.toml").read_text("utf-8"))["operator"]["evidence"]
+    known = {re.sub(r"^representative\.[a-z]{2}$", "representative.<cc>", name) for name in baseline}
+    assert sorted(known - set(names())) == []
+
+
+def test_what_code_asks_for_has_words() -> None:
+    code = (files("dragoman") / "decide" / "territory.py").read_text("utf-8")
+    paths = set(re.findall(r'ask_operator\("[A-Z_]+", "([a-z.]+)"\)', code))
+    assert "operator.seat" in paths, "the control"
+    assert sorted(paths - set(names())) == []
+    for prefix in ("data_locations", "retention", "territory_list"):
+        assert f"{prefix}.*" in names()
+
+
+def test_words_are_in_both_languages_and_are_no_ids() -> None:
+    for name, text in names().items():
+        assert set(text) == {"en", "zh"}, name
+        assert re.search(r"[\u4e00-\u9fff]", text["zh"]), name
+        for language in ("en", "zh"):
+            asked = name.replace("*", "thing")
+            assert "_" not in in_words(asked, language), name
+            assert name not in text[language], name
+
+
+def test_alternatives_are_joined_and_an_operators_own_id_stays() -> None:
+    assert in_words("genai_filing|algorithm_filing", "zh") == "生成式人工智能服务备案或算法备案"
+    assert in_words("outbound_contract|own.permit", "en").endswith(" or own.permit")
+    assert "“chats”" in in_words("data_locations.chats", "en")
