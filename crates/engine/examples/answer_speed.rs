@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use dragoman_engine::answer::{AnswerScan, AnswerSpec};
+use dragoman_engine::answer::{AnswerScan, AnswerSpec, Links};
 use dragoman_engine::request::Route;
 use dragoman_engine::rules::{
     Action, Direction, Edges, Granularity, Limits, Locale, RuleSet, RuleSetSource, RuleSource, Text,
@@ -72,7 +72,8 @@ fn spec(rules: &Arc<RuleSet>) -> AnswerSpec {
         blocks: Vec::new(),
         turn: "trn_local_1".to_owned(),
         decision: "dec_1".to_owned(),
-        intervention_base: "/v1/interventions/".to_owned(),
+        links: Links { reasons: "/v1/interventions/".to_owned(), appeal: "/appeal/".to_owned() },
+        inward: String::new(),
         created: 0,
         new_id: Box::new(|| "int_local_1".to_owned()),
         keep: false,

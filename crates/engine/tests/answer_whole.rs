@@ -69,6 +69,30 @@ fn a_whole_answer_is_scanned_labelled_and_described() {
     assert_eq!(got["dragoman"]["interventions"].as_array().unwrap().len(), summary.interventions.len());
     assert_eq!((summary.usage.input, summary.usage.output, summary.usage.known), (3, 4, true));
     assert!(summary.refused && !got.to_string().contains("secret"));
+    let told = got["dragoman"]["interventions"].as_array().expect("a list");
+    let first = told.iter().find(|one| one["action"] == "redact").expect("a redaction");
+    let text = json!({"en": "Stopped here.", "zh": "Stopped here."});
+    let source = json!({"title": "Operator's rules", "url": null});
+    assert_eq!((&first["message"], &first["source"]), (&text, &source), "why, and which source");
+    let id = first["id"].as_str().expect("an id");
+    assert_eq!(first["appeal"], format!("/appeal/{id}"));
+}
+
+/// What was done to the request stands first, whether the answer has interventions of its own or not.
+#[test]
+fn the_request_s_interventions_are_told_with_the_answer() {
+    let rules = usual();
+    for (said, ids) in [("fine", vec!["int_in"]), ("a secret", vec!["int_in", "int_local_1"])] {
+        let body = chat_body(&json!([
+            {"index": 0, "message": {"role": "assistant", "content": said}, "finish_reason": "stop"},
+        ]));
+        let mut given = spec(Route::Chat, false, 1, &rules);
+        given.inward = json!({"id": "int_in"}).to_string();
+        let (got, summary) = whole(given, &body).expect("an answer");
+        let told = got["dragoman"]["interventions"].as_array().expect("a list");
+        assert_eq!(told.iter().map(|one| one["id"].as_str().expect("an id")).collect::<Vec<_>>(), ids);
+        assert_eq!(summary.interventions.len(), ids.len() - 1, "its own alone are the scan's");
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! A bounded cache of control's answers. Equal misses are asked once; an answer that is older than the
-//! newest change seen is not kept; a change forgets what carries its tags.
+//! newest change seen is not kept; a change forgets what carries its tags, and what nobody asks for goes by itself.
+use crate::limits;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -24,10 +25,20 @@ enum Slot<V> {
     Asking(watch::Receiver<()>),
 }
 
-/// Two generations: what is used moves to the young one, and when that is full the old one is forgotten.
+/// Two generations: what is used moves to the young one, and when that is full or has had its time the old one is
+/// forgotten. By number alone, everybody who ever came would stay, long after their answers ended.
 struct Inner<V> {
     young: HashMap<Key, Slot<V>>,
     old: HashMap<Key, Slot<V>>,
+    /// Since when the young one is it: milliseconds UTC.
+    since: u64,
+}
+
+impl<V> Inner<V> {
+    fn turn(&mut self, now: u64) {
+        self.old = std::mem::take(&mut self.young);
+        self.since = now;
+    }
 }
 
 /// What a look-up finds.
@@ -45,7 +56,7 @@ pub struct Ticket {
     _done: watch::Sender<()>,
 }
 
-/// A cache of at most `capacity` values.
+/// A cache of at most `capacity` values, each forgotten within two generations of its last use.
 pub struct Cache<V> {
     inner: Mutex<Inner<V>>,
     capacity: usize,
@@ -53,7 +64,7 @@ pub struct Cache<V> {
 
 impl<V: Kept> Cache<V> {
     pub fn new(capacity: usize) -> Self {
-        let inner = Inner { young: HashMap::new(), old: HashMap::new() };
+        let inner = Inner { young: HashMap::new(), old: HashMap::new(), since: 0 };
         Self { inner: Mutex::new(inner), capacity }
     }
 
@@ -62,12 +73,25 @@ impl<V: Kept> Cache<V> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What moves into the young generation counts like what is new: a crowd that is asked for without end would
+    /// else carry all of itself along.
+    fn make_room(&self, inner: &mut Inner<V>, now: u64) {
+        if inner.young.len() >= self.capacity / 2 {
+            inner.turn(now);
+        }
+    }
+
     /// The value of `key` that holds at `now` (milliseconds UTC), or who gets it.
     pub fn find(&self, key: &Key, now: u64) -> Found<V> {
         let mut inner = self.lock();
+        // A clock that was set back turns them as well: nothing stays for the length of its jump.
+        if now.abs_diff(inner.since) >= limits::GENERATION_MS {
+            inner.turn(now);
+        }
         if !inner.young.contains_key(key)
             && let Some(slot) = inner.old.remove(key)
         {
+            self.make_room(&mut inner, now);
             inner.young.insert(*key, slot);
         }
         match inner.young.get(key) {
@@ -77,9 +101,7 @@ impl<V: Kept> Cache<V> {
             _ => {}
         }
         let (sender, receiver) = watch::channel(());
-        if inner.young.len() >= self.capacity / 2 {
-            inner.old = std::mem::take(&mut inner.young);
-        }
+        self.make_room(&mut inner, now);
         inner.young.insert(*key, Slot::Asking(receiver));
         Found::Ask(Ticket { key: *key, _done: sender })
     }

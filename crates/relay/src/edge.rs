@@ -6,6 +6,7 @@ use crate::address::files::Files;
 use crate::config::Config;
 use crate::limits;
 use crate::state::Relay;
+use crate::throttle::PerMinute;
 use crate::tls::{Tls, TlsError, TlsFiles};
 use arc_swap::ArcSwap;
 use serde::Deserialize;
@@ -21,6 +22,7 @@ pub struct RawEdge {
     trusted_proxies: Vec<String>,
     proxy_protocol: bool,
     address_files: Vec<PathBuf>,
+    per_minute: PerMinute,
 }
 
 /// Checked.
@@ -31,6 +33,7 @@ pub struct EdgeConfig {
     /// Every connection begins with a PROXY header; without, none does.
     pub proxy_protocol: bool,
     pub address_files: Vec<PathBuf>,
+    pub per_minute: PerMinute,
 }
 
 impl EdgeConfig {
@@ -49,6 +52,7 @@ impl EdgeConfig {
             trusted,
             proxy_protocol: raw.proxy_protocol,
             address_files: raw.address_files,
+            per_minute: raw.per_minute,
         })
     }
 }

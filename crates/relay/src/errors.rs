@@ -80,6 +80,9 @@ codes! {
     BAD_CREDENTIAL "invalid_key" 401 "authentication_error"
         "This is not a valid API key. Send `Authorization: Bearer <key>` with a key that was created here."
         "这不是有效的 API 密钥。请以 `Authorization: Bearer <密钥>` 发送在此创建的密钥。";
+    FAILED_CREDENTIALS "too_many_failed_credentials" 429 "rate_limit_error"
+        "Too many credentials that are not valid came from your address, so no new one is looked at for now. Try again after the time in Retry-After."
+        "来自您所在地址的无效凭证过多，暂不检查新的凭证。请在 Retry-After 所示时间后重试。";
     CROSS_ORIGIN "cross_origin" 403 "permission_error"
         "A session is only accepted from this site's own pages. Use an API key instead."
         "会话只在本站页面内有效，请改用 API 密钥。";

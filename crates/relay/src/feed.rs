@@ -16,7 +16,7 @@ pub async fn run(relay: Arc<Relay>, control: Rc<Control>) {
     let mut cursors = HashMap::new();
     loop {
         let closing = relay.is_closing();
-        let mut behind = false;
+        let mut left = 0;
         for (log, durable) in relay.log.all() {
             let complete = log != relay.log.id();
             if complete && done.contains(&log) {
@@ -24,16 +24,17 @@ pub async fn run(relay: Arc<Relay>, control: Rc<Control>) {
             }
             match push_log(&relay, &control, &log, durable, &mut cursors).await {
                 Some(next) if next >= durable && complete => done.push(log),
-                Some(next) => behind |= next < relay.log.durable(),
+                Some(next) => left = relay.log.durable().saturating_sub(next),
                 // The order of logs is kept: a later one waits for an earlier.
                 None if closing => return,
                 None => break,
             }
         }
-        if closing && !behind {
+        if closing && left == 0 {
             return;
         }
-        if !behind {
+        // What came during the push waits for the next one: at once, each turn would have a transaction of its own.
+        if !closing && left < limits::FEED_ENTRIES as u64 {
             tokio::time::sleep(Duration::from_millis(limits::FEED_MS)).await;
         }
     }

@@ -6,6 +6,7 @@ use crate::control::{Ask, AskError, Control};
 use crate::errors::{self, ApiError};
 use crate::limits;
 use crate::state::Relay;
+use crate::throttle::Taken;
 use crate::wire::{Address, Principal};
 use http::{HeaderMap, Method, header};
 use serde::Serialize;
@@ -114,13 +115,15 @@ fn key(question: &[u8]) -> Key {
     Sha256::digest(question).into()
 }
 
-/// The principal of `credential`, remembered or asked for.
-pub async fn principal(
-    relay: &Relay,
+/// The principal of `credential`, remembered or asked for. `may_ask` says whether control may be asked; what it gives is
+/// given back unless control does not know the credential.
+pub async fn principal<'a>(
+    relay: &'a Relay,
     control: &Control,
     credential: &Credential,
     user_token: Option<&str>,
     peer: &str,
+    may_ask: impl Fn() -> Result<Option<Taken<'a>>, ApiError>,
 ) -> Result<Arc<Principal>, ApiError> {
     let mut question = Vec::with_capacity(QUESTION_BYTES_USUAL);
     serde_json::to_writer(&mut question, &Question { credential, user_token, peer })
@@ -139,9 +142,17 @@ pub async fn principal(
             }
             Found::Ask(ticket) => ticket,
         };
+        let taken = may_ask()?;
         relay.metrics.principal_miss();
         let epoch = relay.changes.epoch();
-        let (known, until) = match control.ask_json::<Principal>(&Ask::post("/principal", &question)).await {
+        let said = control.ask_json::<Principal>(&Ask::post("/principal", &question)).await;
+        // Who leaves meanwhile has not shown that it is known.
+        if !matches!(&said, Err(AskError::Said(e)) if e.status < 500)
+            && let Some(taken) = taken
+        {
+            taken.give_back();
+        }
+        let (known, until) = match said {
             Ok(p) => {
                 let until = p.expires;
                 (Known::Principal(Arc::new(p)), until)

@@ -33,6 +33,7 @@ mod recover;
 mod rules;
 mod start;
 mod state;
+mod throttle;
 mod tls;
 mod upload;
 pub mod wire;

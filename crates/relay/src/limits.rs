@@ -89,6 +89,19 @@ pub const WRITE_STALL_MS: u64 = 25_000;
 pub const CONNECTIONS: usize = 12_000;
 /// Connections of one client address (IPv6: of one /64); behind a trusted proxy, its open requests.
 pub const PER_ADDRESS: u32 = 200;
+/// Credentials that control refused, of one client address in a minute and at once, when the configuration does not say.
+pub const FAILED_CREDENTIALS: u64 = 300;
+/// Requests that are no turns, of one client address in a minute and at once, when the configuration does not say.
+pub const ADDRESS_REQUESTS: u64 = 6_000;
+/// Requests that are no turns, of one principal in a minute and at once, when the configuration does not say.
+pub const REQUESTS: u64 = 1_200;
+/// Refused turns of one principal that are recorded, and opened ones that are given back, in a minute and at once, when the
+/// configuration does not say.
+pub const REFUSED_TURNS: u64 = 120;
+/// Appeals that guests of one client address may send in a day and at once.
+pub const GUEST_APPEALS: u64 = 50;
+/// Clients that each of these rates remembers; of more, those who owe least are forgotten.
+pub const THROTTLED: usize = 65_536;
 /// Hops of `X-Forwarded-For` that are read, from the right.
 pub const FORWARDED_HOPS: usize = 32;
 /// Bytes of one file that says where addresses are.
@@ -136,6 +149,9 @@ pub const REFUSAL_MS: u64 = 1_000;
 pub const PRINCIPALS: usize = 65_536;
 /// Plans remembered.
 pub const PLANS: usize = 16_384;
+/// Milliseconds after which an unused credential or plan is old, and after as many again forgotten. Control's answers
+/// hold no longer than the first.
+pub const GENERATION_MS: u64 = 300_000;
 /// Recent changes kept, against which a turn that starts just now is checked.
 pub const RECENT_CHANGES: usize = 4_096;
 /// Times a question is asked again because a change arrived meanwhile.

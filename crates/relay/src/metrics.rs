@@ -82,6 +82,7 @@ metrics! {
     errors "dragoman_errors_total" "Requests answered with an error object.";
     shed "dragoman_shed_total" "Turns refused because too many were open.";
     crowded "dragoman_crowded_total" "Connections and requests refused because their address had all it may have open.";
+    throttled "dragoman_throttled_total" "Requests refused because their address or principal asked faster than a rate of the edge.";
     unclear "dragoman_connections_unclear_total" "Connections closed before a request: no TLS, or no plain PROXY header of a trusted proxy.";
     panics "dragoman_panics_total" "Panics caught; each is a bug.";
     paused "dragoman_paused_total" "Turns that paused without contact to control.";

@@ -88,12 +88,17 @@ pub struct Asker<'a> {
     pub address: &'a Address,
     /// The `/v1` table takes the credential off; a page keeps its cookies.
     pub hide_credential: bool,
+    /// Guests of the address have sent as many appeals as they may.
+    pub appeals_full: bool,
 }
 
 /// The identity fields of a principal, in the order of docs/wire.md.
 pub fn identity(asker: &Asker<'_>) -> Vec<(&'static str, String)> {
     let mut fields = vec![("dragoman-locale", asker.lang.code().to_owned())];
     fields.push(("dragoman-address", serde_json::to_string(asker.address).unwrap_or_default()));
+    if asker.appeals_full {
+        fields.push(("dragoman-appeals", "full".to_owned()));
+    }
     if let Some(p) = asker.principal {
         fields.push(("dragoman-principal", p.principal.clone()));
         fields.push(("dragoman-tenant", p.tenant.clone()));

@@ -12,6 +12,7 @@ use crate::log::Log;
 use crate::metrics::Metrics;
 use crate::plan::Plans;
 use crate::rules::Rules;
+use crate::throttle::Throttles;
 use crate::wire::{Change, Pool};
 use arc_swap::ArcSwap;
 use std::collections::{HashMap, HashSet};
@@ -55,6 +56,7 @@ pub struct Relay {
     pub plans: Plans,
     pub rules: Rules,
     pub budgets: Budgets,
+    pub throttles: Throttles,
     pub log: Log,
     pub edge: Edge,
     pub metrics: Arc<Metrics>,
@@ -92,6 +94,7 @@ impl Relay {
             plans: Cache::new(limits::PLANS),
             rules: Rules::default(),
             budgets: Budgets::default(),
+            throttles: Throttles::default(),
             log,
             edge,
             metrics: Arc::default(),

@@ -77,6 +77,8 @@ fn the_golden_configuration_is_read_and_a_changed_one_is_not() {
     let bytes = golden("relay.config.json");
     let config = dragoman_relay::config::Config::parse(&bytes).expect("the golden configuration");
     assert_eq!((config.threads, config.providers.len()), (2, 2));
+    let rates = config.edge.per_minute;
+    assert_eq!((rates.failed_credentials, rates.requests, rates.refused_turns), (60, 600, 120));
     assert!(!format!("{config:?}").contains("secret"), "a credential is never printed");
     let changed = String::from_utf8(bytes).expect("UTF-8").replace("\"threads\": 2", "\"threads\": 3");
     let error = dragoman_relay::config::Config::parse(changed.as_bytes()).expect_err("another digest");

@@ -194,7 +194,35 @@ fn the_models_are_listed_for_keys_of_that_scope() {
         let answer = get(path);
         assert_eq!((answer.status, answer.code().as_str()), (403, "insufficient_scope"), "{path}");
     }
-    assert_eq!(get("/v1/interventions/int_local_1").status, 200, "one's own reasons need no scope");
+    for path in ["/v1/interventions/int_local_1", "/v1/appeals", "/v1/appeals/apl_local_1"] {
+        assert_eq!(get(path).status, 200, "one's own reasons and appeals need no scope: {path}");
+    }
+}
+
+/// Appeals are control's, for whoever has a credential; what is near their paths is nobody's.
+#[test]
+fn appeals_reach_control_with_a_credential_alone() {
+    let zone = Zone::start(&[], |_| {});
+    let ask = |method: &str, path: &str, fields: &str| {
+        let mut client = zone.client();
+        let body = if method == "POST" { "{}" } else { "" };
+        client.send(method, path, fields, body);
+        client.read().expect("an answer").status
+    };
+    let key = "authorization: Bearer k\r\ncontent-type: application/json\r\n";
+    assert_eq!(ask("POST", "/v1/appeals", key), 200);
+    assert_eq!(ask("GET", "/v1/appeals/apl_local_1", key), 200);
+    for (method, path) in
+        [("POST", "/v1/appeals"), ("GET", "/v1/appeals"), ("GET", "/v1/appeals/apl_local_1")]
+    {
+        assert_eq!(ask(method, path, ""), 401, "{method} {path} without a credential");
+    }
+    for (method, path) in [("DELETE", "/v1/appeals"), ("POST", "/v1/appeals/apl_local_1")] {
+        assert_eq!(ask(method, path, key), 405, "{method} {path}");
+    }
+    for path in ["/v1/appeals/", "/v1/appeals/a/b", "/v1/appeals/..", "/v1/Appeals", "/v1/%61ppeals"] {
+        assert_eq!(ask("GET", path, key), 404, "{path}");
+    }
 }
 
 /// Whatever an operator lists, a caller's credential goes to no provider.

@@ -1,6 +1,7 @@
 //! Framing and cache against plain references, for any cut and order.
 use dragoman_relay::cache::{Cache, Found, Kept};
 use dragoman_relay::frame::{self, Bad, Chunked, Length};
+use dragoman_relay::limits;
 use proptest::prelude::*;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -162,6 +163,53 @@ fn the_cache_forgets_by_tag_by_time_and_by_size() {
     assert_eq!(found(&cache, 999, 0), Some(999));
     cache.clear();
     assert_eq!(found(&cache, 999, 0), None);
+}
+
+#[test]
+fn the_cache_forgets_whom_nobody_asked_for_in_two_generations() {
+    const STEP: u64 = limits::GENERATION_MS / 10;
+    let cache = Cache::new(100_000);
+    let mut most = 0;
+    for n in 0..1_000 {
+        let now = n * STEP;
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&n.to_le_bytes());
+        for key in [key, [1; 32]] {
+            if let Found::Ask(ticket) = cache.find(&key, now) {
+                cache.keep(ticket, Arc::new(Value(n, Vec::new())), u64::MAX, || true);
+            }
+        }
+        most = most.max(cache.len());
+    }
+    assert_eq!(most, 21, "twenty strangers of two generations, and the one who is asked for each time");
+    assert!(matches!(cache.find(&[1; 32], 1_000 * STEP), Found::Hit(v) if v.0 == 0), "who is used stays");
+    // Set back: the generations go on turning by the new time.
+    for n in 2_000..2_040 {
+        let mut key = [0; 32];
+        key[..8].copy_from_slice(&u64::to_le_bytes(n));
+        drop(cache.find(&key, (n - 2_000) * STEP));
+    }
+    assert!(cache.len() <= 21, "{}", cache.len());
+}
+
+#[test]
+fn a_crowd_that_keeps_all_it_has_in_use_fits_the_capacity() {
+    let cache: Cache<Value> = Cache::new(32);
+    let mut crowd: Vec<[u8; 32]> = Vec::new();
+    for n in 0..200_u8 {
+        let key = [n; 32];
+        if let Found::Ask(ticket) = cache.find(&key, 1) {
+            cache.keep(ticket, Arc::new(Value(n.into(), Vec::new())), u64::MAX, || true);
+        }
+        crowd.push(key);
+        // Everybody who ever came is asked for again; who is not kept any more is not asked about.
+        for known in &crowd {
+            if let Found::Ask(ticket) = cache.find(known, 1) {
+                drop(ticket);
+            }
+        }
+        assert!(cache.len() <= 32, "{} after {n}", cache.len());
+    }
 }
 
 #[test]

@@ -133,6 +133,10 @@ fn a_refused_request_never_reaches_the_provider() {
     assert!(answer.text().starts_with("Not this."), "{answer:?}");
     assert_eq!(answer.json()["choices"][0]["finish_reason"], "content_filter");
     assert_eq!(provider.calls(), 0);
+    let told = &answer.json()["dragoman"]["interventions"][0];
+    assert_eq!((&told["rule"], &told["action"]), (&json!("op.no"), &json!("refuse")));
+    assert_eq!(told["message"]["en"], "Not this.");
+    assert!(told["appeal"].as_str().is_some_and(|url| url.contains("/appeal/int_local_")), "{told}");
     assert_eq!(zone.control.0.interventions.lock().unwrap()[0]["direction"], "in");
     assert_eq!(zone.control.fed("result", 1)[0]["status"], "refused");
 }
@@ -143,7 +147,10 @@ fn a_redacted_request_goes_out_with_the_placeholder() {
     let zone = ruled(&provider, &json!([rule("op.no", "hello", "redact", &["in"])]));
     let answer = zone.client().chat(&ask(false));
     assert_eq!(answer.text(), "x");
-    assert!(answer.header("dragoman-interventions").is_some_and(|ids| ids.starts_with("int_local_")));
+    let id = answer.header("dragoman-interventions").expect("an id");
+    assert!(id.starts_with("int_local_"));
+    let told = &answer.json()["dragoman"]["interventions"];
+    assert_eq!((told[0]["id"].as_str(), told.as_array().map(Vec::len)), (Some(id), Some(1)), "{told}");
     let seen = provider.seen.lock().unwrap()[0].json();
     assert_eq!(seen["messages"][0]["content"], "[removed]");
     assert_eq!(zone.control.fed("intent", 1)[0]["findings"][0]["rule"], "op.no");

@@ -155,6 +155,27 @@ fn what_the_conversation_refuses_is_recorded_stored_and_told() {
 }
 
 #[test]
+fn what_the_plan_refuses_is_stored_with_its_notice_and_without_its_budget() {
+    for stream in [false, true] {
+        let provider = Provider::start("never");
+        let zone = Zone::start(&[&provider], |_| {});
+        let mut plan = support::control::golden("plan.response.deny.json");
+        plan["holds_until"] = json!(4_000_000_000_000_u64);
+        plan["rules_in"] = zone.empty_rules().into();
+        plan["rules_out"] = zone.empty_rules().into();
+        zone.control.set_plan(plan);
+        let answer = zone.client().post(TURNS, &ask(stream, "again"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.text().starts_with("This request was not sent to a model."), "{answer:?}");
+        assert_eq!(provider.calls(), 0);
+        let stored = zone.control.0.turns.all().remove(0);
+        assert_eq!((stored.state.as_str(), &stored.result["status"]), ("finished", &json!("denied")));
+        let intent = &zone.control.fed("intent", 1)[0];
+        assert_eq!((&intent["attempts"], &intent["budget"]), (&json!([]), &Value::Null));
+    }
+}
+
+#[test]
 fn notices_of_the_conversation_join_the_plans() {
     let provider = Provider::start("text");
     let zone = Zone::start(&[&provider], |_| {});

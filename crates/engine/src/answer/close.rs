@@ -281,9 +281,9 @@ impl AnswerScan {
     pub fn abort(&mut self, code: &str, message: &str, out: &mut Vec<u8>) -> Summary {
         if self.spec.stream {
             let mut frame = b"{\"error\":{\"message\":".to_vec();
-            super::disclose::string(message, &mut frame);
+            super::told::string(message, &mut frame);
             frame.extend_from_slice(b",\"type\":\"server_error\",\"param\":null,\"code\":");
-            super::disclose::string(code, &mut frame);
+            super::told::string(code, &mut frame);
             frame.extend_from_slice(b"}}");
             write::event(&frame, out);
         }
@@ -381,7 +381,7 @@ fn digests(lanes: &[(String, [u8; 32])]) -> String {
             out.push(',');
         }
         name.clear();
-        super::disclose::string(lane, &mut name);
+        super::told::string(lane, &mut name);
         out.push_str(&String::from_utf8_lossy(&name));
         out.push_str(":\"sha256:");
         push_hex(digest, &mut out);

@@ -2,10 +2,10 @@
 //! rule's words or anything of a list.
 
 use super::spec::{AnswerSpec, InterventionRecord, Origin, Tally};
+use super::told::{comma, fields, string, told};
 use crate::limits::{INTERVENTION_RULES, INTERVENTIONS};
 use crate::rules::{Action, Locale, RuleSet};
 use crate::stream::hold::Finding;
-use crate::stream::json::encode;
 
 #[derive(Default)]
 pub(super) struct Disclosure {
@@ -69,7 +69,7 @@ impl Disclosure {
     pub fn refusal(&mut self, spec: &mut AnswerSpec, rule: u32, lane: String, offset: u64) -> String {
         let mut record = by_rule(spec, rule, "refuse", lane);
         record.offset = offset;
-        let url = format!("{}{}", spec.intervention_base, record.id);
+        let url = format!("{}{}", spec.links.reasons, record.id);
         self.add(record);
         refusal_text(&spec.rules, rule, spec.locale, &url)
     }
@@ -80,7 +80,7 @@ impl Disclosure {
         record.vendor = Some(word);
         record.offset = offset;
         record.reason_code = Some("VENDOR_FILTER".to_owned());
-        let url = format!("{}{}", spec.intervention_base, record.id);
+        let url = format!("{}{}", spec.links.reasons, record.id);
         self.add(record);
         match spec.locale {
             Locale::En => {
@@ -150,10 +150,9 @@ impl Disclosure {
             out.push(b'}');
         }
         out.extend_from_slice(b"],\"interventions\":[");
-        for (at, record) in self.shown.iter().enumerate() {
-            comma(at, &mut out);
-            intervention(spec, record, &mut out);
-        }
+        out.extend_from_slice(spec.inward.as_bytes());
+        comma(spec.inward.len().min(self.shown.len()), &mut out);
+        out.extend_from_slice(told(&spec.rules, &spec.links, &self.shown).as_bytes());
         out.extend_from_slice(b"]}");
         out
     }
@@ -246,53 +245,4 @@ fn by_rule(spec: &mut AnswerSpec, rule: u32, action: &'static str, lane: String)
     record.set = Some(spec.rules_digest.clone());
     record.reason_code.clone_from(&meta.reason_code);
     record
-}
-
-fn intervention(spec: &AnswerSpec, record: &InterventionRecord, out: &mut Vec<u8>) {
-    fields(
-        &[
-            ("id", &record.id),
-            ("origin", record.origin.as_str()),
-            ("action", record.action),
-            ("lane", &record.lane),
-            ("url", &format!("{}{}", spec.intervention_base, record.id)),
-        ],
-        out,
-    );
-    let optional = [("rule", &record.rule), ("version", &record.set), ("reason_code", &record.reason_code)];
-    for (name, value) in optional {
-        out.extend_from_slice(format!(",\"{name}\":").as_bytes());
-        match value {
-            Some(value) => string(value, out),
-            None => out.extend_from_slice(b"null"),
-        }
-    }
-    if record.n > 1 {
-        out.extend_from_slice(format!(",\"n\":{}", record.n).as_bytes());
-    }
-    out.extend_from_slice(format!(",\"offset\":{},\"length\":{}}}", record.offset, record.length).as_bytes());
-}
-
-/// `{"a":"b","c":"d"`, to be closed by the caller.
-fn fields(pairs: &[(&str, &str)], out: &mut Vec<u8>) {
-    out.push(b'{');
-    for (at, (name, value)) in pairs.iter().enumerate() {
-        comma(at, out);
-        string(name, out);
-        out.push(b':');
-        string(value, out);
-    }
-}
-
-fn comma(at: usize, out: &mut Vec<u8>) {
-    if at > 0 {
-        out.push(b',');
-    }
-}
-
-/// Appends a whole JSON string.
-pub(super) fn string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    encode(text, out);
-    out.push(b'"');
 }

@@ -15,6 +15,7 @@ mod notice;
 mod record;
 mod spec;
 mod stream;
+mod told;
 mod usage;
 mod walk;
 mod whole;
@@ -36,6 +37,7 @@ pub use spec::{
     ANSWER_CODES, AnswerError, AnswerSpec, InterventionRecord, Label, NoticeText, Origin, Progress, Summary,
     Tally, VendorBlock,
 };
+pub use told::{Links, told};
 pub use usage::Usage;
 
 #[allow(clippy::struct_excessive_bools)] // each says that another end has come

@@ -1,7 +1,7 @@
 //! An answer that is only a notice: a plan that denies, asks for a step or sends elsewhere; a refused request.
 //! In the caller's wire shape, an ordinary answer, so that every client shows it.
 
-use super::disclose::string;
+use super::told::string;
 use super::write;
 use crate::request::Route;
 

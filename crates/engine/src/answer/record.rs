@@ -1,9 +1,9 @@
 //! The answer record of a stored turn: what was released, and the notice that ended it, without labels, as a whole body
 //! of the route. Made of what the lanes let out, so that it never holds what a rule suppressed; and that body again as a stream.
 
-use super::disclose::string;
 use super::frame::Kind;
 use super::lanes::{Choice, LaneState};
+use super::told::string;
 use super::{AnswerScan, write};
 use crate::request::Route;
 use serde_json::{Map, Value, json};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::request::Route;
 use crate::rules::{Action, Locale, RuleSet};
 
+use super::told::Links;
 use super::usage::Usage;
 
 /// An obligation to label. `visible` is text as the user reads it, `machine` a JSON value for the metadata.
@@ -51,8 +52,10 @@ pub struct AnswerSpec {
     pub blocks: Vec<VendorBlock>,
     pub turn: String,
     pub decision: String,
-    /// Path to which an intervention's id is appended, e.g. `/v1/interventions/`.
-    pub intervention_base: String,
+    /// Where an intervention's reasons are, and where one appeals.
+    pub links: Links,
+    /// What was done to the request, as `told` gives it: the answer's user is told of that too.
+    pub inward: String,
     /// Seconds since 1970, used where the provider says no `created`.
     pub created: u64,
     pub new_id: Box<dyn FnMut() -> String + Send>,

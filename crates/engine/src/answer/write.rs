@@ -1,11 +1,11 @@
 //! Frames and bodies of our own making, in the shape of the provider's: the parts that the provider's bytes
 //! cannot be copied for.
 
-use super::disclose::string;
 use super::frame::{Frame, Kind};
 use super::guard::Guard;
 use super::lanes::Choice;
 use super::spec::AnswerSpec;
+use super::told::string;
 use super::walk::{INDEXED, MESSAGE, POSITIONED};
 use crate::request::Route;
 use crate::stream::json::decode;

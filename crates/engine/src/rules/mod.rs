@@ -53,6 +53,12 @@ impl RuleSet {
         Arc::clone(EMPTY.get_or_init(empty))
     }
 
+    /// The rule of this id.
+    pub fn named(&self, id: &str) -> Option<&RuleMeta> {
+        let at = self.rules.binary_search_by(|rule| rule.id.as_str().cmp(id)).ok()?;
+        self.rules.get(at)
+    }
+
     /// The rule with number `rule`, as a finding names it.
     pub fn rule(&self, rule: u32) -> &RuleMeta {
         &self.rules[rule as usize]

@@ -6,7 +6,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
-use dragoman_engine::answer::{AnswerError, AnswerScan, AnswerSpec, InterventionRecord, Label, Summary};
+use dragoman_engine::answer::{
+    AnswerError, AnswerScan, AnswerSpec, InterventionRecord, Label, Links, Summary,
+};
 use dragoman_engine::request::Route;
 use dragoman_engine::rules::{
     Action, Direction, Edges, Granularity, Limits, Locale, Origin, RuleSet, RuleSetSource, RuleSource, Text,
@@ -69,7 +71,8 @@ pub fn spec(route: Route, stream: bool, n: u32, rules: &Arc<RuleSet>) -> AnswerS
         blocks: Vec::new(),
         turn: "trn_local_1".to_owned(),
         decision: "dec_1".to_owned(),
-        intervention_base: "/v1/interventions/".to_owned(),
+        links: Links { reasons: "/v1/interventions/".to_owned(), appeal: "/appeal/".to_owned() },
+        inward: String::new(),
         created: 7,
         new_id: Box::new(move || {
             next += 1;

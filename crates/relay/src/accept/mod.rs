@@ -1,30 +1,33 @@
 //! Step 1: a connection and its requests' heads, checked before anything else is done. The order of a
 //! turn after that is in `carry`. HTTP/2 is spoken over TLS alone; both versions pass the same `admit`.
+mod door;
 mod frames;
 pub mod guard;
 mod heads;
 pub mod routes;
 mod streams;
+mod who;
 
+pub use door::Door;
+pub use who::identified;
+
+use crate::address::Origin;
 use crate::address::crowd::{Counted, Crowd};
-use crate::address::{self, Origin, Seen};
 use crate::body::{Answering, RelayBody, Source};
 use crate::carry;
-use crate::config::Config;
 use crate::errors::{self, ApiError, Code};
-use crate::identify::{self, Credential};
 use crate::limits;
 use crate::metrics::count;
-use crate::proxy::{self, Asker};
+use crate::proxy::Asker;
 use crate::proxy_protocol;
 use crate::state::{Arrived, Relay, Slot};
 use crate::tls;
-use crate::wire::{Address, Lang, Principal};
+use crate::wire::Lang;
 use crate::worker::Worker;
 use frames::Frames;
 use guard::{Guard, Vitals};
 use heads::{FAULT_TARGET, Heads};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -33,7 +36,7 @@ use routes::Route;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,15 +47,6 @@ use tokio_rustls::TlsAcceptor;
 
 /// Browsers come by TLS for a year after each answer.
 const STRICT_TRANSPORT: HeaderValue = HeaderValue::from_static("max-age=31536000");
-/// By which door a request came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
-    /// The public listener, from where the address says.
-    Public(Seen),
-    /// `turn.sock`: control asks for a user of its pages.
-    Socket,
-}
-
 /// What is known of a connection before its first request.
 #[derive(Clone, Copy)]
 enum Via {
@@ -295,47 +289,18 @@ fn admit(
     if !config.hosts.iter().any(|ours| ours.eq_ignore_ascii_case(host)) {
         return Err((&errors::WRONG_HOST).into());
     }
-    let (seen, counted) = whence(worker, &config, origin, secure, request.headers())?;
-    Ok((routes::of(request.method(), request.uri().path())?, Door::Public(seen), counted))
+    let (door, counted) = door::whence(worker, &config, origin, secure, request.headers())?;
+    let route = routes::of(request.method(), request.uri().path())?;
+    if matches!(route, Route::Control | Route::Follow | Route::Stop | Route::Pages) {
+        let most = config.edge.per_minute.address_requests;
+        slowed(worker, worker.relay.throttles.addresses.pass_address(door.client(), most))?;
+    }
+    Ok((route, door, counted))
 }
 
-/// Where a public request comes from, and its place among the open ones of its client.
-fn whence(
-    worker: &Worker,
-    config: &Config,
-    origin: Origin,
-    secure: bool,
-    headers: &HeaderMap,
-) -> Result<(Seen, Option<Counted>), ApiError> {
-    let forwarded = || headers.keys().any(proxy::is_forwarding);
-    if config.local {
-        if forwarded() {
-            return Err((&errors::FORWARDED_LOCALLY).into());
-        }
-        return Ok((Seen { loopback: true, ..Seen::default() }, None));
-    }
-    let by_proxy = origin.is_proxy(&config.edge.trusted);
-    let direct = !by_proxy && !config.edge.proxy_protocol;
-    let here = matches!(origin, Origin::Peer(ip) if ip.is_loopback());
-    if here && direct && forwarded() {
-        // A proxy of this machine that nobody named: its address would stand for everybody's.
-        return Err((&errors::FORWARDED_UNTRUSTED).into());
-    }
-    if !secure && !here && direct {
-        return Err((&errors::TLS_REQUIRED).into());
-    }
-    let client = origin.client(headers, &config.edge.trusted);
-    let mut counted = None;
-    if by_proxy {
-        // Those whose address is unclear are one client: a field that makes it unclear is no way round the limit.
-        let ip = client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-        counted = Crowd::take(&worker.relay.edge.crowd, ip);
-        if counted.is_none() {
-            count(&worker.relay.metrics.crowded);
-            return Err((&errors::TOO_MANY_OPEN).into());
-        }
-    }
-    Ok((address::seen(client, &worker.relay.edge.files.load()), counted))
+/// Counts what a rate refused.
+fn slowed<T>(worker: &Worker, passed: Result<T, ApiError>) -> Result<T, ApiError> {
+    passed.inspect_err(|_| count(&worker.relay.metrics.throttled))
 }
 
 /// Only `/path` targets: a host in the target could differ from the one that was checked.
@@ -357,6 +322,7 @@ async fn dispatch(
         Route::Control | Route::Follow | Route::Stop => {
             let epoch = worker.relay.changes.epoch();
             let (who, address) = identified(worker, door, request.method(), request.headers()).await?;
+            who::paced(worker, door, &who)?;
             let scope = routes::scope(request.uri().path());
             if scope.is_some_and(|scope| !who.scopes.iter().any(|s| s == scope)) {
                 return Err((&errors::PERMISSION).into());
@@ -365,87 +331,51 @@ async fn dispatch(
             if let Some(here) = carry::follow::here(&worker.relay, route, asker, request.uri()).await? {
                 return Ok(here);
             }
-            pages(worker, request, Some(&who), &address, lang, true).await
+            let asker = Asker {
+                principal: Some(&who),
+                lang,
+                address: &address,
+                hide_credential: true,
+                appeals_full: false,
+            };
+            pages(worker, door, request, asker).await
         }
         Route::Healthz => Ok(plain("alive\n")),
         Route::Readyz => readyz(worker),
         Route::Pages => {
-            let (who, address) = visitor(worker, door, &request).await;
-            pages(worker, request, who.as_deref(), &address, lang, false).await
+            let (who, address) = who::visitor(worker, door, &request).await?;
+            if let Some(who) = &who {
+                who::paced(worker, door, who)?;
+            }
+            let principal = who.as_deref();
+            let asker =
+                Asker { principal, lang, address: &address, hide_credential: false, appeals_full: false };
+            pages(worker, door, request, asker).await
         }
     }
 }
 
+/// Passes a request on to control. A guest's appeal counts for its address, where it is received.
 async fn pages(
     worker: &Worker,
+    door: Door,
     request: Request<Incoming>,
-    principal: Option<&Principal>,
-    address: &Address,
-    lang: Lang,
-    hide_credential: bool,
+    mut asker: Asker<'_>,
 ) -> Result<Response<Source>, ApiError> {
-    worker.pages.pass(request, &Asker { principal, lang, address, hide_credential }).await
-}
-
-/// The principal of a request, which has to carry a credential.
-pub async fn identified(
-    worker: &Worker,
-    door: Door,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Result<(Arc<Principal>, Address), ApiError> {
-    let relay = &worker.relay;
-    if !relay.lease.fresh() && !relay.lease.wait().await {
-        return Err((&errors::NO_CONTACT).into());
-    }
-    let (credential, address) = match door {
-        Door::Socket => socket_credential(headers)?,
-        Door::Public(seen) => {
-            let config = relay.config.load();
-            let sent = identify::credential(method, headers, &config.session_cookie, &config.origins)?;
-            (sent.ok_or(&errors::MISSING_CREDENTIAL)?, seen.address())
+    let guest = asker.principal.is_none_or(|who| who.key.is_none());
+    let mut held = None;
+    if guest && routes::is_appeal(request.method(), request.uri().path()) {
+        match worker.relay.throttles.appeals.hold_address(door.client(), limits::GUEST_APPEALS) {
+            Ok(taken) => held = taken,
+            Err(_) => asker.appeals_full = true,
         }
-    };
-    let user_token = headers.get("dragoman-user-token").and_then(|v| v.to_str().ok());
-    let who = identify::principal(relay, &worker.control, &credential, user_token, &address.peer).await?;
-    Ok((who, address))
-}
-
-/// Who visits a page, when a session says so. A page is shown to anybody; it decides what to show.
-async fn visitor(
-    worker: &Worker,
-    door: Door,
-    request: &Request<Incoming>,
-) -> (Option<Arc<Principal>>, Address) {
-    let config = worker.relay.config.load_full();
-    let sent =
-        identify::credential(request.method(), request.headers(), &config.session_cookie, &config.origins);
-    let seen = if let Door::Public(seen) = door { seen } else { Seen::default() };
-    let address = seen.address();
-    let Ok(Some(session @ Credential::Session { .. })) = sent else {
-        return (None, address);
-    };
-    if !worker.relay.lease.fresh() {
-        return (None, address);
     }
-    let who = identify::principal(&worker.relay, &worker.control, &session, None, &address.peer).await;
-    (who.ok(), address)
-}
-
-fn socket_credential(headers: &HeaderMap) -> Result<(Credential, Address), ApiError> {
-    let field = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).filter(|v| !v.is_empty());
-    let principal = field("dragoman-principal").ok_or(&errors::MISSING_CREDENTIAL)?;
-    let channel = field("dragoman-channel").unwrap_or("web");
-    let mut address: Address = match field("dragoman-address") {
-        Some(json) => {
-            serde_json::from_str(json).map_err(|_| ApiError::about(&errors::BAD_HEAD, "dragoman-address"))?
-        }
-        None => Address { country: None, kind: "unknown".into(), peer: "".into() },
-    };
-    address.peer = "socket".into();
-    let credential =
-        Credential::Socket { principal: principal.into(), channel: channel.into(), address: address.clone() };
-    Ok((credential, address))
+    let answer = worker.pages.pass(request, &asker).await;
+    let received = answer.as_ref().is_ok_and(|answer| answer.status().as_u16() < 400);
+    if let Some(taken) = held.filter(|_| !received) {
+        taken.give_back();
+    }
+    answer
 }
 
 fn plain(text: &'static str) -> Response<Source> {

@@ -53,6 +53,8 @@ pub enum Route {
 
 /// Where conversations are.
 const CONVERSATIONS: &str = "/v1/conversations";
+/// Where people appeal, and read their appeals. No scope: whoever may read reasons may object to them.
+const APPEALS: &str = "/v1/appeals";
 /// What a key's owner used.
 const USAGE: &str = "/v1/usage";
 
@@ -88,7 +90,10 @@ pub fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
     if let Some(found) = conversations(method, path) {
         return found;
     }
-    if is_models(path) || path == USAGE || under(path, "/v1/interventions/") {
+    if path == APPEALS {
+        return allowed(method, &[Method::GET, Method::POST], "GET, POST", Route::Control);
+    }
+    if is_models(path) || path == USAGE || under(path, "/v1/interventions/") || under(path, "/v1/appeals/") {
         return allowed(method, &[Method::GET], "GET", Route::Control);
     }
     let plain = decoded(path);
@@ -99,6 +104,11 @@ pub fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
         return Err((&errors::NOT_FOUND).into());
     }
     Ok(Route::Pages)
+}
+
+/// Whether a request sends an appeal: by the API, or by the form of its page.
+pub fn is_appeal(method: &Method, path: &str) -> bool {
+    method == Method::POST && (path == APPEALS || decoded(path).starts_with("/appeal/"))
 }
 
 /// The routes of `turn.sock`: the `/v1` table.
@@ -129,6 +139,9 @@ fn conversations(method: &Method, path: &str) -> Option<Result<Route, ApiError>>
         }
         [id, "turns", turn, "feedback"] if named(id) && named(turn) => {
             allowed(method, &[Method::PUT, Method::DELETE], "PUT, DELETE", Route::Control)
+        }
+        [id, "turns", turn, "passport"] if named(id) && named(turn) => {
+            allowed(method, &[get], "GET", Route::Control)
         }
         _ => Err((&errors::NOT_FOUND).into()),
     })

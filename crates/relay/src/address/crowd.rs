@@ -31,7 +31,7 @@ impl Crowd {
 }
 
 /// One client may use every address of its IPv6 /64.
-fn whole(ip: IpAddr) -> IpAddr {
+pub fn whole(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(_) => ip,
         IpAddr::V6(v6) => {

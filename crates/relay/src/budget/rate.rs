@@ -43,34 +43,49 @@ impl Pace {
 
     /// Lets `n` through at `now` (boot ns), or says how long to wait.
     pub fn take(&self, n: u64, (most, burst): (u64, u64), now: u64) -> Result<State, State> {
-        let (step, whole) = (span(n, most), span(burst, most));
-        let taken = self.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, |due| {
-            let next = due.max(now) + step;
-            (next - now <= whole).then_some(next)
-        });
-        match taken {
-            Ok(due) => Ok(state(due.max(now) + step - now, whole, most, Some(0))),
-            Err(due) => {
-                let behind = due.saturating_sub(now);
-                let wait = (step <= whole).then(|| (behind + step).saturating_sub(whole));
-                Err(state(behind, whole, most, wait))
-            }
-        }
+        let after = |due| next(due, n, (most, burst), now);
+        let taken = self
+            .due
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |due| after(due).ok().map(|(due, _)| due));
+        let (Ok(before) | Err(before)) = taken;
+        after(before).map(|(_, state)| state)
     }
 
     /// Gives back what was taken and not used.
     pub fn give_back(&self, n: u64, most: u64) {
-        // Rounded down: never more than was taken.
-        let ns = u64::try_from(u128::from(n) * MINUTE_NS / u128::from(most.max(1))).unwrap_or(0);
-        let back = |due: u64| Some(due.saturating_sub(ns));
         // It always gives a value, so it always succeeds.
-        let _ = self.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, back);
+        let _ = self.due.fetch_update(Ordering::AcqRel, Ordering::Acquire, |due| Some(back(due, n, most)));
     }
 
     /// It says no more than a new one would.
     pub fn is_idle(&self, now: u64) -> bool {
         self.due.load(Ordering::Acquire) <= now
     }
+}
+
+/// `n` of `most` a minute, `burst` at once, at `now` (boot ns), where the next cell would be on time at `due`: when it is
+/// after that, or how long to wait.
+pub fn next(due: u64, n: u64, (most, burst): (u64, u64), now: u64) -> Result<(u64, State), State> {
+    let (step, whole) = (span(n, most), span(burst, most));
+    let next = due.max(now) + step;
+    if next - now <= whole {
+        return Ok((next, state(next - now, whole, most, Some(0))));
+    }
+    let behind = due.saturating_sub(now);
+    let wait = (step <= whole).then(|| (behind + step).saturating_sub(whole));
+    Err(state(behind, whole, most, wait))
+}
+
+/// When the next cell is on time after `n` that had to be let through: at most `burst` more than may come at once.
+pub fn charged(due: u64, n: u64, (most, burst): (u64, u64), now: u64) -> u64 {
+    (due.max(now) + span(n, most)).min(now + 2 * span(burst, most))
+}
+
+/// When the next cell is on time once `n` of `most` a minute are given back: rounded, so that it is never more than was
+/// taken.
+pub fn back(due: u64, n: u64, most: u64) -> u64 {
+    let ns = u64::try_from(u128::from(n) * MINUTE_NS / u128::from(most.max(1))).unwrap_or(0);
+    due.saturating_sub(ns)
 }
 
 fn state(behind: u64, whole: u64, most: u64, wait_ns: Option<u64>) -> State {

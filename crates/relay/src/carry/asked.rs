@@ -10,7 +10,7 @@ use crate::plan::Ready;
 use crate::record::Finding;
 use crate::wire::Lang;
 use bytes::Bytes;
-use dragoman_engine::answer::{self, AnswerScan, AnswerSpec, InterventionRecord, VendorBlock};
+use dragoman_engine::answer::{self, AnswerScan, AnswerSpec, InterventionRecord, Links, VendorBlock};
 use dragoman_engine::request::{
     BodyLimits, FieldError, FieldTable, InFinding, MostOutput, Request, Route, Unknown,
 };
@@ -264,7 +264,8 @@ impl Asked {
             blocks: Vec::new(),
             turn: turn.id.clone(),
             decision: open.decision().to_owned(),
-            intervention_base: intervention_base(&turn.plan.config),
+            links: links(&turn.plan.config),
+            inward: open.inward.clone(),
             created: wall_ms() / 1000,
             new_id: Box::new(move || clock::new_id("int", &zone)),
             keep: open.stored.is_some(),
@@ -280,9 +281,10 @@ pub struct Inward {
     pub made: Vec<InterventionRecord>,
 }
 
-/// Where an intervention is read.
-pub fn intervention_base(config: &Config) -> String {
-    format!("{}/v1/interventions/", config.public_url.trim_end_matches('/'))
+/// Where an intervention is read, and where one appeals.
+pub fn links(config: &Config) -> Links {
+    let base = config.public_url.trim_end_matches('/');
+    Links { reasons: format!("{base}/v1/interventions/"), appeal: format!("{base}/appeal/") }
 }
 
 pub fn locale(lang: Lang) -> Locale {

@@ -171,8 +171,13 @@ async fn begin(
 
 /// Who asks, for control's own provider.
 fn identity(turn: &Turn) -> Vec<(&'static str, String)> {
-    let asker =
-        Asker { principal: Some(&turn.who), lang: turn.lang, address: &turn.address, hide_credential: true };
+    let asker = Asker {
+        principal: Some(&turn.who),
+        lang: turn.lang,
+        address: &turn.address,
+        hide_credential: true,
+        appeals_full: false,
+    };
     let mut fields = proxy::identity(&asker);
     fields.push(("dragoman-turn", turn.id.clone()));
     fields

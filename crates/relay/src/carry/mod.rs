@@ -11,6 +11,7 @@ pub mod live;
 mod merge;
 mod notice;
 mod open;
+mod refusals;
 mod replay;
 pub mod running;
 mod settle;
@@ -31,7 +32,7 @@ use crate::plan::{self, Ready};
 use crate::record::Salt;
 use crate::wire::{Address, Lang, Principal, Question};
 use crate::worker::Worker;
-use asked::Asked;
+use asked::{Asked, Inward};
 use claim::{Claim, Claimed};
 use http::{Request, Response, request};
 use hyper::body::Incoming;
@@ -75,6 +76,8 @@ pub async fn turn(
     let seat = intake::seat(worker, &plan).await?;
     let lang = asked.lang(said.or(who.locale.as_deref().map(|l| Lang::of(Some(l)))));
     let (counted, account) = account::admit(worker, &who, &plan, asked.request())?;
+    let denied = plan.plan.refusal.is_some();
+    refusals::begin(worker, &who, route, denied)?;
     let turn = Turn {
         worker: Rc::clone(worker),
         id: clock::new_id("trn", &plan.config.zone),
@@ -96,20 +99,18 @@ pub async fn turn(
     };
     // In one place for the turn's whole life: it is large, and is handed on from step to step.
     let mut open = Box::new(Open::new(turn, account));
-    if open.turn.plan.plan.refusal.is_some() {
+    // A turn of a conversation that is refused is kept in it, as its user saw it, and so has a passport.
+    if denied && !route.is_stored() {
         let (notice, index) = notice::denied(&mut open, &asked).await?;
         return Ok(answer::response(&open, Some(index), Source::from(notice)));
     }
 
     // 4 scan in.
-    let inward = asked.scan_in(&mut open)?;
-    open.disclose_inward(&inward.made).await?;
+    let inward = inward(&mut open, &mut asked).await?;
     if inward.refused.is_some() {
         let (notice, index) = notice::refused(&mut open, &asked, &inward).await?;
         return Ok(answer::response(&open, Some(index), Source::from(notice)));
     }
-
-    open.reserve(&asked).await?;
 
     // What is stored is opened with control first; a turn of a conversation then runs on its own.
     let asked = match claim {
@@ -130,6 +131,21 @@ pub async fn turn(
 
     // 6 call, 7 scan out, 8 label, 9 record result, and only then the end.
     answer::answer(open, &asked, &parts.headers).await
+}
+
+/// Step 4: scanned, what is refused passes its rate and what goes on reserves; only then anything is stored of it.
+async fn inward(open: &mut Open, asked: &mut Asked) -> Result<Inward, ApiError> {
+    let inward = asked.scan_in(open)?;
+    if open.turn.plan.plan.refusal.is_some() {
+        // It passed the rate with its plan, and reserves nothing.
+    } else if inward.refused.is_some() {
+        refusals::pass(open)?;
+    } else {
+        let reserved = open.reserve(asked).await;
+        reserved.inspect_err(|error| refusals::given_back(open, error))?;
+    }
+    open.disclose_inward(&inward.made).await?;
+    Ok(inward)
 }
 
 /// Step 1's place, and step 2: who asks.

@@ -35,23 +35,12 @@ pub async fn denied(open: &mut Open, asked: &Asked) -> Result<Told, ApiError> {
 /// A rule refused the request; its interventions are stored already.
 pub async fn refused(open: &mut Open, asked: &Asked, inward: &Inward) -> Result<Told, ApiError> {
     let rule = inward.refused.ok_or(&errors::INTERNAL)?;
-    let base = asked::intervention_base(&open.turn.plan.config);
-    let url = inward.made.last().map(|made| format!("{base}{}", made.id)).unwrap_or_default();
-    let shown: Vec<_> = inward
-        .made
-        .iter()
-        .map(|i| {
-            json!({
-                "id": i.id, "origin": i.origin.as_str(), "action": i.action, "lane": i.lane,
-                "url": format!("{base}{}", i.id), "rule": i.rule, "version": i.set,
-                "reason_code": i.reason_code, "offset": i.offset, "length": i.length,
-            })
-        })
-        .collect();
+    let links = asked::links(&open.turn.plan.config);
+    let url = inward.made.last().map(|made| format!("{}{}", links.reasons, made.id)).unwrap_or_default();
     let said = Said {
         outcome: "REFUSED".to_owned(),
         reasons: "[]".to_owned(),
-        interventions: json!(shown).to_string(),
+        interventions: format!("[{}]", open.inward),
         text: refusal_text(&open.turn.plan.rules_in, rule, asked::locale(open.turn.lang), &url),
     };
     told(open, asked, said, &End::REFUSED).await

@@ -15,7 +15,7 @@ use crate::record::{self, Finding, Intent, Outcome, Salt, Tokens, first, fitting
 use crate::state::KeyTurn;
 use crate::wire::{Address, Lang, Notice, Principal, Refusal};
 use crate::worker::Worker;
-use dragoman_engine::answer::{AnswerScan, InterventionRecord, NoticeText, Summary};
+use dragoman_engine::answer::{AnswerScan, InterventionRecord, NoticeText, Summary, told};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::rc::Rc;
@@ -57,6 +57,8 @@ pub struct Open {
     pub interventions: Vec<String>,
     /// Of those, the ones made on the way in: named in a header, for the answer's own scan does not know them.
     pub disclosed: Vec<String>,
+    /// Those in full, as the answer's `dragoman` object names them first.
+    pub inward: String,
     pub scan: Option<AnswerScan>,
     /// What it reserved of limits.
     pub account: Account,
@@ -172,6 +174,7 @@ impl Open {
             findings: Vec::new(),
             interventions: Vec::new(),
             disclosed: Vec::new(),
+            inward: String::new(),
             scan: None,
             account,
             held: 0,
@@ -275,12 +278,17 @@ impl Open {
         }
     }
 
-    /// Stores what was done to the request, and remembers it for the answer's head.
+    /// Stores what was done to the request, and remembers it for the answer's head and end: a conversation's message
+    /// is scanned first, and then with its history.
     pub async fn disclose_inward(&mut self, made: &[InterventionRecord]) -> Result<(), ApiError> {
         self.disclose(made, "in").await?;
         let ids: Vec<String> = made.iter().map(|i| i.id.clone()).collect();
         self.interventions.extend(ids.iter().cloned());
-        self.disclosed = ids;
+        self.disclosed.extend(ids);
+        if !self.inward.is_empty() && !made.is_empty() {
+            self.inward.push(',');
+        }
+        self.inward += &told(&self.turn.plan.rules_in, &asked::links(&self.turn.plan.config), made);
         Ok(())
     }
 

@@ -8,10 +8,11 @@ use super::claim::{self, Claim, Claimed, Opened};
 use super::live::{LiveTurn, Reader};
 use super::notice;
 use super::open::{Calls, Open};
+use super::refusals;
 use super::replay;
 use super::settle::Settling;
 use crate::body::Source;
-use crate::carry::caught;
+use crate::carry::{caught, inward};
 use crate::errors::{self, ApiError};
 use crate::limits;
 use bytes::Bytes;
@@ -109,7 +110,12 @@ async fn steps(mut open: Box<Open>, carried: &mut Carried) -> Result<(), ApiErro
     };
     open.stored = Some(stored);
     open.turn.worker.relay.live.add(&carried.live);
-    if open.stored.as_ref().is_some_and(|stored| stored.refusal.is_some()) {
+    let denied = open.turn.plan.plan.refusal.is_some();
+    let refused = open.stored.as_ref().is_some_and(|stored| stored.refusal.is_some());
+    if refused && !denied {
+        refusals::pass(&open)?;
+    }
+    if refused || denied {
         open.record_intent(carried.asked.body(), Calls::None).await?;
         let (notice, _) = notice::denied(&mut open, &carried.asked).await?;
         carried.say(&open, notice);
@@ -119,11 +125,7 @@ async fn steps(mut open: Box<Open>, carried: &mut Carried) -> Result<(), ApiErro
     // Scan in, again: the history goes to the provider under the rules of today.
     let upstream = upstream.ok_or(&errors::INTERNAL)?;
     carried.asked.adopt(upstream.as_bytes(), &Arc::clone(&open.turn.plan))?;
-    let inward = carried.asked.scan_in(&mut open)?;
-    open.disclose_inward(&inward.made).await?;
-    if inward.refused.is_none() {
-        open.reserve(&carried.asked).await?;
-    }
+    let inward = inward(&mut open, &mut carried.asked).await?;
     let calls = if inward.refused.is_some() { Calls::None } else { Calls::Allowed };
     open.record_intent(carried.asked.body(), calls).await?;
     if inward.refused.is_some() {

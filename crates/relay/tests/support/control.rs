@@ -236,9 +236,11 @@ impl Control {
     }
 
     /// A page that shows what it was sent.
+    /// Says what came, with the status that the path may end in: `?status=404`.
     fn page(_: &Self, seen: &Seen, out: &mut UnixStream) {
+        let status = seen.path.split_once("?status=").and_then(|(_, n)| n.parse().ok()).unwrap_or(200);
         let body = json!({"method": seen.method, "path": seen.path, "headers": seen.headers,
                           "length": seen.body.len()});
-        drop(http::write(out, 200, "application/json", body.to_string().as_bytes()));
+        drop(http::write(out, status, "application/json", body.to_string().as_bytes()));
     }
 }
