@@ -24,6 +24,7 @@ from dragoman.control import (
 )
 from dragoman.control.cli_common import JsonOption
 from dragoman.decide import cli as decide_cli
+from dragoman.decide import cli_packs
 from dragoman.ledger import cli as ledger_cli
 
 app = typer.Typer(
@@ -65,7 +66,7 @@ app.command("reload")(cli_config.reload)
 app.command("ingest")(cli_knowledge.ingest)
 app.command("ask")(cli_knowledge.ask)
 app.command("decide")(decide_cli.decide_command)
-app.add_typer(decide_cli.packs_app, name="packs")
+app.add_typer(cli_packs.packs_app, name="packs")
 app.add_typer(ledger_cli.app, name="ledger")
 
 

@@ -19,7 +19,10 @@ ERROR_TYPES = {
     401: "authentication_error",
     403: "permission_error",
     404: "invalid_request_error",
+    405: "invalid_request_error",
+    408: "invalid_request_error",
     409: "conflict_error",
+    413: "invalid_request_error",
     422: "invalid_request_error",
     429: "rate_limit_error",
     421: "invalid_request_error",
@@ -79,6 +82,12 @@ class ConfigError(DragomanError):
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class StaleFileError(ConfigError):
+    """The file was changed since the difference was shown."""
+
+    code = "stale_file"
 
 
 class UnavailableError(DragomanError):

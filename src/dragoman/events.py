@@ -173,12 +173,39 @@ class ClaimsExpired(Event):
 
 
 @dataclass(frozen=True)
+class GuestsForgotten(Event):
+    """Guests who can come back no more and own nothing that is kept were forgotten."""
+
+    name: ClassVar[str] = "guests_forgotten"
+    level: ClassVar[str] = "info"
+    count: int
+
+
+@dataclass(frozen=True)
 class ConversationErased(Event):
     """A conversation was deleted with its texts and salts."""
 
     name: ClassVar[str] = "conversation_erased"
     conversation: str
     turns: int
+
+
+@dataclass(frozen=True)
+class AppealReceived(Event):
+    """Somebody appealed; the log has ids alone."""
+
+    name: ClassVar[str] = "appeal_received"
+    appeal: str
+    about: str
+
+
+@dataclass(frozen=True)
+class SearchIndexed(Event):
+    """A long run of the search's index: so many items were read, so many still wait."""
+
+    name: ClassVar[str] = "search_indexed"
+    count: int
+    left: int
 
 
 @dataclass(frozen=True)

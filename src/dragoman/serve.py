@@ -274,7 +274,8 @@ def _welcome(pair: Pair) -> str:
         else f"make one with `{_command()} keys create`"
     )
     admin = (
-        f"\n  admin {pair.admin_link}\n        (enrols the first administrator, once, within 30 minutes)\n"
+        f"\n  admin {pair.admin_link}\n"
+        "        (enrols the first administrator, once, within 30 minutes; then see Setup there)\n"
         if pair.admin_link
         else ""
     )

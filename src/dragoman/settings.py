@@ -25,6 +25,7 @@ from dragoman.settings_edge import Edge, check_public, public_host
 from dragoman.settings_faults import built, unknown_overrides
 from dragoman.settings_limits import Limit, Model, Price, Rate, Table
 from dragoman.settings_operations import Log, Telemetry
+from dragoman.settings_text import read_text
 
 DEFAULT_FILE = "dragoman.toml"
 LOCAL_PROVIDER = "local"
@@ -32,8 +33,6 @@ LOCAL_MODEL = "dragoman"
 LOCAL_UPSTREAM_MODEL = "dragoman-local"
 LOCAL_OUTPUT_TOKENS = 4_096
 """LIMIT: tokens of one answer of the built-in model."""
-MAX_FILE_BYTES = 1 << 20
-"""LIMIT: bytes of a configuration or rule file."""
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$"
 _COUNTRY = r"^[A-Z]{2}$"
@@ -91,6 +90,8 @@ class Deployment(Table):
     data_locations: dict[str, str] = Field(default_factory=dict)
     contact: str | None = Field(default=None, max_length=300)
     """Where a person appeals: an address or URL printed in every refusal."""
+    appeal_answer_days: int | None = Field(default=None, ge=1, le=365)
+    """Days within which the operator states that it answers an appeal. None: no time is promised."""
 
 
 class Zone(Table):
@@ -200,6 +201,13 @@ class Tenant(Table):
     staff_adults: bool = False
     """All of them are at least 18 years old."""
 
+    @field_validator("title")
+    @classmethod
+    def _shown(cls, value: str | None) -> str | None:
+        if value is not None and not (value.strip() and value.isprintable()):
+            raise ValueError("holds something that can be seen, and no characters that cannot")
+        return value
+
 
 class Source(Table):
     """Documents with an owner, a licence and the jurisdictions they may be used in."""
@@ -219,7 +227,7 @@ class Journal(Table):
     """The relay's durable record."""
 
     folder: Path | None = None
-    """Default: `journal` in the zone's data folder."""
+    """Default: `journal` in the zone's data folder. Another one needs a restart."""
 
 
 class Settings(BaseSettings):
@@ -347,12 +355,13 @@ def find_file(given: Path | None) -> Path | None:
     return here.resolve() if here.is_file() else None
 
 
-def load(file: Path | None) -> Settings:
-    """Parse and check a file (None: the built-in default). Raises ConfigError naming every fault.
+def load(file: Path | None, text: str | None = None) -> Settings:
+    """Parse and check a file (None: the default), or a text as if it stood there. Raises ConfigError.
 
     Relative paths in the result are resolved against the file's folder, or the working directory without one.
     """
-    text = "" if file is None else _read(file)
+    if text is None:
+        text = "" if file is None else read_text(file)
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -361,20 +370,6 @@ def load(file: Path | None) -> Settings:
         raise ConfigError(faults)
     settings = built(Settings, tree, text, str(file or "environment"))
     return _anchored(settings, Path.cwd() if file is None else file.parent)
-
-
-def _read(file: Path) -> str:
-    try:
-        with file.open("rb") as opened:
-            raw = opened.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError([f"{file}: cannot be read: {error.strerror}"]) from error
-    if len(raw) > MAX_FILE_BYTES:
-        raise ConfigError([f"{file}: larger than {MAX_FILE_BYTES} bytes"])
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError([f"{file}: not UTF-8 at byte {error.start}"]) from error
 
 
 def _anchored(settings: Settings, root: Path) -> Settings:

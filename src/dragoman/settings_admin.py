@@ -49,6 +49,8 @@ class Oidc(_Closed):
     groups_claim: str = Field(default="groups", min_length=1, max_length=100)
     algorithms: tuple[Literal["RS256", "PS256", "ES256", "EdDSA"], ...] = ("RS256", "ES256")
     allow: tuple[Allowed, ...] = ()
+    session_minutes: int = Field(default=60, ge=5, le=1_440)
+    """After so many minutes the provider has to let the person in again, on whatever page they are."""
 
     @field_validator("issuer")
     @classmethod
@@ -88,6 +90,7 @@ class Admin(_Closed):
     session_idle_minutes: int = Field(default=30, ge=1, le=1_440)
     session_hours: int = Field(default=12, ge=1, le=168)
     metrics_token_file: Path | None = None
+    """A file with a bearer token that reads `/metrics`; without a usable one in it nothing starts."""
     oidc: Oidc | None = None
 
     @field_validator("listen")

@@ -16,8 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from dragoman.settings_admin import LOOPBACK
 
+GUEST_DAYS_LEAST = 7
+"""LIMIT: a guest's cookie lives as long; nobody is forgotten before."""
 MAX_FILES = 8
 """LIMIT: address files."""
+MAX_PER_MINUTE = 1_000_000_000
+"""LIMIT: the most a rate of a client may be; in effect none."""
 
 
 class Edge(BaseModel):
@@ -37,6 +41,16 @@ class Edge(BaseModel):
     guest_turns: int = Field(default=16, ge=0, le=10_000)
     """Turns that all guests together may have open, in stage `public`."""
     guest_turns_per_minute: int = Field(default=120, ge=0, le=1_000_000)
+    guest_days: int = Field(default=30, ge=GUEST_DAYS_LEAST, le=3_650)
+    """Days after its first question after which a guest who owns nothing that is kept is forgotten."""
+    failed_credentials_per_minute: int = Field(default=300, ge=1, le=MAX_PER_MINUTE)
+    """Credentials from one address that are refused; only failures count."""
+    address_requests_per_minute: int = Field(default=6_000, ge=1, le=MAX_PER_MINUTE)
+    """Requests from one address that are no turns: pages, lists, exports."""
+    requests_per_minute: int = Field(default=1_200, ge=1, le=MAX_PER_MINUTE)
+    """The same of one key, guest or end user."""
+    refused_turns_per_minute: int = Field(default=120, ge=1, le=MAX_PER_MINUTE)
+    """Refused turns of one key, guest or end user that are recorded; further ones are refused unrecorded."""
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -63,6 +77,20 @@ class Edge(BaseModel):
         )
 
 
+def public_gaps(stage: str, public_url: str | None, edge: Edge) -> dict[str, str]:
+    """What the file lacks for a public address, by key: what to write there."""
+    gaps = {}
+    if stage != "public":
+        gaps["deployment.stage"] = 'deployment.stage = "public"'
+    if edge.certificate is None and not edge.trusted_proxies:
+        gaps["edge.certificate"] = (
+            "edge.certificate and edge.key, or edge.trusted_proxies for a proxy that speaks TLS in front"
+        )
+    if urlsplit(public_url or "").scheme != "https":
+        gaps["zone.public_url"] = 'zone.public_url = "https://the-name-people-use"'
+    return gaps
+
+
 def check_public(stage: str, listen: str, public_url: str | None, edge: Edge) -> None:
     """Raise ValueError naming every condition of a public address that the file does not meet."""
     outside = listen.rpartition(":")[0] not in LOOPBACK
@@ -73,15 +101,7 @@ def check_public(stage: str, listen: str, public_url: str | None, edge: Edge) ->
                 'set deployment.stage = "public"'
             )
         return
-    missing = []
-    if stage != "public":
-        missing.append('deployment.stage = "public"')
-    if edge.certificate is None and not edge.trusted_proxies:
-        missing.append(
-            "edge.certificate and edge.key, or edge.trusted_proxies for a proxy that speaks TLS in front"
-        )
-    if urlsplit(public_url or "").scheme != "https":
-        missing.append('zone.public_url = "https://the-name-people-use"')
+    missing = list(public_gaps(stage, public_url, edge).values())
     if missing:
         raise ValueError(
             f"to listen on {listen} in stage {stage}, set {'; and '.join(missing)}. "

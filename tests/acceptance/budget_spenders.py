@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from whole_product import Server, environment, start
+from whole_product import Server, environment, pause, start
 
 from dragoman.ledger.logs import entries, shards
 from dragoman.ledger.proofs import parse_receipt
@@ -163,7 +163,7 @@ class Product:
     def __init__(self, folder: Path, body: str) -> None:
         self.server: Server = start(folder, body, **ENVIRONMENT)
         self.key = str(self.server.dragoman("keys", "create", "--title", "spender")["text"])  # type: ignore[call-overload,index]
-        os.kill(self.server.child.pid, signal.SIGSTOP)
+        pause(self.server.child.pid)
         for pid in self.server.pids.values():
             os.kill(pid, signal.SIGKILL)
         self.children: dict[str, subprocess.Popen[bytes]] = {}

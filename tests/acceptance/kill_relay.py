@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
-from whole_product import Server, environment, start, wait_ready
+from whole_product import Server, environment, pause, start, wait_ready
 
 from dragoman.ledger.logs import entries, shards
 from dragoman.ledger.proofs import Receipt, parse_receipt
@@ -123,7 +123,7 @@ def run_zone(folder: Path, trials: int, seed: int) -> int:
     server = start(folder)
     acknowledged: list[Receipt] = []
     # The supervisor sleeps, so that this script alone restarts the relay.
-    os.kill(server.child.pid, signal.SIGSTOP)
+    pause(server.child.pid)
     try:
         os.kill(server.pids["relay"], signal.SIGKILL)
         for trial in range(trials):

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from whole_product import Server, environment, start, wait_ready
+from whole_product import Server, environment, pause, start, wait_ready
 
 from dragoman.ledger.logs import entries, shards
 from dragoman.ledger.verify import verify_zone
@@ -133,7 +133,7 @@ class Processes:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.running: dict[str, subprocess.Popen[bytes]] = {}
-        os.kill(server.child.pid, signal.SIGSTOP)
+        pause(server.child.pid)
         for role in ("relay", "control"):
             os.kill(server.pids[role], signal.SIGKILL)
         self.run("control")
@@ -237,7 +237,8 @@ def run_zone(folder: Path, role: str, trials: int, seed: int) -> Counter[str]:
     )
     server = start(
         folder,
-        f'[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
+        f'[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n'
+        "[edge]\nrequests_per_minute = 1_000_000\n",
     )
     key = server.dragoman("keys", "create", "--tenant", "default", "--title", "load")["text"]
     processes = Processes(server)

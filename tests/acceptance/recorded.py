@@ -26,7 +26,7 @@ import httpx
 import whole_product
 from fault_rig import Fault, Orders, Trace
 from recorder import CANARY, Asking, Exchange, Route, chat, completion
-from whole_product import Server
+from whole_product import Server, pause
 
 from dragoman.ledger.verify import verify_zone
 from dragoman.testing.provider import DONE, JSON, FakeProvider, Script, chunk, whole
@@ -146,7 +146,7 @@ def _disk(place: str, fault: Fault) -> Point:
 
 
 def _stop(product: Product) -> None:
-    os.kill(product.pid("control"), signal.SIGSTOP)
+    pause(product.pid("control"))
 
 
 def _go_on(product: Product) -> None:
@@ -155,7 +155,7 @@ def _go_on(product: Product) -> None:
 
 def _kill(product: Product) -> None:
     # The supervisor sleeps, so that nobody starts control again.
-    os.kill(product.server.child.pid, signal.SIGSTOP)
+    pause(product.server.child.pid)
     os.kill(product.pid("control"), signal.SIGKILL)
 
 

@@ -12,7 +12,7 @@ import time
 
 import httpx
 import pytest
-from whole_product import start
+from whole_product import pause, start
 
 from dragoman.testing.provider import DONE, Script, chunk
 from promise import SLOW_SECONDS, eventually, within
@@ -160,7 +160,7 @@ def test_cut_off_relay_stops_at_the_lease(server):
     reader = Reader(server, None)
     reader.start()
     assert reader.first.wait(SLOW_SECONDS)
-    os.kill(server.pids["control"], signal.SIGSTOP)
+    pause(server.pids["control"])
     since = time.monotonic()
     try:
         eventually("it pauses", lambda: time.monotonic() - max(since, reader.last_text) > 1.5)

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
-from whole_product import Server, start
+from whole_product import Server, pid_of, start
 
 from dragoman.testing.provider import DONE, JSON, Script, chunk, whole
 
@@ -295,20 +295,6 @@ def restarted(server: Server) -> None:
             pass
         time.sleep(0.05)
     raise AssertionError((server.folder / "serve.log").read_text()[-3000:])
-
-
-def pid_of(server: Server, role: str) -> int:
-    """The child of the supervisor that plays this role now."""
-    word = {"relay": "dragoman.relay", "control": "dragoman.control.run"}[role]
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (entry / "cmdline").read_bytes().split(b"\0")
-            parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        if parent == server.child.pid and word.encode() in command:
-            return int(entry.name)
-    raise AssertionError(f"no {role}")
 
 
 def kill(server: Server, role: str) -> None:

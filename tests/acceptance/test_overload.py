@@ -11,7 +11,7 @@ from pathlib import Path
 
 from arrivals import Clients, Target
 from overload import DELAY_SECONDS, REFUSED_SECONDS, Rig, measure, product, verdict
-from whole_product import start
+from whole_product import pause, start
 
 from promise import SLOW_SECONDS, within
 
@@ -38,7 +38,7 @@ def test_what_control_answers_itself_is_bounded_too(tmp_path: Path) -> None:
     async def crowd() -> tuple[list[int], list[int]]:
         clients = Clients(server.port)
         assert (await clients.ask(request)).status == 200
-        os.kill(server.pids["control"], signal.SIGSTOP)
+        pause(server.pids["control"])
         try:
             asking = {asyncio.create_task(clients.ask(request)) for _ in range(OF_CONTROL + MORE)}
             refused: set[asyncio.Task] = set()

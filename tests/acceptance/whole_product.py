@@ -102,6 +102,43 @@ def start(folder: Path, body: str = "", **env: str) -> Server:
     raise AssertionError((folder / "serve.log").read_text()[-3000:])
 
 
+def pause(pid: int) -> None:
+    """Stop process `pid` and return when none of its threads runs any more.
+
+    The kernel delivers SIGSTOP after `kill` has returned: on a busy machine a process answers for a while yet.
+    """
+    os.kill(pid, signal.SIGSTOP)
+    until = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < until:
+        if all(_is_stopped(task) for task in Path(f"/proc/{pid}/task").iterdir()):
+            return
+        time.sleep(0.001)
+    raise TimeoutError(f"process {pid} did not stop within {STOP_SECONDS} s")
+
+
+def _is_stopped(task: Path) -> bool:
+    try:
+        stat = (task / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    # proc_pid_stat(5): the state follows the command, which is in parentheses and may hold any character.
+    return stat.rpartition(")")[2].split()[0] in "TZX"
+
+
+def pid_of(server: Server, role: str) -> int:
+    """The child of the supervisor that plays this role now."""
+    word = {"relay": "dragoman.relay", "control": "dragoman.control.run"}[role]
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().split(b"\0")
+            parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if parent == server.child.pid and word.encode() in command:
+            return int(entry.name)
+    raise AssertionError(f"no {role}")
+
+
 def wait_ready(url: str, seconds: float) -> bool:
     """Whether the relay at `url` becomes ready in time."""
     until = time.monotonic() + seconds

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,3 +45,31 @@ class Visit:
 
 
 Visiting = Callable[..., Any]
+
+
+def visits_by(browser: Any) -> Visiting:
+    """`with visits_by(browser)(origin, "zh", script=False) as visit`: a fresh profile; at its end nothing may be foreign.
+
+    Further options are those of a Playwright context.
+    """
+
+    @contextmanager
+    def open_page(
+        origin: str, language: str = "en", *, script: bool = True, **options: Any
+    ) -> Iterator[Visit]:
+        locale = {"en": "en-GB", "zh": "zh-CN"}[language]
+        context = browser.new_context(locale=locale, java_script_enabled=script, **options)
+        context.set_default_timeout(SLOW_MS)
+        visit = Visit(context.new_page(), origin)
+        visit.page.on("request", lambda request: visit.requests.append(request.url))
+        visit.page.on("console", lambda message: visit.complaints.append(message.text))
+        visit.page.on("pageerror", lambda error: visit.complaints.append(str(error)))
+        visit.page.goto(f"{origin}/?lang={language}")
+        try:
+            yield visit
+        finally:
+            context.close()
+        assert visit.requests
+        assert visit.foreign() == []
+
+    return open_page

@@ -5,25 +5,23 @@ from __future__ import annotations
 import datetime as dt
 import http.server
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
+from admin_person import AUTHENTICATOR, WAIT_MS, Coming, coming_to
+from axe_findings import DESK, PHONE, both_schemes, findings
 
 from dragoman.control.app import Control
 from dragoman.ids import now_ms
 from dragoman.stores import schema
 from dragoman.stores.tenancy import rows_of
-from dragoman.testing.oidc import FakeOidc
+from dragoman.testing.oidc import FakeOidc, served_oidc
 from dragoman.testing.ports import free_port
 
 pytestmark = pytest.mark.browser
 
-WAIT_MS = 60_000
 CONFIG = """
 [deployment]
 name = "Osmanthus Lane"
@@ -42,14 +40,7 @@ unit = "tokens"
 per = "month"
 most = 9007199254740991
 """
-AUTHENTICATOR = {
-    "protocol": "ctap2",
-    "transport": "internal",
-    "hasResidentKey": True,
-    "hasUserVerification": True,
-    "isUserVerified": True,
-    "automaticPresenceSimulation": True,
-}
+STATEMENT = '{"intervention": "int_local_x", "text": {"en": "Why it was.", "zh": "理由。"}}'
 STRANGER = """<!doctype html><meta charset="utf-8"><title>elsewhere</title>
 <form method="post" action="{target}/keys"><input name="title" value="evil"><button>go</button></form>
 <script>
@@ -58,39 +49,10 @@ fetch("{target}/admin/v1/keys", {{method: "POST", credentials: "include", header
 </script>"""
 
 
-@dataclass
-class Person:
-    """A browser profile with an authenticator of its own."""
-
-    page: Any
-    devtools: Any
-    authenticator: str
-    origin: str
-    complaints: list[str] = field(default_factory=list)
-
-    def enrol(self, link: str, title: str = "") -> None:
-        self.page.goto(link)
-        if title:
-            self.page.fill("#title", title)
-        self.page.click("form[data-passkey] button")
-        self.page.wait_for_url(f"{self.origin}/", timeout=WAIT_MS)
-
-    def log_in(self) -> None:
-        self.page.goto(f"{self.origin}/login")
-        self.page.click("form[data-passkey] button")
-        self.page.wait_for_url(f"{self.origin}/", timeout=WAIT_MS)
-
-
 @pytest.fixture(scope="module")
 def provider() -> Iterator[FakeOidc]:
-    port = free_port()
-    fake = FakeOidc(f"http://127.0.0.1:{port}")
-    server = uvicorn.Server(uvicorn.Config(fake.app, port=port, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    yield fake
-    server.should_exit = True
-    thread.join(30)
+    with served_oidc() as fake:
+        yield fake
 
 
 @pytest.fixture(scope="module")
@@ -112,27 +74,9 @@ def origin(control: Control) -> str:
     return control.admin.origin
 
 
-Coming = Callable[..., Any]
-
-
 @pytest.fixture
 def coming(browser: Any, origin: str) -> Coming:
-    """`with coming() as person`: a fresh profile with a fresh authenticator."""
-
-    @contextmanager
-    def come(**options: Any) -> Iterator[Person]:
-        context = browser.new_context(locale="en-GB", **options)
-        page = context.new_page()
-        devtools = context.new_cdp_session(page)
-        devtools.send("WebAuthn.enable")
-        made = devtools.send("WebAuthn.addVirtualAuthenticator", {"options": AUTHENTICATOR})
-        person = Person(page, devtools, made["authenticatorId"], origin)
-        page.on("console", lambda message: person.complaints.append(message.text))
-        page.on("pageerror", lambda error: person.complaints.append(str(error)))
-        yield person
-        context.close()
-
-    return come
+    return coming_to(browser, origin)
 
 
 def link(control: Control, role: str = "operator", admin: str | None = None) -> str:
@@ -336,15 +280,40 @@ def fill(control: Control) -> None:
             "origin": "rule",
         }
         rows.insert_missing(
-            schema.interventions, [{**one, "rule": "house.rule" * 8, "action": "redact", "document": "{}"}]
+            schema.interventions,
+            [{**one, "rule": "house.rule" * 8, "action": "redact", "document": STATEMENT}],
         )
+        sent = {
+            "appeal": "apl_local_x",
+            "principal": "prn",
+            "about": "int_local_x",
+            "turn": "trn",
+            "at": now_ms(),
+        }
+        sent |= {"lang": "en", "state": "received", "text": "word " * 200 + "w" * 300, "contact": "c" * 200}
+        told = {"salt": "s", "acknowledged": '{"en": "Received.", "zh": "已收到。"}', "answer_by": now_ms()}
+        rows.insert_missing(schema.appeals, [{**sent, **told}])
 
     control.core.database.write(work)
     control.core.registry.create_key(tenant, "x" * 200)
     control.core.registry.revoke_key(control.core.registry.create_key(tenant).record.key)
 
 
-PAGES = ("", "interventions", "usage", "limits", "keys", "tenants", "people", "sessions", "tokens", "account")
+PAGES = (
+    "",
+    "setup",
+    "setup/documents",
+    "interventions",
+    "appeals",
+    "usage",
+    "limits",
+    "keys",
+    "tenants",
+    "people",
+    "sessions",
+    "tokens",
+    "account",
+)
 
 
 @pytest.mark.parametrize("width", [360, 1280])
@@ -356,13 +325,49 @@ def test_pages_fit_phone_and_desk_in_both_languages(
     with coming(viewport={"width": width, "height": 800}) as person:
         page = person.page
         person.enrol(link(control))
-        for path in (*PAGES, "confirm?next=/"):
+        tenant = control.core.guest_tenant().tenant
+        for path in (*PAGES, f"appeals/{tenant}/apl_local_x", "confirm?next=/"):
             sign = "&" if "?" in path else "?"
             assert page.goto(f"{person.origin}/{path}{sign}lang={language}").status == 200
             assert page.evaluate("document.documentElement.lang")[:2] == language
             wide = page.evaluate("document.documentElement.scrollWidth")
             assert wide <= width, (path, wide)
         assert person.complaints == []
+
+
+@pytest.mark.parametrize(("language", "scheme", "size"), [("en", "light", DESK), ("zh", "dark", PHONE)])
+def test_axe_finds_nothing(
+    control: Control, coming: Coming, language: str, scheme: str, size: dict[str, int]
+) -> None:
+    fill(control)
+    found: list[str] = []
+    with coming(viewport=size, color_scheme=scheme) as person:
+        page = person.page
+        for path in ("login", "enrol"):
+            page.goto(f"{person.origin}/{path}?lang={language}")
+            found += findings(page)
+        page.goto("about:blank")  # from the same page only the link's fragment would change
+        person.enrol(link(control))
+        for path in (*PAGES, "confirm?next=/", "nothing"):
+            page.goto(f"{person.origin}/{path}")
+            found += [f"{path}: {one}" for one in findings(page)]
+        page.goto(f"{person.origin}/interventions")
+        page.locator("td a").first.click()
+        page.wait_for_url("**/int_local_x", timeout=WAIT_MS)
+        found += findings(page)
+        page.goto(f"{person.origin}/")
+        found += both_schemes(page, scheme)
+        page.goto(f"{person.origin}/keys")
+        found += both_schemes(page, scheme)
+        page.click(".act button")
+        page.wait_for_selector(".secret", timeout=WAIT_MS)
+        found += findings(page)
+        make_stale(control)
+        page.goto(f"{person.origin}/keys")
+        page.click(".act button")
+        page.wait_for_selector("code:text('confirm_first')", timeout=WAIT_MS)
+        found += findings(page)
+    assert found == []
 
 
 def test_everything_is_reached_by_keyboard(control: Control, coming: Coming) -> None:

@@ -160,7 +160,7 @@ def test_model_text_is_never_markup(visit: Visit) -> None:
 def test_an_intervention_and_a_break_are_shown(visit: Visit) -> None:
     visit.ask("redact returns item 退货")
     link = visit.page.locator(".intervention a")
-    assert link.get_attribute("href") == "/v1/interventions/int_local_0192"
+    assert link.get_attribute("href") == "/appeal/int_local_0192"
     assert "op.demo" in visit.page.locator(".intervention").inner_text()
     visit.page.goto(visit.origin)
     visit.ask("break off return item 退货")
@@ -169,8 +169,8 @@ def test_an_intervention_and_a_break_are_shown(visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("visit", [("en", True), ("en", False)], indirect=True)
-def test_examples_ask(visit: Visit) -> None:
-    visit.page.click("#examples button:first-of-type")
+def test_starters_ask(visit: Visit) -> None:
+    visit.page.click("#starters button:first-of-type")
     visit.page.wait_for_selector(".finished")
     assert SENTENCE["en"] in visit.page.locator(".finished").inner_text()
 

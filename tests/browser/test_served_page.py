@@ -78,8 +78,8 @@ def test_a_guest_gets_a_cited_labelled_answer_and_reads_why_it_was_changed(
         assert page.locator(".answer .label").inner_text() == LABEL[language]
         assert "op.word" in page.locator(".intervention").first.inner_text()
         asking = page.url
-        page.locator(".intervention a").first.click()
-        page.wait_for_url("**/v1/interventions/int_*")
+        page.locator(".intervention a[href^='/appeal/']").first.click()
+        page.wait_for_url("**/appeal/int_*")
         page.wait_for_load_state("load")
         assert "op.word" in page.locator("main").inner_text()
         if script:
@@ -96,7 +96,7 @@ def test_a_guest_gets_a_cited_labelled_answer_and_reads_why_it_was_changed(
 def test_another_guest_cannot_read_the_reasons(visiting: Visiting, origin: str) -> None:
     with visiting(origin) as visit:
         visit.ask(QUESTION["en"])
-        reasons = visit.page.locator(".intervention a").first.get_attribute("href")
+        reasons = visit.page.locator(".intervention a[href^='/appeal/']").first.get_attribute("href")
         assert visit.page.goto(origin + reasons).status == 200
     with visiting(origin) as other:
         assert other.page.goto(origin + reasons).status == 404
@@ -124,7 +124,10 @@ def test_a_guest_asks_as_somebody_else_and_as_itself_again(
         page.locator("[name=phone]").fill("+65")
         page.locator(".facts button").click()
         page.wait_for_load_state("load")
-        assert who.inner_text() == "SG, residential, 30, +65"
+        assert (
+            who.inner_text()
+            == {"en": "Singapore (SG), at home, 30, +65", "zh": "新加坡 (SG)、家庭、30、+65"}[language]
+        )
         visit.ask(QUESTION[language])
         assert SENTENCE[language] in page.locator(".answer .finished").inner_text()
         page.locator(".asking summary").click()
@@ -140,5 +143,5 @@ def test_a_fact_that_cannot_be_is_named(visiting: Visiting, origin: str) -> None
         visit.page.locator("[name=residence]").fill("zz")
         visit.page.locator(".facts button").click()
         visit.page.wait_for_load_state("load")
-        assert "residence" in visit.page.locator("main").inner_text()
+        assert "Residence takes a country code" in visit.page.locator("main").inner_text()
         visit.complaints.clear()  # the browser tells of the 400

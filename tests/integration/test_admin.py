@@ -23,7 +23,10 @@ from dragoman.admin.table import ANYONE, METRICS, AdminRoute, RouteTable
 from dragoman.admin.table import Visitor as Visiting
 from dragoman.control import admin_listener
 from dragoman.control.app import Control
+from dragoman.core.accounts import Act
 from dragoman.core.admins import AUDITOR, OPERATOR
+from dragoman.settings_limits import Limit
+from dragoman.stores.schema import ZONE_TENANT
 from dragoman.testing.authenticator import FakeAuthenticator
 from dragoman.testing.ports import free_port
 from dragoman.testing.visitor import Visitor
@@ -36,6 +39,7 @@ admin_listen = "127.0.0.1:{admin}"
 [admin]
 metrics_token_file = "scrape"
 """
+NOTHING = Act(ZONE_TENANT, {"act": "test"})
 SCRAPE = "a-token-for-the-scraper"
 
 
@@ -426,6 +430,31 @@ def test_metrics_are_for_this_machine_or_a_token(visitor: Visitor) -> None:
     assert visitor.ask("GET", "/metrics", x_forwarded_for="127.0.0.1").status == 421
 
 
+def test_beyond_the_tries_a_right_token_tells_nothing(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ask(text: str, path: str = "/metrics") -> int:
+        return visitor.ask("GET", path, authorization=f"Bearer {text}").status
+
+    assert (ask("wrong"), ask(SCRAPE)) == (401, 200)
+    with monkeypatch.context() as fewer:
+        fewer.setattr(attempts, "TRIES", 1)
+        refused = visitor.ask("GET", "/metrics", authorization=f"Bearer {SCRAPE}")
+        assert (refused.status, refused.code) == (429, "too_many_attempts")
+        assert int(refused.headers["retry-after"]) > 0
+        assert ask("wrong") == 429
+        assert visitor.ask("GET", "/login").status == 200, "other ways in have tries of their own"
+    assert (ask(SCRAPE), ask(SCRAPE, "/admin/v1/status")) == (200, 401), "it reads the counters alone"
+
+
+def test_a_session_is_no_token_for_the_counters(control: Control, port: int) -> None:
+    admin = came_in(control, port)
+    stranger = Visitor(port)
+    for text in (admin.cookie, f"{sessions.COOKIE}={admin.cookie}"):
+        answer = stranger.ask("GET", "/metrics", authorization=f"Bearer {text}")
+        assert (answer.status, answer.code) == (401, "invalid_token")
+
+
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost", "localhost:1", "LOCALHOST.evil:1", "localhost:1/@x"]
 )
@@ -450,6 +479,27 @@ def test_nobody_is_sent_to_another_site(control: Control, port: int, next_: str)
     options = visitor.post("/confirm/options", {}).json()["options"]
     body = {"credential": visitor.passkey.get(options), "next": next_}
     assert visitor.post("/confirm/passkey", body).json() == {"next": "/"}
+
+
+def test_a_limit_that_cannot_be_kept_says_why_in_the_readers_language(control: Control, port: int) -> None:
+    visitor, core = came_in(control, port), control.core
+    limits = [
+        Limit(id=f"of-{name}", model=name, unit="tokens", per="day", most=1) for name in ("gone", "dragoman")
+    ]
+    for one in limits:
+        core.budgets.set_limit(
+            core.registry.known_tenant("default").tenant, one, 0, NOTHING, core.book.forget
+        )
+    try:
+        english, chinese = (visitor.page(f"/limits?lang={lang}").body for lang in ("en", "zh"))
+        assert "cannot be kept</span> limits.of-gone.model: no model is called" in english
+        assert "无法执行</span> limits.of-gone.model：没有名为" in chinese
+        rows = {one["id"]: one["faults"] for one in visitor.ask("GET", "/admin/v1/limits").json()["rows"]}
+        assert [set(one) for one in rows["of-gone"]] == [{"en", "zh"}]
+        assert rows["of-dragoman"] == [], "the control"
+    finally:
+        for one in limits:
+            core.budgets.remove_limit(one.id, NOTHING, core.book.forget)
 
 
 def test_attempts_are_limited(control: Control, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -496,10 +546,11 @@ def concrete(path: str) -> str:
 
 
 def state(control: Control) -> str:
-    """Every table but the outbox and the sessions, which reading and refusals may touch."""
+    """The file, and every table but the outbox and the sessions, which reading and refusals may touch."""
     with sqlite3.connect(control.settings.zone.data / "zone.db") as raw:
         lines = [line for line in raw.iterdump() if '"outbox"' not in line and '"admin_sessions"' not in line]
-    return "\n".join(lines)
+    file = control.settings.zone.data.parent / "dragoman.toml"
+    return "\n".join([*lines, file.read_text(encoding="utf-8"), str(file.stat().st_mtime_ns)])
 
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

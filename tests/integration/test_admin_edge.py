@@ -168,6 +168,17 @@ def test_a_taken_port_is_told(serving: Serving, tmp_path: Path) -> None:
             pass
 
 
+def test_a_token_file_that_cannot_serve_is_told_at_the_start(serving: Serving, tmp_path: Path) -> None:
+    admin = 'listen = "127.0.0.1:{port}"\nmetrics_token_file = "scrape"\n'
+    (tmp_path / "scrape").write_text("a-token-for-the-scraper\n", encoding="utf-8")
+    with serving(admin) as port, closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as one:
+        one.request("GET", "/metrics", headers={"authorization": "Bearer a-token-for-the-scraper"})
+        assert one.getresponse().status == 200, "the negative control"
+    (tmp_path / "scrape").unlink()
+    with pytest.raises(ConfigError, match=r"scrape: cannot be read .*; write a random text"), serving(admin):
+        pass
+
+
 @pytest.mark.parametrize(
     "admin",
     [

@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.routing import Route
 from turns_control import Relay, new_key, person
 
 from dragoman.control.app import Control
 from dragoman.control.conversations import ConversationRoutes
-from dragoman.ids import new_id
+from dragoman.control.relay_config import SESSION_COOKIE
+from dragoman.ids import new_id, now_ms
+from dragoman.knowledge.engine import Knowledge
+from dragoman.web.pages import pages
 
 BODIES: dict[str, Any] = {
     "PATCH": {"title": "Taken"},
@@ -32,7 +36,8 @@ ROUTES = sorted(
 )
 NAMED = [row for row in ROUTES if row not in WITHOUT_ID]
 QUERIES = {"/v1/conversations/{conversation}/turns": ["", "?branch={turn}", "?before={turn}"],
-           "/v1/conversations/{conversation}/turns/{turn}": ["", "?after=0"]}  # fmt: skip
+           "/v1/conversations/{conversation}/turns/{turn}": ["", "?after=0"],
+           "/v1/conversations/{conversation}/turns/{turn}/passport": ["", "?proof=result"]}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +98,7 @@ def test_the_matrix_has_every_route() -> None:
                 ("POST", "/v1/conversations/{conversation}/turns/{turn}/stop"),
                 ("PUT", "/v1/conversations/{conversation}/turns/{turn}/feedback"),
                 ("DELETE", "/v1/conversations/{conversation}/turns/{turn}/feedback"),
+                ("GET", "/v1/conversations/{conversation}/turns/{turn}/passport"),
             ]
         )
         == ROUTES
@@ -156,6 +162,27 @@ def test_lists_show_ones_own_only(zone: Zone) -> None:
         assert not mine & {one["id"] for one in after["data"]}
 
 
+def test_a_search_finds_ones_own_only(zone: Zone) -> None:
+    mine = {one["id"] for word in ("mine", "hello", "hi") for one in found(zone.owner, word)}
+    assert {zone.name, zone.turn, zone.inside_second} <= mine, "a title, and turns"
+    assert not {zone.gone, zone.deleted} & mine
+    for case, relay in zone.others.items():
+        for word in ("mine", "hello", "hi"):
+            assert found(relay, word) == [], case
+        for after in (zone.name, zone.turn, zone.gone, new_id("trn", "local"), "x"):
+            status, body = relay.v1("GET", f"?q=hello&after={after}")
+            assert (status, body["error"]["param"]) == (400, "after"), (case, after)
+    relay = zone.others["other principal"]
+    relay.turn(relay.conversation(), "Hello", "Hi")
+    assert len(found(relay, "hello")) == 1, "the control: it finds its own"
+
+
+def found(relay: Relay, word: str) -> list[dict[str, Any]]:
+    status, page = relay.v1("GET", f"?q={word}&limit=100")
+    assert status == 200, page
+    return list(page["data"])
+
+
 def test_outcomes_of_another_tenant_find_nothing(zone: Zone) -> None:
     turn = zone.owner.open(zone.owner.conversation())[1]["turn"]
     other = zone.others["other tenant"]
@@ -179,3 +206,32 @@ def test_a_caller_needs_a_name_and_the_scope(zone: Zone) -> None:
             "pages.sock", method, whole, BODIES[method], **told, dragoman_scopes="models"
         )
         assert (status, body["error"]["code"]) == (403, "insufficient_scope")
+
+
+def test_the_pages_show_ones_own_only(control: Control, zone: Zone, tmp_path: Path) -> None:
+    """Every page route that takes a conversation, made from the route table: 404 for whoever is not its owner."""
+    routes = [one for one in pages(control._pages_context(Knowledge(tmp_path))) if isinstance(one, Route)]
+    found = {
+        (method, route.path)
+        for route in routes
+        for method in (route.methods or set()) - {"HEAD"}
+        if "{conversation}" in route.path
+    }
+    one = "/c/{conversation}"
+    posts = {("POST", f"{one}/{verb}") for verb in ("ask", "change", "delete", "stop", "feedback")}
+    assert found == {("GET", one), ("GET", f"{one}/why/{{turn}}"), *posts}
+    cookie = control.core.principals.new_guest(control.core.guest_tenant().tenant, now_ms())
+    form = {"content-type": "application/x-www-form-urlencoded", "sec-fetch-site": "same-origin"}
+    own = {name.replace("-", "_"): value for name, value in form.items()}
+    for (method, path), name in itertools.product(
+        found, (zone.name, zone.deleted, "x", new_id("cnv", "local"))
+    ):
+        body = b"q=taken&title=taken&rating=bad&turn=" + zone.turn.encode() if method == "POST" else None
+        whole = path.format(conversation=name, turn=zone.turn)
+        status, _ = zone.owner.call(
+            "pages.sock", method, whole, body, cookie=f"{SESSION_COOKIE}={cookie}", **own
+        )
+        assert status == 404, (method, whole)
+        status, _ = zone.owner.call("pages.sock", method, whole, body, **own)
+        assert status == 404, (method, whole, "without a session")
+    assert zone.owner.v1("GET", f"/{zone.name}")[1]["title"] == "Mine"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,11 +16,15 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 from turns_control import Relay, answer_record, new_key, person
 
-from dragoman.assistants import context, conversations, opening, usage
+from dragoman.assistants import context, conversations, finding, opening, search, usage
+from dragoman.assistants.turns import recover
 from dragoman.control import conversations as routes
-from dragoman.control import turn_messages
+from dragoman.control import turn_messages, v1_request
 from dragoman.control.app import Control
-from dragoman.ids import new_id
+from dragoman.control.residual import Residuals
+from dragoman.control.turns import TurnDesk
+from dragoman.errors import RefusedError
+from dragoman.ids import new_id, now_ms
 from dragoman.stores import conversations as kept
 from dragoman.stores import schema
 
@@ -194,6 +200,87 @@ def test_recovery_settles_every_turn_of_the_log(relay: Relay, run: Path) -> None
     for turn in (standing, missing):
         assert relay.finish(turn, record)[0] == 204
     assert other.close(elsewhere, record)[0] == 204, "another log's turns go on"
+
+
+def test_the_key_of_a_turn_without_an_intent_is_free_after_recovery(control: Control, relay: Relay) -> None:
+    relay.log = new_id("log", "local")
+    name, key = relay.conversation(), {"key": "again", "body": "b"}
+    for conversation in (None, name):
+        turn = relay.open(conversation, idempotency=key)[1]["turn"]
+        relay.recover()
+        again = relay.open(conversation, idempotency=key)[1]
+        assert (again["state"], again["turn"] == turn) == ("opened", False)
+        relay.recover(again["turn"])
+        twin = relay.open(conversation, idempotency=key)[1]
+        assert (twin["state"], twin["turn"]) == ("failed", again["turn"]), (
+            "the control: it may have been asked"
+        )
+        key["key"] = "another"
+    copied = relay.open(None, idempotency=key)[1]["turn"]
+    control.core.turns.submit_zone(
+        lambda z: recover(z, relay.log, frozenset(), now_ms(), copied=True)
+    ).result()
+    twin = relay.open(None, idempotency=key)[1]
+    assert (twin["state"], twin["turn"]) == ("failed", copied), "a backup's log may hold its end"
+    states = [one["state"] for one in relay.v1("GET", f"/{name}/turns")[1]["data"]]
+    assert states == ["interrupted", "interrupted"], "what a person wrote is shown"
+
+
+class Sent:
+    """A message as control has read it."""
+
+    def __init__(self, document: Any) -> None:
+        self.document = document
+
+    async def json(self) -> Any:
+        return self.document
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_message_of_a_dead_relay_opens_nothing(control: Control, relay: Relay, dies: bool) -> None:
+    """Its turn would stay open beside a later run of the relay, which was told of every other one."""
+    core, go = control.core, threading.Event()
+    desk = TurnDesk(core.turns, Residuals(core.planner, core.holder), core.holder)
+    relay.log = new_id("log", "local")
+    name, key = relay.conversation(), {"key": "k", "body": "b"}
+
+    async def life() -> None:
+        held = core.database.submit(lambda _: go.wait(60))
+        opening = asyncio.create_task(desk.open(Sent(relay.message(name, idempotency=key))))
+        await asyncio.sleep(0)  # it waits for the writer now
+        if dies:
+            recovery = desk.recover(Sent({"log": relay.log, "intents": []}))
+            recovering = asyncio.create_task(recovery)
+            await asyncio.sleep(0)
+        go.set()
+        if dies:
+            with pytest.raises(RefusedError) as refused:
+                await opening
+            assert (refused.value.status, refused.value.code) == (409, "relay_run_over")
+            assert (await recovering)[1] == {"closing": []}
+        else:
+            assert (await opening)[0] == 200, "the control"
+        assert held.result()
+
+    asyncio.run(life())
+    shown = relay.v1("GET", f"/{name}/turns")[1]["data"]
+    assert len(shown) == (0 if dies else 1)
+    parent = {"parent": "root", "idempotency": key}
+    assert relay.open(name, **parent)[1].get("state") == ("opened" if dies else None)
+
+
+def test_a_turn_that_is_given_back_leaves_the_branch_that_was_shown(relay: Relay) -> None:
+    name = relay.conversation()
+    first = relay.turn(name)["turn"]
+    relay.turn(name, parent="root")
+    assert relay.v1("PATCH", f"/{name}", {"head": first})[1]["head"] == first
+    given = relay.open(name, parent="last")[1]["turn"]
+    assert relay.outcome(given, "abandoned")[0] == 204
+    assert relay.v1("GET", f"/{name}")[1]["head"] == first
+    given = relay.open(name, parent="last")[1]["turn"]
+    second = relay.turn(name, parent="root")["turn"]
+    assert relay.outcome(given, "abandoned")[0] == 204
+    assert relay.v1("GET", f"/{name}")[1]["head"] == second, "one that was opened since stays"
 
 
 def test_what_goes_along_of_turns_that_did_not_finish(relay: Relay) -> None:
@@ -395,9 +482,14 @@ def test_limits_stand_in_the_docs() -> None:
         conversations.PAGE_MOST,
         opening.TURNS_PER_CONVERSATION,
         context.HISTORY_TURNS,
-        routes.BODY_LIMIT,
+        v1_request.BODY_LIMIT,
+        finding.QUERY_CHARS,
+        finding.TEXT_CHARS,
+        search.LOOKED_AT,
+        search.READ_CHARS,
     ):
         assert re.search(rf"(?<![\d,]){number:,}(?!\d|,\d)", table), number
+    assert f"newest {search.UNREAD} wait" in " ".join(text.split())
     assert f"{context.IMAGE_TOKENS:,} for a picture" in text
     assert f"{context.MESSAGE_TOKENS} for each message" in text
     assert f"{turn_messages.KEY_CHARS} characters at most" in text

@@ -178,8 +178,12 @@ def test_a_refusal_that_only_the_conversation_knows(control: Control, relay: Rel
     assert status == 200
     assert "AQ_END" in str(statement)
     record = answer_record(refusal["text"]["en"], "content_filter")
-    relay.close(opened["turn"], record, "denied", labels=[])
+    relay.close(opened["turn"], record, "denied", labels=[], decision=decision)
     relay.finish(opened["turn"], record)
     shown = relay.v1("GET", f"/{name}/turns/{opened['turn']}")[1]
+    told = {part: shown["dragoman"][part] for part in ("outcome", "reasons", "appeal")}
+    assert told == {"outcome": "DENY", "reasons": refusal["reasons"], "appeal": f"/appeal/{decision}"}
+    before = relay.v1("GET", f"/{name}/turns/{shown['parent']}")[1]
+    assert not {"outcome", "reasons", "appeal"} & set(before["dragoman"]), "the control: one that was allowed"
     assert (shown["status"], shown["dragoman"]["labels"], shown["dragoman"]["notices"]) == ("denied", [], [])
     assert shown["answer"]["choices"][0]["message"]["content"] == refusal["text"]["en"]

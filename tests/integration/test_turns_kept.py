@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from turns_control import Relay, answer_record, new_key, person
 
-from dragoman.assistants.erasure import erase_person, export_person
+from dragoman.assistants.erasure import export_person
 from dragoman.assistants.turns import KEPT_MS
 from dragoman.control.app import Control
 from dragoman.control.turns import GRACE_SECONDS, TurnSweep, Watch
 from dragoman.ids import new_id, now_ms
+from dragoman.stores import decisions, schema
 
 DEADLINE_S = 1_800
 
@@ -28,22 +28,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.at
-
-
-@pytest.fixture(scope="module")
-def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
-    folder = tmp_path_factory.mktemp("k")
-    (folder / "dragoman.toml").write_text('[zone]\ndata = "d"\n', encoding="utf-8")
-    control = Control(folder / "dragoman.toml")
-    control.start()
-    yield control
-    control.stop()
-
-
-@pytest.fixture
-def relay(control: Control) -> Relay:
-    run = control.settings.zone.data / "run"
-    return Relay(run, person(run, new_key(run)["text"]), log=new_id("log", "local"))
 
 
 @pytest.fixture
@@ -134,6 +118,44 @@ def test_answers_of_stateless_turns_end_with_their_salts(control: Control, relay
     assert relay.open(None, idempotency=claim)[1]["state"] == "opened"
 
 
+def test_decisions_that_nothing_names_are_forgotten_after_their_time(
+    control: Control, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decisions, "AT_ONCE", 2)
+    core, tenant = control.core, relay.who["tenant"]
+    relay.lang = "en"
+    name = relay.conversation()
+    relay.turn(name)
+    used = {row[0] for row in core.database.read(lambda c: c.exec_driver_sql("SELECT decision FROM turns"))}
+    at = now_ms()
+    for n in range(5):
+        core.interventions.keep_decision(tenant, {"id": f"dec_local_{n:032}", "as_of": at - n}).result()
+    again = {"id": f"dec_local_{4:032}", "as_of": at + decisions.KEPT_MS}
+    core.interventions.keep_decision(tenant, again).result()
+    objected = {one.name: 0 if one.name in {"at", "due_at"} else "x" for one in schema.appeals.c}
+    objected |= {"tenant": tenant, "about": f"dec_local_{3:032}"}
+    core.database.write(lambda c: c.execute(schema.appeals.insert().values(objected)))
+
+    def left() -> set[str]:
+        return {
+            row[0]
+            for row in core.database.read(lambda c: c.exec_driver_sql("SELECT decision FROM decisions"))
+        }
+
+    due = at + decisions.KEPT_MS + 86_400_000
+    before = left()
+    assert decisions.forget_decisions(core.database, due, lambda: True) == 0
+    assert decisions.forget_decisions(core.database, at) == 0, "not yet"
+    assert decisions.forget_decisions(core.database, due) >= 3
+    kept = {f"dec_local_{3:032}", f"dec_local_{4:032}"}
+    assert left() == (before & used) | kept, "a turn names it, someone objected, it was made again"
+    assert before & used
+    core.database.write(lambda c: c.execute(schema.appeals.delete()))
+    assert control.core.eraser.erase(tenant, relay.who["principal"])["conversations"] == 1
+    decisions.forget_decisions(core.database, due)
+    assert f"dec_local_{3:032}" not in left(), "the control"
+
+
 def test_one_person_is_exported_and_erased(control: Control, relay: Relay) -> None:
     run = control.settings.zone.data / "run"
     other = Relay(run, person(run, new_key(run)["text"]), log=relay.log)
@@ -155,7 +177,7 @@ def test_one_person_is_exported_and_erased(control: Control, relay: Relay) -> No
     assert [one["id"] for one in talked["items"]] == [first, second]
     assert marker in json.dumps(talked)
     assert list(export_person(store, who["tenant"], new_id("prn", "local"))) == []
-    assert erase_person(store, who["tenant"], who["principal"]) == {"conversations": 25, "turns": 4}
+    assert control.core.eraser.erase(who["tenant"], who["principal"]) == {"conversations": 25, "turns": 4}
     assert relay.v1("GET", "")[1]["data"] == []
     left = b"".join(file.read_bytes() for file in control.settings.zone.data.glob("zone.db*"))
     assert marker.encode() not in left
@@ -164,7 +186,7 @@ def test_one_person_is_exported_and_erased(control: Control, relay: Relay) -> No
     )
     assert relay.close(running, answer_record("late"))[0] == 204
     assert other.v1("GET", f"/{theirs}/turns")[1]["data"][0]["answer"] is not None
-    assert erase_person(store, who["tenant"], who["principal"]) == {"conversations": 0, "turns": 0}
+    assert control.core.eraser.erase(who["tenant"], who["principal"]) == {"conversations": 0, "turns": 0}
 
 
 def test_reminders_are_counted_over_conversations(control: Control, relay: Relay) -> None:

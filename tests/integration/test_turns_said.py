@@ -2,37 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import threading
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import pytest
 from turns_control import Relay, new_key, person
 
+from dragoman.assistants import conversations as assistants
 from dragoman.assistants import export
 from dragoman.assistants.erasure import export_person
 from dragoman.assistants.feedback import NOTE_CHARS
+from dragoman.control import conversations
 from dragoman.control.app import Control
 from dragoman.ids import new_id
 from dragoman.ledger.logs import entries, shards
-
-
-@pytest.fixture(scope="module")
-def control(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Control]:
-    folder = tmp_path_factory.mktemp("s")
-    (folder / "dragoman.toml").write_text('[zone]\ndata = "d"\n', encoding="utf-8")
-    control = Control(folder / "dragoman.toml")
-    control.start()
-    yield control
-    control.stop()
-
-
-@pytest.fixture
-def relay(control: Control) -> Relay:
-    run = control.settings.zone.data / "run"
-    return Relay(run, person(run, new_key(run)["text"]), log=new_id("log", "local"))
+from dragoman.stores.conversations import SqlConversationRows
+from dragoman.stores.database import READERS
+from dragoman.stores.tenancy import TenantRows
 
 
 def ids(relay: Relay, query: str) -> list[str]:
@@ -146,6 +137,119 @@ def test_a_branch_is_exported_as_a_file_for_its_owner(relay: Relay) -> None:
         assert (status, heading in text, text.index("Fourteen") < text.index("Seven")) == (200, True, True)
     wrong = relay.v1("GET", f"/{name}/export?format=pdf")
     assert (wrong[0], wrong[1]["error"]["param"]) == (400, "format")
+
+
+def test_who_reads_conversations_leaves_readers_to_turns(
+    control: Control, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on, run = threading.Semaphore(0), threading.Event(), control.settings.zone.data / "run"
+    fresh = new_key(run)["text"]
+
+    def slow(*_: Any) -> dict[str, Any]:
+        begun.release()
+        assert go_on.wait(30)
+        return {}
+
+    monkeypatch.setattr(assistants, "listed", slow)
+    with ThreadPoolExecutor(2 * READERS) as threads:
+        waiting = [threads.submit(relay.v1, "GET", "") for _ in range(READERS + 1)]
+        try:
+            for _ in range(conversations.READS):
+                assert begun.acquire(timeout=30)
+            assert not begun.acquire(timeout=0.5), "no more of them at once"
+            asked = threads.submit(person, run, fresh)
+            assert asked.result(timeout=10)["scopes"], "a key that nobody remembers is looked up"
+        finally:
+            go_on.set()
+        assert [one.result()[0] for one in waiting] == [200] * (READERS + 1)
+
+
+def test_the_writer_does_not_walk_along_a_branch(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = relay.conversation()
+    turns = [relay.turn(name, f"Question {n}")["turn"] for n in range(4)]
+    relay.turn(name, "Instead", parent="root")
+    walked: list[tuple[bool, str]] = []
+    leaf = SqlConversationRows.leaf
+
+    def seen(rows: SqlConversationRows, turn: str) -> str:
+        walked.append((threading.current_thread().name == "zone-writer", turn))
+        return leaf(rows, turn)
+
+    monkeypatch.setattr(SqlConversationRows, "leaf", seen)
+    status, changed = relay.v1("PATCH", f"/{name}", {"head": turns[0]})
+    assert (status, changed["head"]) == (200, turns[3])
+    assert walked == [(False, turns[0]), (True, turns[3])], "every turn of the zone waits for the writer"
+
+
+def test_the_writer_reads_nobody_else_for_what_is_said_of_an_answer(
+    relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = relay.conversation()
+    turn = [relay.turn(name, f"Question {n}", parent="root")["turn"] for n in range(3)][1]
+    read: list[str] = []
+
+    def seen(rows: SqlConversationRows, conversation: str, parents: Any) -> list[tuple[str | None, str]]:
+        read.append(threading.current_thread().name)
+        return children(rows, conversation, parents)
+
+    children = SqlConversationRows.children
+    monkeypatch.setattr(SqlConversationRows, "children", seen)
+    assert relay.v1("PUT", f"/{name}/turns/{turn}/feedback", {"rating": "bad"})[0] == 200
+    assert relay.v1("DELETE", f"/{name}/turns/{turn}/feedback")[0] == 200
+    assert relay.v1("DELETE", f"/{name}/turns/{turn}/feedback")[0] == 200
+    assert read == []
+    assert relay.v1("GET", f"/{name}/turns/{turn}")[1]["feedback"] is None
+    assert read != [], "the control"
+
+
+def test_conversations_are_counted_by_the_database(
+    control: Control, relay: Relay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        relay.conversation()
+    run, store, who = TenantRows.run, control.core.conversations, relay.who
+    read: list[int] = []
+
+    def seen(rows: TenantRows, prepared: Any, values: Any) -> Any:
+        found = run(rows, prepared, values)
+        read.append(len(found))
+        return found
+
+    def counted(tenant: str, principal: str, most: int) -> int:
+        return store.read(tenant, lambda rows: rows.count_conversations(principal, most))
+
+    monkeypatch.setattr(TenantRows, "run", seen)
+    assert [counted(who["tenant"], who["principal"], most) for most in (3, 4, 100)] == [3, 4, 4]
+    assert counted(who["tenant"], new_id("prn", "local"), 100) == 0
+    assert counted(new_id("ten", "local"), who["principal"], 100) == 0, "another tenant's are not counted"
+    assert read == [1] * 5, "rows read by the writer, for which every turn waits"
+
+
+def test_exports_leave_the_readers_to_others(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = relay.conversation()
+    relay.turn(name)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(_branch: export.Branch) -> str:
+        begun.release()
+        assert go_on.wait(30)
+        return "{}"
+
+    monkeypatch.setitem(export.FORMATS, "json", ("json", "application/json", slow))
+    monkeypatch.setattr(conversations, "EXPORT_WAIT_S", 0.2)
+    with ThreadPoolExecutor(READERS + 1) as threads:
+        waiting = [threads.submit(relay.v1, "GET", f"/{name}/export") for _ in range(READERS + 1)]
+        try:
+            for _ in range(conversations.EXPORTS):
+                assert begun.acquire(timeout=30)
+            too_many = READERS + 1 - conversations.EXPORTS
+            for one in itertools.islice(as_completed(waiting, timeout=10), too_many):
+                assert one.result()[0] == 503
+            assert relay.v1("GET", f"/{name}")[0] == 200, "others read"
+        finally:
+            go_on.set()
+        assert sorted(one.result()[0] for one in waiting) == [200] * conversations.EXPORTS + [503] * too_many
+    assert relay.v1("GET", f"/{name}/export")[0] == 200, "places come free"
 
 
 def test_what_does_not_fit_into_a_file_is_said(relay: Relay, monkeypatch: pytest.MonkeyPatch) -> None:

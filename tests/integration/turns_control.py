@@ -75,7 +75,11 @@ class Relay:
         return self.call("plan.sock", method, path, body)
 
     def v1(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """A request of the person, as the relay passes it on."""
+        """A request about conversations of the person, as the relay passes it on."""
+        return self.own(method, f"/v1/conversations{path}", body, **headers)
+
+    def own(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
+        """A request of the person to control's own `/v1` table."""
         said = {
             "dragoman_tenant": self.who["tenant"],
             "dragoman_principal": self.who["principal"],
@@ -84,7 +88,7 @@ class Relay:
         }
         if self.who["key"]:
             said["dragoman_key"] = self.who["key"]
-        return self.call("pages.sock", method, f"/v1/conversations{path}", body, **said, **headers)
+        return self.call("pages.sock", method, path, body, **said, **headers)
 
     def conversation(self, **body: Any) -> str:
         status, made = self.v1("POST", "", body)

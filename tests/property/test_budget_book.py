@@ -183,7 +183,7 @@ TestLedger.settings = settings(
 def test_a_control_that_does_not_count_what_is_held_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allotments, "grant", lambda _most, _taken, need, _want: need)
     few = settings(
-        max_examples=30, stateful_step_count=20, deadline=None, phases=[Phase.generate], database=None,
+        max_examples=500, stateful_step_count=20, deadline=None, phases=[Phase.generate], database=None,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
     with pytest.raises(AssertionError):

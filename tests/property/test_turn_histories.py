@@ -347,6 +347,11 @@ class Machine(RuleBasedStateMachine):
             if one.deleted or one.unclaimed:
                 self.truth.gone.add(turn)
 
+    def unclaim(self, turn: str) -> None:
+        """A turn without an intent called nobody: its key is free."""
+        self.truth.claims = {key: held for key, held in self.truth.claims.items() if held.turn != turn}
+        self.truth.turns[turn].unclaimed = self.truth.turns[turn].conversation is None
+
     @rule(turn=turns)
     def abandon(self, turn: str) -> None:
         one = self.truth.turns[turn]
@@ -388,6 +393,8 @@ class Machine(RuleBasedStateMachine):
             if one.state == "opened":
                 one.status = "interrupted"
                 self.truth.note(turn, "interrupted")
+                if turn not in missing:
+                    self.unclaim(turn)
             elif turn not in missing:
                 self.truth.note(turn, "finished")
             else:

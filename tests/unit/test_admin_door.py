@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from starlette.requests import Request
 
@@ -117,6 +120,32 @@ def test_tries_are_counted_by_window_and_bounded() -> None:
     for number in range(COUNTED + 50):
         counted.take(str(number))
     assert len(counted._seen) == COUNTED
+
+
+def test_a_check_counts_nothing_and_refuses_what_a_try_would() -> None:
+    counted = Attempts(FakeClock())
+    for _ in range(TRIES * 2):
+        counted.check("a")
+    for _ in range(TRIES):
+        counted.take("a")
+    with pytest.raises(RefusedError) as refusal:
+        counted.check("a")
+    assert refusal.value.status == 429
+    counted.check("b")
+
+
+def test_tries_at_once_are_all_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "TRIES", 10**9)
+    counted, each, threads = Attempts(), 2_000, 4
+    switched = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            for _ in range(threads):
+                pool.submit(lambda: [counted.take("a") for _ in range(each)])
+    finally:
+        sys.setswitchinterval(switched)
+    assert counted._seen["a"][1] == each * threads
 
 
 def test_a_challenge_is_taken_once_in_time_by_its_browser() -> None:

@@ -165,7 +165,7 @@ def given_by(people: People, sessions: Sessions, admin: str) -> tuple[str, dict[
 
 
 def test_who_leaves_takes_along_the_links_and_tokens_they_made(people: People, database: Database) -> None:
-    sessions = Sessions(SqlAccess(database, "local"), Pepper(b"p" * 32), "local", Limits(10**9, 10**9))
+    sessions = Sessions(SqlAccess(database, "local"), Pepper(b"p" * 32), "local", Limits(10**9, 10**9, 10**9))
     boss, leaver, lowered = enrol(people), enrol(people, name="b"), enrol(people, name="c")
     kept = given_by(people, sessions, boss)
     of_leaver, of_lowered = given_by(people, sessions, leaver), given_by(people, sessions, lowered)
@@ -184,7 +184,7 @@ def test_who_leaves_takes_along_the_links_and_tokens_they_made(people: People, d
 def test_a_provider_that_lowers_a_role_ends_what_the_operator_gave(
     people: People, database: Database
 ) -> None:
-    sessions = Sessions(SqlAccess(database, "local"), Pepper(b"p" * 32), "local", Limits(10**9, 10**9))
+    sessions = Sessions(SqlAccess(database, "local"), Pepper(b"p" * 32), "local", Limits(10**9, 10**9, 10**9))
     enrol(people)
     admin = enrol(people, name="b")
     link, tokens = given_by(people, sessions, admin)
@@ -206,7 +206,7 @@ def test_odd_roles_and_names_are_refused(people: People, role: str, name: str) -
 
 def test_a_restored_zone_lets_nobody_in_by_what_was_known(people: People, database: Database) -> None:
     admin, made = enrol(people), people.invite("cli")
-    sessions = Sessions(SqlAccess(database, "local"), Pepper(b"p" * 32), "local", Limits(10**9, 10**9))
+    sessions = Sessions(SqlAccess(database, "local"), Pepper(b"p" * 32), "local", Limits(10**9, 10**9, 10**9))
     cookie = sessions.log_in(admin, "passkey")
     assert sessions.open(cookie) is not None
     database.write(forget_log_ins)

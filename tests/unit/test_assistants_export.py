@@ -31,7 +31,7 @@ HOSTILE = [
     "\u202egnp.exe",
 ]
 ALLOWED = {
-    *("html", "head", "meta", "title", "style", "body", "article", "h1", "h2", "p", "small", "code"),
+    *("html", "head", "meta", "title", "style", "body", "main", "article", "h1", "h2", "p", "small", "code"),
     *("ul", "ol", "li", "div"),
 }
 
@@ -137,6 +137,50 @@ PIECES = [
 @given(st.lists(st.sampled_from(PIECES), max_size=40).map("".join))
 def test_no_html_passes_into_a_quotation(text: str) -> None:
     assert html_tokens(_quoted(text)) == [], text
+
+
+def images(markdown: str) -> list[str]:
+    """Addresses that a reader of a Markdown text would load."""
+    flat = [child for token in MarkdownIt("commonmark").parse(markdown) for child in token.children or ()]
+    return [str(token.attrs["src"]) for token in flat if token.type == "image"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["![p](https://h.example/?q=secret)", "![p][1]\n\n[1]: https://h.example/p", "\\\\![p](https://h.example)",
+     "```\nx\n```\n![p](https://h.example)", "[![p](https://h.example)](https://h.example)"],
+)  # fmt: skip
+def test_who_opens_a_markdown_file_loads_nothing(text: str) -> None:
+    assert images(text) != [], "the control"
+    assert images(to_markdown(branch(turn(text, text), title=text))) == []
+
+
+@pytest.mark.parametrize(
+    ("url", "linked"),
+    [
+        ("https://h.example/a_b?x=1&y=*2#z~", "https://h.example/a_b?x=1&y=*2#z~"),
+        ("https://h.example/ a>b`<script>", "https://h.example/%20a%3Eb%60%3Cscript%3E"),
+        ("javascript:alert(document.domain)", None),
+        ("data:text/html,<script>alert(1)</script>", None),
+        ("https://h.example/\ud800", "https://h.example/?"),
+    ],
+)
+def test_a_source_is_a_link_to_a_page_or_text(url: str, linked: str | None) -> None:
+    note = {"type": "url_citation", "url_citation": {"title": "T", "url": url}}
+    answer = {"choices": [{"index": 0, "message": {"content": "x", "annotations": [note]}}]}
+    made = to_markdown(branch(turn("a", "b", answer=answer)))
+    flat = [child for token in MarkdownIt().parse(made) for child in token.children or ()]
+    found = [str(token.attrs["href"]) for token in flat if token.type == "link_open"]
+    assert found == ([] if linked is None else [linked])
+    assert f"<{linked}>" in made or linked is None
+    assert html_tokens(made) == []
+
+
+def test_many_lines_and_fences_take_no_longer_than_their_length() -> None:
+    begun = time.process_time()
+    for piece in ("\n", "```\n", "<\n", "![\n", "~~~x\n"):
+        to_markdown(branch(turn("a", piece * ((1 << 20) // len(piece)))))
+    assert time.process_time() - begun < 3.0
 
 
 def test_code_stays_as_it_was_written() -> None:

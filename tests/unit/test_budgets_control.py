@@ -5,24 +5,28 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
 from dragoman.budgets.allotments import SKEW_MS, Allotments
 from dragoman.budgets.book import Book, NoLimits
+from dragoman.budgets.bounds import faults
 from dragoman.budgets.buckets import grant, is_shown, parse
 from dragoman.budgets.periods import window_at, window_named
+from dragoman.control.bounds import bounds_of
 from dragoman.control.loaded import Holder, Loaded, read_all
 from dragoman.control.planner import Planner
 from dragoman.core.budgets import Spend
 from dragoman.errors import ConfigError, RefusedError
 from dragoman.events import Event, LimitUnkept, listen
 from dragoman.settings_limits import Limit, Rate
+from dragoman.stores import budgets
 from dragoman.stores.budgets import Budgets
 from dragoman.stores.database import Database
 from dragoman.stores.journal import JournalCursors, Projected
 from dragoman.stores.migrate import migrate
+from dragoman.stores.schema import OF_A_MINUTE
 
 NOW = 1_795_000_000_000
 DAY = window_at("day", NOW)
@@ -38,6 +42,21 @@ def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(tmp_path / "zone.db")
     yield database
     database.close()
+
+
+class Way(NamedTuple):
+    """One way to carry a turn."""
+
+    provider: str
+    model: str
+    max_output_tokens: int | None
+
+
+class Unpriced:
+    """Nobody states a price."""
+
+    def at(self, *_: object) -> None:
+        """None."""
 
 
 class Zone:
@@ -197,9 +216,33 @@ def test_a_provider_beyond_the_reservation_is_counted_as_it_says(database: Datab
 def test_old_buckets_are_removed(database: Database) -> None:
     zone = Zone(database, DAILY)
     zone.ask(need=10)
-    assert zone.store.sweep(DAY.ends).result() == 0
-    assert zone.store.sweep(DAY.ends + 41 * 86_400_000).result() == 1
+    assert zone.store.forget_over(DAY.ends) == 0
+    assert zone.store.forget_over(DAY.ends + 41 * 86_400_000) == 1
     assert zone.store.states() == []
+
+
+def test_windows_of_a_minute_go_when_they_cannot_matter_any_more(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(budgets, "SWEPT_AT_ONCE", 3)
+    limits = [
+        Limit(id=per, each="end_user", unit="requests", per=per, most=9) for per in ("minute", "hour", "day")
+    ]
+    zone = Zone(database, *limits)
+    # A thing that looks like a window of another length, and people enough for several steps.
+    things = ["u/202611:20261126T1200", *(f"u/{n}" for n in range(7))]
+    for per in ("minute", "hour", "day"):
+        for thing in things:
+            assert zone.ask(need=1, bucket=f"{per}:{window_at(per, NOW).name}:{thing}") == 1
+    end = window_at("minute", NOW).ends
+    assert zone.store.forget_over(end + budgets.MINUTE_KEPT_MS, lambda: True) == 0
+    assert zone.store.forget_over(end + budgets.MINUTE_KEPT_MS) == 0
+    assert zone.store.forget_over(end + budgets.MINUTE_KEPT_MS + 1) == len(things)
+    assert sorted({one.limit for one in zone.store.states()}) == ["day", "hour"]
+    assert len(zone.store.states()) == 2 * len(things), "the control"
+    plan = "EXPLAIN QUERY PLAN SELECT tenant, bucket FROM buckets WHERE ends < 1 AND " + OF_A_MINUTE.text
+    found = database.read(lambda c: c.exec_driver_sql(plan).all())
+    assert "ix_buckets_minutes" in str(found), "others are not looked through"
 
 
 def test_a_question_meets_the_limits_that_concern_it() -> None:
@@ -224,6 +267,15 @@ def test_a_question_meets_the_limits_that_concern_it() -> None:
     assert [
         one["limit"] for one in book.of_key("key_local_018f3c1e-7a2b-7c3d-8e4f-0123456789ab")["budgets"]
     ] == ["one"]
+
+
+def test_a_turn_that_its_plan_refuses_counts_as_a_request() -> None:
+    rates = [Rate(id=unit, unit=unit, most=5) for unit in ("requests", "tokens", "concurrent")]
+    book = Book(lambda: ([DAILY], rates), NoLimits())
+    prices = read_all(None, lambda _: None).prices
+    refused = bounds_of(book, QUESTION, "default", [], prices, 0, 60_000)
+    assert (refused.attempts, refused.budgets) == ([], [])
+    assert [rate["rate"] for rate in refused.rates] == ["requests"]
 
 
 def loaded(tmp_path: Path, text: str) -> Loaded:
@@ -255,6 +307,23 @@ def test_a_limit_that_cannot_be_kept_does_not_load(tmp_path: Path, text: str, sa
     with pytest.raises(ConfigError) as fault:
         loaded(tmp_path, text)
     assert said in "\n".join(fault.value.problems)
+
+
+def test_what_a_limit_lacks_is_said_in_both_languages() -> None:
+    way = Way("far", "big-1", None)
+    money = Limit(id="m", unit="money", currency="EUR", per="day", most=1)
+    for limit, ways in (
+        (money, {"big": [way]}),
+        (DAILY, {"big": [way]}),
+        (money.model_copy(update={"model": "x"}), {}),
+    ):
+        found = faults([limit, limit], ways, Unpriced(), NOW)
+        assert len(found) == (2 if limit is money else 1), "each once"
+        for one in found:
+            assert one["en"].isascii()
+            assert not one["zh"].isascii()
+            assert f"limits.{limit.id}" in one["en"]
+            assert f"limits.{limit.id}" in one["zh"]
 
 
 def test_a_plan_carries_bounds_prices_and_limits(tmp_path: Path) -> None:

@@ -172,7 +172,8 @@ def test_usage_is_read_by_its_own_key_alone(core: Core) -> None:
     ]
     assert core.cursors.advance("log", 0, Projected(1, tuple(used))).result()[0]
     client = TestClient(Starlette(routes=UsageRoute(core.usage).routes()))
-    head = {"dragoman-tenant": "a", "dragoman-key": "k1", "dragoman-scopes": "turns,usage"}
+    key = {"dragoman-key": "k1", "dragoman-scopes": "turns,usage"}
+    head = {"dragoman-tenant": "a", "dragoman-principal": "p", **key}
     told = client.get("/v1/usage?by=model", headers=head).json()
     assert [(one["model"], one["turns"], one["spend"]) for one in told["data"]] == [("m", 1, 5)]
     assert (
@@ -180,8 +181,9 @@ def test_usage_is_read_by_its_own_key_alone(core: Core) -> None:
         .text.splitlines()[0]
         .startswith("day,turns")
     )
-    for without in ({"dragoman-scopes": "turns"}, {"dragoman-key": ""}, {"dragoman-tenant": ""}):
+    for without in ({"dragoman-scopes": "turns"}, {"dragoman-key": ""}):
         assert client.get("/v1/usage", headers={**head, **without}).status_code == 403
+    assert client.get("/v1/usage", headers=key).status_code == 401
     refused = client.get("/v1/usage?by=key", headers={**head, "dragoman-locale": "zh"})
     assert (refused.status_code, refused.json()["error"]["param"]) == (400, "by")
     whole = verb(core, "GET", f"usage?by=tenant,key&from={day}")[1]

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from dragoman.cli import app
 from dragoman.control.cli_common import table
-from dragoman.decide.cli import baseline
+from dragoman.decide.cli_common import baseline
 from dragoman.decide.explain import LANGUAGES
 from dragoman.serve import Pair, _welcome
 

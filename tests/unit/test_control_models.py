@@ -81,6 +81,26 @@ def test_a_bad_provider_changes_nothing(tmp_path: Path, how: Script, said: str) 
     assert file.read_text(encoding="utf-8") == ""
 
 
+def test_where_no_key_can_be_read_nobody_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, key, link = tmp_path / "dragoman.toml", tmp_path / "key", tmp_path / "link"
+    file.write_text("", encoding="utf-8")
+    key.write_text("two\nlines\n", encoding="utf-8")
+    link.symlink_to(key)
+    monkeypatch.delenv("FAKE_KEY", raising=False)
+    with closing(FakeProvider(Script([whole("ready")], content_type=JSON))) as provider:
+        add = ["models", "add", "big", "--url", provider.url, "-c", str(file), "--json"]
+        for named in (["--key-env", "FAKE_KEY"], ["--key-file", str(link)]):
+            done = runner.invoke(app, [*add, *named])
+            assert done.exit_code == 1
+            assert json.loads(done.stdout)["trial"]["code"] == "no_key"
+        assert (provider.seen, file.read_text(encoding="utf-8")) == ([], "")
+        unknown = runner.invoke(app, [*add, "--pack", "nobody"])
+        assert "No provider pack is called nobody" in unknown.output
+        key.write_text("a-key\n", encoding="utf-8")
+        done = runner.invoke(app, [*add, "--key-file", str(link)])
+        assert json.loads(done.stdout)["written"], "the control: a link is followed for who runs the command"
+
+
 def test_terms_of_a_vendor_follow_the_host() -> None:
     packs = load_packs()
     vendor = where_offered("openai-api", packs, Deployment(), 1_795_000_000_000)

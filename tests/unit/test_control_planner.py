@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from dragoman.accounts.simulated import Simulated, facts_of_simulated
 from dragoman.control.live import LiveQuestions
 from dragoman.control.loaded import Holder, Loaded, read_all
 from dragoman.control.planner import Planner, is_reusable
@@ -90,6 +91,50 @@ def test_a_merely_declared_place_does_not_satisfy_territory_terms(loaded: Loaded
         loaded, {**declared, "end_users": "placed"}, "far", country="SG", kind="residential", peer="remote"
     )
     assert placed["attempts"], "the control: the same person, placed"
+
+
+LICENSED = """
+[pack]
+id = "self-hosted"
+version = "0.2.0"
+schema_version = "1"
+status = "unreviewed"
+title = { en = "Weights", zh = "权重" }
+[[sources]]
+id = "licence"
+title = "A licence of the test"
+article = "5"
+url = "https://licence.example/5"
+lang = "en"
+retrieved_on = 2026-11-22
+official = true
+[provider]
+id = "self-hosted"
+route = "self_hosted"
+title = { en = "Weights", zh = "权重" }
+territory_terms = false
+licence_territory_exclude = ["NO"]
+cites = { licence = "licence" }
+certainty = { licence = "V" }
+"""
+
+
+def test_a_licence_that_leaves_places_out_counts_like_territory_terms(tmp_path: Path) -> None:
+    (tmp_path / "packs" / "providers").mkdir(parents=True)
+    file = tmp_path / "dragoman.toml"
+    near = 'base_url = "https://models.example/v1"\n'
+    config = CONFIG.replace(near, near + 'pack = "self-hosted"\n')
+    file.write_text('packs_dir = "packs"\n' + config, encoding="utf-8")
+    here = {"country": "SG", "kind": "residential", "peer": "remote"}
+    person = {"account": "established", "residence": "SG", "age": 30, "age_source": "verified"}
+    simulated = facts_of_simulated(Simulated.parse({"residence": "SG", "place": "SG", "age": 30}))
+    for excluded, called in (('["NO"]', False), ("[]", True)):
+        text = LICENSED.replace('["NO"]', excluded)
+        (tmp_path / "packs" / "providers" / "self-hosted.toml").write_text(text, encoding="utf-8")
+        loaded = read_all(file, lambda _: None)
+        assert bool(ask(loaded, {**person, "end_users": "declared"}, "near", **here)["attempts"]) is called
+        assert bool(ask(loaded, simulated, "near", **here)["attempts"]) is called
+        assert ask(loaded, {**person, "end_users": "placed"}, "near", **here)["attempts"], "the control"
 
 
 def test_a_place_the_vendor_does_not_serve_is_denied_with_the_source(loaded: Loaded) -> None:
@@ -247,6 +292,26 @@ absent_codes = ["XX_DUTY"]
 """
 
 
+def plan_with(tmp_path: Path, kind: str, payload: str, day: str) -> dict[str, Any]:
+    """The plan of a turn under one more law with one duty, in force from `day`."""
+    text = PACK.replace("KIND", kind).replace("FROM", day) + payload + "\n"
+    for folder in ("jurisdictions", "cases"):
+        (tmp_path / "packs" / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / "packs" / "cases" / "xx.toml").write_text(CASES, encoding="utf-8")
+    (tmp_path / "packs" / "jurisdictions" / "xx.toml").write_text(text, encoding="utf-8")
+    file = tmp_path / "dragoman.toml"
+    file.write_text('packs_dir = "packs"\n' + CONFIG, encoding="utf-8")
+    return ask(read_all(file, lambda _: None), STAFF, "near")
+
+
+def test_no_profiling_and_no_advertising_are_kept_by_having_none(tmp_path: Path) -> None:
+    kept = plan_with(tmp_path, "minors", "ads_profiling = false", "2026-01-01")
+    assert kept["attempts"]
+    assert "minors" not in kept["must"]
+    more = plan_with(tmp_path, "minors", 'ads_profiling = false\nmodes = ["minor"]', "2026-01-01")
+    assert more["outcome"] == "NOT_READY", "the control: whatever else it asks is still refused"
+
+
 @pytest.mark.parametrize(
     ("kind", "payload"),
     [("exit", "one_step = true"), ("minors", 'modes = ["minor"]'), ("crisis", "required = true")],
@@ -254,17 +319,7 @@ absent_codes = ["XX_DUTY"]
 def test_a_duty_that_nothing_carries_out_is_not_ready_with_its_source(
     tmp_path: Path, kind: str, payload: str
 ) -> None:
-    def plan(day: str) -> dict[str, Any]:
-        text = PACK.replace("KIND", kind).replace("FROM", day) + payload + "\n"
-        for folder in ("jurisdictions", "cases"):
-            (tmp_path / "packs" / folder).mkdir(parents=True, exist_ok=True)
-        (tmp_path / "packs" / "cases" / "xx.toml").write_text(CASES, encoding="utf-8")
-        (tmp_path / "packs" / "jurisdictions" / "xx.toml").write_text(text, encoding="utf-8")
-        file = tmp_path / "dragoman.toml"
-        file.write_text('packs_dir = "packs"\n' + CONFIG, encoding="utf-8")
-        return ask(read_all(file, lambda _: None), STAFF, "near")
-
-    refused = plan("2026-01-01")
+    refused = plan_with(tmp_path, kind, payload, "2026-01-01")
     assert (refused["outcome"], refused["attempts"], refused["must"]) == ("NOT_READY", [], [])
     reason = refused["refusal"]["reasons"][0]
     assert (reason["code"], reason["rule_id"]) == ("DUTY_NOT_CARRIED", "xx.duty")
@@ -273,7 +328,7 @@ def test_a_duty_that_nothing_carries_out_is_not_ready_with_its_source(
     assert "A test law, 9, https://law.example/9" in text["en"]
     assert "测试义务：本接口目前尚不能履行该义务" in text["zh"]
     assert refused["decision_entry"]["outcome"] == "NOT_READY"
-    later = plan("2027-06-01")
+    later = plan_with(tmp_path, kind, payload, "2027-06-01")
     assert later["attempts"], "the control: a duty that binds nobody yet refuses nobody"
     assert later["decision"]["id"] != refused["decision"]["id"]
 

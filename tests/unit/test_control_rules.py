@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dragoman.control.duties import duties, with_operator_label
-from dragoman.control.refusal import refusal
+from dragoman.control.refusal import Service, lifts, refusal
 from dragoman.control.rule_check import compile_rules
 from dragoman.core.decision import Citation, Decision, Obligation, Reason, Remark
 from dragoman.errors import ConfigError
@@ -16,6 +16,7 @@ from dragoman.policy.rules import load_rules, rule_set
 from dragoman.policy.statements import compose
 from dragoman.settings import load
 
+BASE = "https://ask.lamps.example"
 GOOD = """
 [[rules]]
 id = "op.one"
@@ -81,7 +82,7 @@ def intervention(**changes: Any) -> dict[str, Any]:
 
 def test_a_statement_says_what_why_and_how_to_appeal(tmp_path: Path) -> None:
     rule = load_rules([write(tmp_path, GOOD)])[0]
-    statement = compose(intervention(), rule, None, "appeals@operator.example")
+    statement = compose(intervention(), rule, None, "appeals@operator.example", BASE)
     english, chinese = statement["text"]["en"], statement["text"]["zh"]
     for part in (
         "not delivered",
@@ -90,6 +91,7 @@ def test_a_statement_says_what_why_and_how_to_appeal(tmp_path: Path) -> None:
         "Operator's rules",
         "appeals@operator.example",
         "int_local_x",
+        f"{BASE}/appeal/int_local_x",
     ):
         assert part in english
     for part in ("未予送达", "此处不可。", "op.one", "申诉"):
@@ -99,29 +101,35 @@ def test_a_statement_says_what_why_and_how_to_appeal(tmp_path: Path) -> None:
 
 
 def test_a_statement_for_many_redactions_says_how_many() -> None:
-    statement = compose(intervention(action="redact", n=37), None, None, None)
+    statement = compose(intervention(action="redact", n=37), None, None, None, BASE)
     assert "replaced by a placeholder, 37 times (in the answer)." in statement["text"]["en"]
     assert "37 处" in statement["text"]["zh"]
     assert statement["scope"]["n"] == 37
-    assert "times" not in compose(intervention(action="redact"), None, None, None)["text"]["en"]
+    assert "times" not in compose(intervention(action="redact"), None, None, None, BASE)["text"]["en"]
 
 
 def test_a_refused_message_is_not_called_an_answer_that_ended() -> None:
-    asked = compose(intervention(direction="in"), None, None, None)["text"]
+    asked = compose(intervention(direction="in"), None, None, None, BASE)["text"]
     assert "Your message was not sent to any model." in asked["en"]
     assert "您的消息未发送给任何模型。" in asked["zh"]
-    assert "from this point on" in compose(intervention(direction="out"), None, None, None)["text"]["en"]
+    assert (
+        "from this point on" in compose(intervention(direction="out"), None, None, None, BASE)["text"]["en"]
+    )
 
 
 def test_a_vendors_block_and_a_plan_are_told_apart() -> None:
     vendor = compose(
-        intervention(origin="vendor", rule=None, vendor={"finish_reason": "content_filter"}), None, None, None
+        intervention(origin="vendor", rule=None, vendor={"finish_reason": "content_filter"}),
+        None,
+        None,
+        None,
+        BASE,
     )
     assert "provider's own filter" in vendor["text"]["en"]
     assert "finish_reason=content_filter" in vendor["text"]["en"]
     decision = denied().to_dict()
     plan = compose(
-        intervention(origin="plan", rule=None, action="deny", direction=None), None, decision, None
+        intervention(origin="plan", rule=None, action="deny", direction=None), None, decision, None, BASE
     )
     assert "Not offered there." in plan["text"]["en"]
     assert "https://terms.example" in plan["text"]["zh"]
@@ -137,7 +145,9 @@ def denied(outcome: str = "DENY", **changes: Any) -> Decision:
 
 def test_a_refusal_is_whole_in_both_languages() -> None:
     advice = (Remark("A", "x", {"en": "Ask from elsewhere.", "zh": "请从别处提问。"}),)
-    told = refusal(denied(advice=advice, eligible_models=("dragoman",)), "appeals@operator.example", None)
+    terms = {"far": denied().reasons}
+    made = denied(advice=advice, eligible_models=("dragoman",), left_out=terms)
+    told = refusal(made, Service("appeals@operator.example", BASE), None)
     for part in (
         "was not sent",
         "Not offered there.",
@@ -146,14 +156,20 @@ def test_a_refusal_is_whole_in_both_languages() -> None:
         "Ask from elsewhere",
         "dragoman",
         "appeals@",
+        f"{BASE}/appeal/dec_1",
     ):
         assert part in told["text"]["en"]
     for part in ("未发送", "不在当地提供", "请从别处提问", "申诉"):
         assert part in told["text"]["zh"]
-    step_up = refusal(denied("STEP_UP", step_up=("residence",)), None, None)
+    by_law = refusal(denied(eligible_models=("dragoman",)), Service(None, BASE), None)
+    assert "dragoman" not in by_law["text"]["en"], "no other model helps where it is not the provider's terms"
+    assert lifts(denied(eligible_models=("dragoman",))) == []
+    assert lifts(Decision("dec_1", 0, "ALLOW", "turn", "local", eligible_models=("m",), left_out=terms)) == []
+    step_up = refusal(denied("STEP_UP", step_up=("residence",)), Service(None, BASE), None)
     assert "country of residence" in step_up["text"]["en"]
-    not_ready = refusal(denied("NOT_READY", not_ready=("icp_filing",)), None, None)
-    assert "icp_filing" in not_ready["text"]["zh"]
+    not_ready = refusal(denied("NOT_READY", not_ready=("icp_filing",)), Service(None, BASE), None)
+    assert "网站的 ICP 备案" in not_ready["text"]["zh"]
+    assert "icp_filing" not in str(not_ready["text"])
 
 
 def allowed(*obligations: Obligation) -> Decision:
@@ -175,7 +191,9 @@ def test_duties_of_a_turn() -> None:
     advisory = Obligation("notice", "x.later", {"id": "n2"}, "advisory", binding_from="2027-01-01")
     standing = Obligation("retention", "x.keep", {}, "in_force", standing=True)
     found = duties(
-        with_operator_label(allowed(label, machine, notice, advisory, standing), settings.label), settings
+        with_operator_label(allowed(label, machine, notice, advisory, standing), settings.label),
+        settings,
+        "m",
     )
     assert [one["rule_id"] for one in found.labels] == ["operator.label_always", "x.label", "x.machine"]
     assert [one["id"] for one in found.notices] == ["n1"]
@@ -185,17 +203,31 @@ def test_duties_of_a_turn() -> None:
 
 def test_a_machine_label_that_text_cannot_carry_stays_in_must() -> None:
     http = Obligation("label.machine", "x.http", {"format": "http"}, "in_force")
-    found = duties(allowed(http), load(None))
+    found = duties(allowed(http), load(None), "m")
     assert found.labels == [
         {"kind": "label.machine", "rule_id": "x.http", "format": "http", "fields": {"mode": "ai-originated"}}
     ]
     c2pa = Obligation("label.machine", "x.c2pa", {"format": "c2pa"}, "in_force")
-    assert duties(allowed(c2pa), load(None)).must == ["label.machine.c2pa"]
+    assert duties(allowed(c2pa), load(None), "m").must == ["label.machine.c2pa"]
     image = Obligation("label.machine", "x.c2pa", {"format": "c2pa", "modality": "image"}, "in_force")
-    assert duties(allowed(image), load(None)).must == []
+    assert duties(allowed(image), load(None), "m").must == []
 
 
 def test_a_duty_nothing_carries_out_stays_in_must() -> None:
     crisis = Obligation("crisis", "x.crisis", {}, "in_force")
-    assert "crisis" in duties(allowed(crisis), load(None)).must
-    assert duties(allowed(Obligation("crisis", "x.crisis", {}, "advisory")), load(None)).must == []
+    assert "crisis" in duties(allowed(crisis), load(None), "m").must
+    assert duties(allowed(Obligation("crisis", "x.crisis", {}, "advisory")), load(None), "m").must == []
+
+
+def test_what_has_to_be_displayed_is_a_notice_with_its_numbers() -> None:
+    wanted = {
+        "text": {"en": "Model and filing number", "zh": "模型名称与备案编号"},
+        "numbers": {"x": "No. 7"},
+    }
+    shown = duties(allowed(Obligation("display", "x.display", wanted, "in_force")), load(None), "house")
+    assert [one["text"] for one in shown.notices] == [
+        {"en": "Model and filing number: house · No. 7", "zh": "模型名称与备案编号：house · No. 7"}
+    ]
+    assert shown.must == ["notice"]
+    without = Obligation("display", "x.display", {**wanted, "numbers": {}}, "in_force")
+    assert duties(allowed(without), load(None), "house").must == ["display"], "nothing to show is not shown"

@@ -1,5 +1,7 @@
 """Documents to passages: places hold, headings stay, formats read, what cannot be read says why."""
 
+import contextlib
+import time
 from itertools import pairwise
 
 import pytest
@@ -7,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dragoman.knowledge.documents import MAX_DOCUMENT_BYTES, parse
+from dragoman.knowledge.faults import FaultError
 from dragoman.knowledge.model import Document, KnowledgeError
 from dragoman.knowledge.passages import MAX_PASSAGE, Block, cut, sentences
 
@@ -95,3 +98,36 @@ def test_what_cannot_be_read_says_why(name: str, data: bytes, why: str) -> None:
 def test_a_document_survives_storage() -> None:
     document = parse("a.md", "# T\n一句。两句。".encode(), "a")
     assert Document.from_dict(document.as_dict()) == document
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        ("Öffnungszeiten täglich, für Gäste geöffnet".encode("cp1252"), "encoding"),
+        ("café".encode("latin-1"), "encoding"),
+        ("hello".encode("utf-16"), "utf16"),
+        ("hello".encode("utf-16-be"), "encoding"),
+        (b"\x00\x01", "encoding"),
+    ],
+)
+def test_text_in_another_encoding_is_refused_rather_than_read_as_something_else(
+    data: bytes, code: str
+) -> None:
+    with pytest.raises(FaultError) as caught:
+        parse("a.txt", data, "a")
+    assert caught.value.fault.code == code
+
+
+@pytest.mark.parametrize("text", ["可以退货。", "櫻花茶館營業時間：上午九點。", "镕喆堃", "价格 €5 𠮷"])
+def test_chinese_in_gb_18030_is_read(text: str) -> None:
+    assert parse("a.txt", text.encode("gb18030"), "a").passages[0].text == text
+
+
+@pytest.mark.parametrize(
+    "unit", ["<div>", "<svg>", "<ul><li>", "<b>", "<table><tr><td>", "<!--", "<h1>", "</x>"]
+)
+def test_deep_html_is_read_or_refused_in_linear_time(unit: str) -> None:
+    began = time.thread_time()
+    with contextlib.suppress(FaultError):
+        parse("deep.html", (unit * 50_000 + "words</p>").encode(), "deep")
+    assert time.thread_time() - began < 5

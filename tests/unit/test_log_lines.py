@@ -73,6 +73,7 @@ FIELDS = {
         "model",
     ),
     *("us", "actor", "action", "days", "index", "digest", "version", "file", "bytes", "ms", "act"),
+    *("appeal", "about", "left"),
 }
 """Names a field of control's events may have: ids, codes, numbers. A name that is new here is looked at by a person."""
 

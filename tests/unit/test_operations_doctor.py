@@ -26,11 +26,13 @@ from ledger_zone import SEGMENT, make_zone
 from typer.testing import CliRunner
 
 from dragoman import _native
+from dragoman.checks import results, zone_checks
+from dragoman.checks.results import Machine, Result, Subject, known, result
 from dragoman.control.loaded import read_all
-from dragoman.operations import findings, machine_checks, zone_checks
+from dragoman.operations import machine_checks, record_check
 from dragoman.operations.cli import app
 from dragoman.operations.doctor import CHECKS, examine, exit_code
-from dragoman.operations.findings import Finding, Machine, Patient, found, known
+from dragoman.providers.provider_key import KEY_FILE_BYTES
 from dragoman.settings import Provider, Settings, Zone, load
 from dragoman.stores.migrate import migrate
 from dragoman.testing.ports import free_port
@@ -64,9 +66,9 @@ def settings(tmp_path: Path) -> Settings:
     return made.model_copy(update={"journal": made.journal.model_copy(update={"folder": data / "journal"})})
 
 
-def of(settings: Settings, machine: Machine = WELL, **more: bool) -> list[Finding]:
-    patient = Patient(settings, None, machine, **more)
-    return [one for check in CHECKS for one in check(patient)]
+def of(settings: Settings, machine: Machine = WELL, **more: bool) -> list[Result]:
+    subject = Subject(settings, None, machine, **more)
+    return [one for check in CHECKS for one in check(subject)]
 
 
 def codes(settings: Settings, machine: Machine = WELL, **more: bool) -> list[str]:
@@ -128,6 +130,11 @@ def test_a_key_file_that_others_read(settings: Settings, tmp_path: Path) -> None
         update={"providers": {"p": Provider(base_url="https://p.example/v1", key_file=file)}}
     )
     assert codes(with_file) == ["secret_open"]
+    file.chmod(0o600)
+    assert codes(with_file) == []
+    for bad in ("two\nlines", "", "k" * (KEY_FILE_BYTES + 1)):
+        file.write_text(bad)
+        assert codes(with_file) == ["credential_missing"], bad[:20]
     file.unlink()
     assert codes(with_file) == ["credential_missing"]
 
@@ -288,13 +295,14 @@ def test_a_limit_that_lost_its_bound(settings: Settings) -> None:
             raw.execute("INSERT INTO limits VALUES ('zone', 'mine', ?, 0)", (document,))
             raw.commit()
 
-    patient = Patient(settings, read_all(None, lambda _: None), WELL)
+    subject = Subject(settings, read_all(None, lambda _: None), WELL)
     kept("gone")
-    said = [one.code for one in zone_checks.limits(patient)]
+    said = [one.code for one in zone_checks.limits(subject)]
     SEEN.update(said)
     assert said == ["limit_unkept"]
+    assert "没有名为 'gone' 的模型" in next(zone_checks.limits(subject)).text["zh"]
     kept("dragoman")
-    assert list(zone_checks.limits(patient)) == [], "the control: that model has a bound"
+    assert list(zone_checks.limits(subject)) == [], "the control: that model has a bound"
 
 
 def test_a_record_that_was_changed_and_a_key_that_is_gone(settings: Settings) -> None:
@@ -322,7 +330,7 @@ def test_a_record_without_its_last_signature(settings: Settings) -> None:
 
 
 def test_a_record_too_large_for_a_quick_look(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zone_checks, "VERIFY_MAX_BYTES", 0)
+    monkeypatch.setattr(record_check, "VERIFY_MAX_BYTES", 0)
     assert codes(settings) == ["record_large"]
 
 
@@ -350,9 +358,9 @@ def test_packs_and_a_market_where_nothing_would_be_answered(tmp_path: Path) -> N
 
 def test_exit_codes_and_output(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert exit_code([]) == 0
-    assert exit_code([found("packs_unreviewed", packs="a")]) == 0
-    assert exit_code([found("disk_low", path="a", free=1), found("packs_unreviewed", packs="a")]) == 1
-    assert exit_code([found("python_old", version="3.9")]) == 2
+    assert exit_code([result("packs_unreviewed", packs="a")]) == 0
+    assert exit_code([result("disk_low", path="a", free=1), result("packs_unreviewed", packs="a")]) == 1
+    assert exit_code([result("python_old", version="3.9")]) == 2
     monkeypatch.chdir(tmp_path)
     (tmp_path / "dragoman.toml").write_text("[zone]\nx = 1\n")
     done = CliRunner().invoke(app, ["doctor", "--json"])
@@ -369,7 +377,7 @@ def test_every_finding_is_bilingual_documented_and_was_brought_about() -> None:
     """Last in this file: what the tests above saw is all that there is."""
     text = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
     for code, row in known().items():
-        assert row["severity"] in findings.SEVERITIES
+        assert row["severity"] in results.SEVERITIES
         assert re.search(r"[一-鿿]", row["zh"]), code
         assert f"`{code}`" in text, code
     assert set(known()) == SEEN or len(SEEN) < 10, sorted(set(known()) - SEEN)

@@ -60,6 +60,8 @@ def test_the_default_serves() -> None:
         ("[zone]\nid = 'a_b'\n", "zone.id"),
         ("[deployment]\nseat = 'sg'\n", "deployment.seat"),
         ("not toml", "not valid TOML"),
+        ("[tenants.a]\ntitle = 'a\u202eb'\n", "tenants.a.title: holds something that can be seen"),
+        ("[tenants.a]\ntitle = ' '\n", "tenants.a.title: holds something that can be seen"),
     ],
 )
 def test_faults_say_what_to_write(tmp_path: Path, text: str, said: str) -> None:

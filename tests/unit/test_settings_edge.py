@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dragoman.control.public_gate import check_administrator
 from dragoman.control.reload import _check_fixed
 from dragoman.errors import ConfigError
 from dragoman.settings import Settings, load
+from dragoman.settings_edge import Edge
 from dragoman.stores.migrate import migrate
 from dragoman.testing.mmdb import mmdb
 
@@ -168,3 +170,22 @@ def test_geo_check_without_files_says_what_to_do(tmp_path: Path) -> None:
     answer = CliRunner().invoke(app, ["geo", "check", "192.0.2.1", "-c", str(written(tmp_path, ""))])
     assert answer.exit_code == 1
     assert "address_files" in answer.stderr
+
+
+def test_rates_of_clients_are_the_relays_own_unless_they_are_set(tmp_path: Path) -> None:
+    limits = (Path(__file__).resolve().parents[2] / "crates/relay/src/limits.rs").read_text(encoding="utf-8")
+    plain = Edge()
+    for name in ("failed_credentials", "address_requests", "requests", "refused_turns"):
+        own = re.search(rf"pub const {name.upper()}: u64 = ([0-9_]+);", limits)
+        assert own is not None
+        assert getattr(plain, f"{name}_per_minute") == int(own[1]), name
+    file = written(tmp_path, "[edge]\nrequests_per_minute = 600\n")
+    assert read_all(file, lambda _: None).relay["edge"]["per_minute"] == {"requests": 600}
+    assert "per_minute" not in read_all(None, lambda _: None).relay["edge"]
+
+
+def test_the_pages_own_use_stays_far_below_the_rate_of_a_person() -> None:
+    static = Path(__file__).resolve().parents[2] / "src/dragoman/web/static"
+    files = [path for path in static.rglob("*") if path.is_file()]
+    loads_a_minute = 20
+    assert len(files) * loads_a_minute <= Edge().requests_per_minute, "with a cache that keeps nothing"

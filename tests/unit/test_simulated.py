@@ -10,9 +10,11 @@ from test_control_planner import CONFIG, ask
 
 from dragoman.accounts.classes import facts_of_guest
 from dragoman.accounts.simulated import Simulated, facts_of_simulated, simulated_of
+from dragoman.control import pretence
 from dragoman.control.loaded import Loaded, read_all
 from dragoman.core.facts import FactsError
 from dragoman.errors import RefusedError
+from dragoman.knowledge.model import Asker
 from dragoman.web import asking
 from dragoman.web.context import Guest, PagesContext
 from dragoman.web.presets import load_presets
@@ -42,9 +44,14 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> Loaded:
         ({"place": "<script>"}, "place"),
         ({"age": "-1"}, "age"),
         ({"age": "9" * 5000}, "age"),
+        ({"age": "0" * 5000}, "age"),
+        ({"age": "\u0663"}, "age"),
         ({"phone": "49"}, "phone"),
         ({"address_kind": "moon"}, "address_kind"),
         ({"verified": ("soul",)}, "verified"),
+        ({"subdivision": "US-NY"}, "subdivision"),
+        ({"residence": "US", "subdivision": "DE-BE"}, "subdivision"),
+        ({"residence": "US", "subdivision": "US-<b>"}, "subdivision"),
         ({"channel": "carrier pigeon"}, "channel"),
         ({"app": "x" * 257}, "app"),
         ({"tenant": "other"}, "tenant"),
@@ -77,6 +84,33 @@ def test_a_pretended_place_replaces_the_real_one(loaded: Loaded) -> None:
     assert unknown["address_kind"] == "vpn"
     real = ask(loaded, facts_of_guest(), "near")["decision_entry"]["facts"]
     assert real["address_country"] == "SG", "the control"
+
+
+def test_a_part_of_a_country_is_of_residence_and_place(loaded: Loaded) -> None:
+    made = Simulated.parse({"residence": "us", "place": "SG", "subdivision": "us-ny"})
+    assert made.facts()["residence_subdivision"] == "US-NY"
+    assert "address_subdivision" not in made.facts()
+    florida = {"residence": "US", "place": "US", "subdivision": "US-FL"}
+    known = {"residence": "US", "place": "US"}
+    for given, subjects in ((florida, ["US-FL"]), (known, ["US-?"])):
+        decision = ask(loaded, facts_of_simulated(Simulated.parse(given)), "near")["decision"]
+        assert [one["subject"] for one in decision["warnings"] if one["code"] == "NO_PACK"] == subjects
+    new_york = ask(loaded, person("new-york"), "near")["decision"]
+    assert new_york["warnings"] == [], "its law is in a pack"
+    assert "us-ny.companion.notice" in {one["rule_id"] for one in new_york["obligations"]}
+    berlin = ask(loaded, person("berlin"), "near")["decision"]
+    assert berlin["warnings"] == [], "the control: no such law beside the Union's is known of"
+
+
+def test_documents_are_searched_as_the_simulated_person(loaded: Loaded, tmp_path: Path) -> None:
+    real = Asker("ten", "KP")
+    settings = loaded.settings
+    assert pretence.asker(real, person("berlin"), settings) == Asker("ten", "DE")
+    assert pretence.asker(real, person("vpn"), settings) == Asker("ten", None)
+    assert pretence.asker(real, person("shop-customer"), settings) == Asker("ten", "SG", ("osmanthus-lane",))
+    assert pretence.asker(real, facts_of_guest(), settings) == real
+    assert pretence.asker(real, None, settings) == real, "a class that was never made here"
+    assert pretence.asker(real, person("berlin"), public(tmp_path).settings) == real
 
 
 def test_plan_and_entry_say_that_it_is_simulated(loaded: Loaded) -> None:
@@ -117,13 +151,17 @@ def test_a_refusal_is_one_also_for_who_pretends(loaded: Loaded) -> None:
     assert plan["simulated"] is True
 
 
-def test_in_another_stage_nothing_is_simulated(tmp_path: Path, loaded: Loaded) -> None:
-    public = CONFIG.replace("[deployment]\n", '[deployment]\nstage = "public"\n', 1).replace(
+def public(folder: Path) -> Loaded:
+    text = CONFIG.replace("[deployment]\n", '[deployment]\nstage = "public"\n', 1).replace(
         "[zone]\n",
         '[edge]\ntrusted_proxies = ["10.0.0.0/8"]\n[zone]\npublic_url = "https://chat.example"\n',
         1,
     )
-    there = loaded_from(tmp_path, public)
+    return loaded_from(folder, text)
+
+
+def test_in_another_stage_nothing_is_simulated(tmp_path: Path, loaded: Loaded) -> None:
+    there = public(tmp_path)
     plan = ask(there, person("shanghai"), "near", country="SG", kind="residential", peer="remote")
     assert "simulated" not in plan
     assert "residence" not in plan["decision_entry"]["facts"]

@@ -9,8 +9,14 @@ import pytest
 import uvicorn
 from starlette.testclient import TestClient
 
+from dragoman.knowledge.engine import SAMPLES
 from dragoman.testing.site import RelayPart, site
-from dragoman.web.texts import TEXTS
+from dragoman.web import view
+from dragoman.web.answer import body
+from dragoman.web.nodes import to_html, to_json
+from dragoman.web.site import MAX_JSON_BYTES, MAX_QUESTION_BYTES
+from dragoman.web.texts import STARTER_SOURCES, STARTERS, TEXTS
+from dragoman.web.turn import MAX_ANSWER
 
 HTML = {"accept": "text/html"}
 
@@ -67,10 +73,19 @@ def test_language_by_link_cookie_and_browser(client: TestClient) -> None:
     assert TEXTS["zh"]["intro"] in client.get("/?lang=xx").text
 
 
+def test_a_link_prepares_a_question_and_a_person_sends_it(client: TestClient, running: Running) -> None:
+    asked = len(running.relay.headers)
+    page = client.get("/", params={"q": 'Where is </textarea><b id="x"> sold?'}).text
+    assert "Where is &lt;/textarea&gt;&lt;b id=&#34;x&#34;&gt; sold?</textarea>" in page
+    assert "y" * 4_000 in (long := client.get("/", params={"q": "y" * 9_000}).text)
+    assert "y" * 4_001 not in long
+    assert len(running.relay.headers) == asked
+
+
 def test_static_files_are_addressed_by_their_digest(client: TestClient) -> None:
     page = client.get("/").text
     for name, kind in (
-        ("ask.js", "text/javascript"),
+        ("chat.js", "text/javascript"),
         ("page.css", "text/css"),
         ("icon.svg", "image/svg+xml"),
     ):
@@ -78,6 +93,11 @@ def test_static_files_are_addressed_by_their_digest(client: TestClient) -> None:
         file = client.get(f"/static/{name}?v={address}")
         assert file.headers["content-type"].startswith(kind)
         assert "immutable" in file.headers["cache-control"]
+    address = page.split('"/static/chat.js?v=')[1].split('"')[0]
+    script = client.get(f"/static/chat.js?v={address}").text
+    for name in ("render.js", "stream.js"):
+        address = page.split(f'"/static/{name}?v=')[1].split('"')[0]
+        assert f'from "./{name}?v={address}"' in script, "a module of an older page would be kept for good"
     assert client.get("/static/../view.py").status_code == 404
     assert client.get("/static/%2e%2e%2fview.py").status_code == 404
 
@@ -127,7 +147,7 @@ def test_a_first_post_without_session_gets_one(running: Running) -> None:
 def test_an_intervention_is_shown_with_its_reasons(client: TestClient) -> None:
     page = client.post("/ask", data={"q": "How do I redact a return?"}).text
     assert "op.demo" in page
-    assert 'href="/v1/interventions/int_local_0192"' in page
+    assert 'href="/appeal/int_local_0192"' in page
 
 
 def test_model_text_is_never_markup(client: TestClient) -> None:
@@ -146,7 +166,7 @@ def test_what_goes_wrong_is_said(client: TestClient) -> None:
     assert (empty.status_code, TEXTS["en"]["empty"] in empty.text) == (400, True)
     long = client.post("/ask", data={"q": "x" * 4001})
     assert (long.status_code, "4000" in long.text) == (400, True)
-    assert client.post("/ask", content=b"q=" + b"x" * 70_000).status_code == 413
+    assert client.post("/ask", content=b"q=" + b"x" * MAX_QUESTION_BYTES).status_code == 413
 
 
 def test_an_unreachable_relay_is_said(tmp_path: Path) -> None:
@@ -196,3 +216,76 @@ def test_the_relay_part_needs_a_session(running: Running) -> None:
         body = {"messages": [{"role": "user", "content": "hi"}]}
         assert client.post("/v1/chat/completions", json=body).status_code == 401
     assert isinstance(running.relay, RelayPart)
+
+
+def test_no_sentence_is_named_like_a_method_of_the_dictionary_it_is_in() -> None:
+    """A template that says `t.name` would show the method instead, unless it says `t["name"]`."""
+    templates = Path(view.__file__).with_name("templates")
+    used = "".join(file.read_text(encoding="utf-8") for file in templates.iterdir())
+    taken = [name for name in TEXTS["en"] if hasattr(dict, name)]
+    assert taken == ["copy"], "the control: there is one"
+    assert not [name for name in taken if f"t.{name} " in used]
+
+
+def test_both_languages_say_the_same_things() -> None:
+    assert list(TEXTS["en"]) == list(TEXTS["zh"])
+    assert [kind for kind, _ in STARTERS["en"]] == [kind for kind, _ in STARTERS["zh"]] == [*STARTER_SOURCES]
+
+
+def test_a_question_to_begin_with_goes_with_the_sample_it_is_about(tmp_path: Path) -> None:
+    assert set(STARTER_SOURCES.values()) == {source.id for source in SAMPLES}
+    public, _, relay = site(tmp_path)
+    with TestClient(public, headers=HTML) as client:
+        for source in (None, *SAMPLES):
+            if source is not None:
+                relay.knowledge.remove(source)
+            page = client.get("/").text
+            there = [kind for kind, text in STARTERS["en"] if f'value="{text}"' in page]
+            gone = relay.knowledge.removed_samples()
+            assert there == [kind for kind, about in STARTER_SOURCES.items() if about not in gone]
+            assert ('id="starters"' in page) == bool(there)
+    assert there == []
+
+
+MARKDOWN = (
+    "# A\n\n| a | b |\n|---|---|\n| **1** | `2` |\n\n```py\nx\n```\n\n- [l](https://x.example/) [1]\n- <b>"
+)
+
+
+def test_the_script_is_given_the_nodes_that_a_page_shows(client: TestClient) -> None:
+    client.get("/")
+    notes = [{"url_citation": {"url": "/sources/a/b#p1", "title": "T"}}]
+    answer = client.post("/rendered", json={"text": MARKDOWN, "annotations": notes})
+    assert answer.status_code == 200
+    assert answer.headers["cache-control"] == "private, no-cache"
+    tree = body(MARKDOWN, notes)
+    assert answer.json()["nodes"] == to_json(tree)
+    assert 'class="cite"' in to_html(tree)
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"{", 400),
+        (b"[" * 100_000, 400),
+        (b"[]", 400),
+        (b'{"text": 1, "annotations": []}', 400),
+        (b'{"text": "a", "annotations": {}}', 400),
+        (b'{"text": "\\ud800", "annotations": [1, {"url_citation": 2}]}', 200),
+        (b'{"text": "%s", "annotations": []}' % (b"a" * (MAX_ANSWER + 1)), 400),
+        (b" " * (MAX_JSON_BYTES + 1), 413),
+    ],
+)
+def test_what_the_script_sends_is_bounded(client: TestClient, sent: bytes, status: int) -> None:
+    client.get("/")
+    assert client.post("/rendered", content=sent).status_code == status
+
+
+def test_nothing_is_rendered_for_another_site_or_without_a_session(running: Running) -> None:
+    given = {"text": "a", "annotations": []}
+    with TestClient(running.public, headers=HTML) as client:
+        assert client.post("/rendered", json=given).status_code == 403
+        client.get("/")
+        for headers in ({"sec-fetch-site": "cross-site"}, {"origin": "https://x.example"}):
+            assert client.post("/rendered", json=given, headers=headers).status_code == 403
+        assert client.post("/rendered", json=given).status_code == 200

@@ -43,7 +43,10 @@ class Principals:
         addresses: Mapping[str, str],
         bounds_of: BoundsOf = _no_bounds,
         simulates: Callable[[], bool] = lambda: False,
+        admit: Callable[[], None] = lambda: None,
+        let_in: Callable[[str, str], None] = lambda _tenant, _principal: None,
     ) -> None:
+        """`admit` lets one more guest be kept, `let_in` a principal ask; or they raise RefusedError."""
         self._store = store
         self._pepper = pepper
         self._classes = classes
@@ -51,6 +54,8 @@ class Principals:
         self._addresses = addresses
         self._bounds_of = bounds_of
         self._simulates = simulates
+        self._admit = admit
+        self._let_in = let_in
 
     def identify(self, question: Mapping[str, Any], now: int) -> dict[str, Any]:
         """The answer to a well-formed question. Raises RefusedError."""
@@ -68,8 +73,12 @@ class Principals:
         return sessions.cookie(self._pepper, sessions.Session(tenant, principal, now + sessions.SESSION_MS))
 
     def keep_guest(self, tenant: str, principal: str, now: int) -> None:
-        """Keep a guest who asks by socket, where only the principal is named; durable when this returns."""
+        """Keep a guest who asks by socket, where only the principal is named; durable when this returns.
+
+        Raises RefusedError 429 where too many are new.
+        """
         if self._store.guest(principal) is None:
+            self._admit()
             klass = self._classes.of(facts_of_guest(), now)
             self._store.add_guest(GuestRecord(tenant, principal, klass, now))
 
@@ -159,9 +168,8 @@ class Principals:
         now: int,
         ends: int | None,
     ) -> dict[str, Any]:
-        tags = [f"key:{record.key}", f"tenant:{record.tenant}", "limits"]
-        if principal != record.principal:
-            tags.append(f"principal:{principal}")
+        self._let_in(record.tenant, principal)
+        tags = [f"key:{record.key}", f"tenant:{record.tenant}", "limits", f"principal:{principal}"]
         return {
             "principal": principal,
             "tenant": record.tenant,
@@ -204,6 +212,7 @@ class Principals:
 
     def _guest_answer(self, guest: GuestRecord, channel: str, ends: int) -> dict[str, Any]:
         self._check_tenant(guest.tenant)
+        self._let_in(guest.tenant, guest.principal)
         pretends = simulated_of(self._classes.facts(guest.klass)) is not None
         return {
             "principal": guest.principal,

@@ -6,27 +6,36 @@ INVARIANT: a class made of them says `simulated`, and so does every entry of a t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from dragoman.core.facts import ADDRESS_KINDS, Facts, FactsError
-from dragoman.decide.schema import countries
+from dragoman.decide.iso3166 import countries
 
 AGE_SOURCES = ("declared", "verified")
 """How the age is pretended to be known."""
 VERIFIED = ("real_name", "residence", "phone", "address", "age")
 """What may be pretended to have been verified of a person."""
+MAX_AGE = 150
+"""LIMIT: years of an age."""
+_SUBDIVISION = re.compile(r"[A-Z]{2}-[A-Z0-9]{1,3}")
 CHANNELS = ("web", "api")
 """Channels of our own that a guest may pretend to come by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Simulated:
-    """What is pretended; None is not known. `phone`: `+` and a country code, or a whole number."""
+    """What is pretended; None is not known.
+
+    `phone`: `+` and a country code, or a whole number. `subdivision`: a part (ISO 3166-2) of
+    the countries that residence or place name.
+    """
 
     residence: str | None = None
     place: str | None = None
+    subdivision: str | None = None
     address_kind: str = "unknown"
     age: int | None = None
     phone: str | None = None
@@ -53,6 +62,7 @@ class Simulated:
         made = Simulated(
             _country("residence", given.get("residence")),
             _country("place", given.get("place")),
+            _text(given.get("subdivision"), upper=True),
             kind,
             _age(given.get("age")),
             given.get("phone") or None,
@@ -60,8 +70,16 @@ class Simulated:
             given.get("app") or None,
             verified,
         )
+        made._check_subdivision()
         checked = Facts.partial(made.facts())
         return Simulated(**{**made.document(), "phone": checked.get("phone"), "verified": verified})
+
+    def _check_subdivision(self) -> None:
+        part = self.subdivision
+        if part is not None and (
+            part[:2] not in {self.residence, self.place} or not _SUBDIVISION.fullmatch(part)
+        ):
+            raise FactsError("subdivision", "is an ISO 3166-2 code of the country of residence or place")
 
     def document(self) -> dict[str, Any]:
         """The pretence itself, as a class keeps it and a form shows it."""
@@ -80,6 +98,12 @@ class Simulated:
             "channel": self.channel,
             "app": self.app,
         }
+        for country, part in (
+            ("residence", "residence_subdivision"),
+            ("address_country", "address_subdivision"),
+        ):
+            if self.subdivision is not None and simple[country] == self.subdivision[:2]:
+                simple[part] = self.subdivision
         facts.update({name: value for name, value in simple.items() if value is not None})
         if self.age is not None:
             facts.update(age=self.age, age_source=AGE_SOURCES["age" in self.verified])
@@ -88,6 +112,11 @@ class Simulated:
         if self.verified:
             facts["identity"] = {"verified": list(self.verified)}
         return facts
+
+
+def _text(value: Any, *, upper: bool = False) -> str | None:
+    text = str(value).strip() if value else ""
+    return (text.upper() if upper else text) or None
 
 
 def _country(name: str, value: Any) -> str | None:
@@ -103,7 +132,7 @@ def _age(value: Any) -> int | None:
     if value is None or value == "":
         return None
     text = str(value).strip()
-    if not text.isascii() or not text.isdigit() or int(text[:4]) > 150:
+    if not re.fullmatch("[0-9]{1,3}", text) or int(text) > MAX_AGE:
         raise FactsError("age", "is an age in whole years, 0 to 150")
     return int(text)
 

@@ -30,6 +30,11 @@ _TEXTS = {
         "This tenant is suspended, so it cannot start turns. Write to the operator to appeal.",
         "该租户已被暂停，其密钥和会话不能发起对话。如需申诉，请联系运营者。",
     ),
+    "guest_pool_empty": (
+        429,
+        "Guests share a number of turns, which is used up for now. Try again in a minute, or use a key.",
+        "访客共用一定数量的轮次，目前已用完。请一分钟后重试，或使用密钥。",
+    ),
     "dev_key_remote": (
         403,
         "The development key works from this machine only. Create a key with `dragoman keys create`.",

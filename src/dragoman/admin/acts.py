@@ -26,7 +26,9 @@ MAX_REASON = 500
 """LIMIT: characters of the reason of a sanction."""
 
 
-class _Asked(BaseModel):
+class Asked(BaseModel):
+    """What an act is asked with."""
+
     model_config = ConfigDict(extra="forbid")
 
     @field_validator("*", mode="before")
@@ -36,7 +38,7 @@ class _Asked(BaseModel):
         return None if value == "" else value
 
 
-class NewKey(_Asked):
+class NewKey(Asked):
     """A key to make."""
 
     tenant: str = Field(default="default", max_length=100)
@@ -45,33 +47,33 @@ class NewKey(_Asked):
     expires_days: int | None = Field(default=None, ge=1)
 
 
-class WhichKey(_Asked):
+class WhichKey(Asked):
     """A key."""
 
     key: str = Field(min_length=1, max_length=200)
 
 
-class NewTenant(_Asked):
+class NewTenant(Asked):
     """A tenant to make."""
 
     name: str = Field(min_length=1, max_length=63)
     title: str | None = Field(default=None, max_length=200)
 
 
-class Suspension(_Asked):
+class Suspension(Asked):
     """A sanction on a tenant, with the reason that it reads."""
 
     tenant: str = Field(min_length=1, max_length=100)
     reason: str | None = Field(default=None, max_length=MAX_REASON)
 
 
-class WhichTenant(_Asked):
+class WhichTenant(Asked):
     """A tenant."""
 
     tenant: str = Field(min_length=1, max_length=100)
 
 
-class NewLink(_Asked):
+class NewLink(Asked):
     """A one-time link to make: for a new person, or for a known one (`admin`)."""
 
     role: Literal["operator", "auditor"] = "auditor"
@@ -79,26 +81,26 @@ class NewLink(_Asked):
     admin: str | None = Field(default=None, max_length=100)
 
 
-class NewRole(_Asked):
+class NewRole(Asked):
     """A person's role."""
 
     admin: str = Field(min_length=1, max_length=100)
     role: Literal["operator", "auditor"]
 
 
-class WhichAdmin(_Asked):
+class WhichAdmin(Asked):
     """A person."""
 
     admin: str = Field(min_length=1, max_length=100)
 
 
-class WhichSession(_Asked):
+class WhichSession(Asked):
     """A log-in."""
 
     session: str = Field(min_length=1, max_length=100)
 
 
-class NewToken(_Asked):
+class NewToken(Asked):
     """A machine token to make."""
 
     title: str = Field(min_length=1, max_length=MAX_NAME)
@@ -106,13 +108,13 @@ class NewToken(_Asked):
     days: int = Field(default=90, ge=1, le=MAX_TOKEN_DAYS)
 
 
-class WhichToken(_Asked):
+class WhichToken(Asked):
     """A machine token."""
 
     token: str = Field(min_length=1, max_length=100)
 
 
-class Nothing(_Asked):
+class Nothing(Asked):
     """An empty object."""
 
 

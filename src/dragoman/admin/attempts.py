@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -30,37 +31,55 @@ Clock = Callable[[], int]
 
 
 class Attempts:
-    """Tries in fixed windows, by any key."""
+    """Tries in fixed windows, by any key. Asked by several threads."""
 
     def __init__(self, clock: Clock = now_ms) -> None:
         self._clock = clock
         self._seen: OrderedDict[str, tuple[int, int]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def check(self, key: str) -> None:
+        """Count nothing. Raises RefusedError 429 where there were too many tries already."""
+        with self._lock:
+            now = self._clock()
+            self._refuse_beyond(*self._window(key, now), now)
 
     def take(self, key: str) -> None:
         """Count one try. Raises RefusedError 429 where there were too many."""
-        now = self._clock()
-        began, tries = self._seen.pop(key, (now, 0))
-        if now - began >= WINDOW_MS or now < began:
-            began, tries = now, 0
-        self._seen[key] = (began, tries + 1)
-        while len(self._seen) > COUNTED:
-            self._seen.popitem(last=False)
-        if tries >= TRIES:
-            wait = max(1, -(-(began + WINDOW_MS - now) // 1000))
-            raise RefusedError(
-                429,
-                "too_many_attempts",
-                {
-                    "en": f"Too many attempts ({TRIES} in {WINDOW_MS // 60_000} minutes). "
-                    f"Try again in {wait} seconds.",
-                    "zh": f"尝试次数过多（{WINDOW_MS // 60_000} 分钟内 {TRIES} 次）。请在 {wait} 秒后重试。",
-                },
-                extra={"retry_after_s": wait},
-            )
+        with self._lock:
+            now = self._clock()
+            began, tries = self._window(key, now)
+            self._seen[key] = (began, tries + 1)
+            self._seen.move_to_end(key)
+            while len(self._seen) > COUNTED:
+                self._seen.popitem(last=False)
+            self._refuse_beyond(began, tries, now)
 
     def forgive(self, key: str) -> None:
         """Forget the tries of a key that succeeded."""
-        self._seen.pop(key, None)
+        with self._lock:
+            self._seen.pop(key, None)
+
+    def _window(self, key: str, now: int) -> tuple[int, int]:
+        """When the key's window began, and its tries."""
+        began, tries = self._seen.get(key, (now, 0))
+        return (now, 0) if now - began >= WINDOW_MS or now < began else (began, tries)
+
+    @staticmethod
+    def _refuse_beyond(began: int, tries: int, now: int) -> None:
+        if tries < TRIES:
+            return
+        wait = max(1, -(-(began + WINDOW_MS - now) // 1000))
+        raise RefusedError(
+            429,
+            "too_many_attempts",
+            {
+                "en": f"Too many attempts ({TRIES} in {WINDOW_MS // 60_000} minutes). "
+                f"Try again in {wait} seconds.",
+                "zh": f"尝试次数过多（{WINDOW_MS // 60_000} 分钟内 {TRIES} 次）。请在 {wait} 秒后重试。",
+            },
+            extra={"retry_after_s": wait},
+        )
 
 
 class Pending:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dragoman.admin.acts import Acts
+from dragoman.admin.appeals import Appeals
 from dragoman.admin.context import AdminContext
+from dragoman.admin.documents import Documents
 from dragoman.admin.entry import Entry
 from dragoman.admin.pages import Pages
+from dragoman.admin.setup import Setup
+from dragoman.admin.setup_changes import SetupChanges
 from dragoman.admin.site import AdminSite
 from dragoman.admin.table import RouteTable
 from dragoman.admin.view import AdminView
@@ -14,8 +18,10 @@ from dragoman.admin.view import AdminView
 def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
     """Every route there is."""
     entry, pages, acts = Entry(context, view), Pages(context, view), Acts(context, view)
-    table = RouteTable([*entry.routes(), *pages.routes(), *acts.routes()])
-    entry.table = pages.table = table
+    setup, documents, appeals = Setup(context, view), Documents(context, view), Appeals(context, view)
+    groups = (entry, pages, setup, SetupChanges(context, view), documents, acts, appeals)
+    table = RouteTable([route for one in groups for route in one.routes()])
+    entry.table = pages.table = setup.table = table
     return table
 
 

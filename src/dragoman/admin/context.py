@@ -13,6 +13,10 @@ from dragoman.admin.oidc import Provider
 from dragoman.admin.passkeys import Ceremonies
 from dragoman.admin.people import NewInvite, People
 from dragoman.admin.sessions import Sessions
+from dragoman.admin.setup_desk import SetupDesk
+from dragoman.knowledge.engine import Knowledge
+from dragoman.knowledge.intake import Intake
+from dragoman.settings import Settings
 from dragoman.stores.admin_access import SqlAccess
 from dragoman.stores.admins import SqlAdmins
 from dragoman.stores.overview import Overview
@@ -37,6 +41,11 @@ class AdminContext:
     attempts: Attempts
     pending: Pending
     refusals: Refusals
+    knowledge: Knowledge
+    """What is there; it is changed by `intake` alone."""
+    intake: Intake
+    settings: Callable[[], Settings]
+    """The configuration in use."""
     limits: Callable[[], list[dict[str, Any]]]
     """Every limit with how many windows are open and how full the fullest one is."""
     status: Callable[[], dict[str, Any]]
@@ -45,6 +54,8 @@ class AdminContext:
     """How the relay does, by its own metrics."""
     relay_metrics: Callable[[], Awaitable[str]]
     """The relay's own counters, empty where it does not answer; its listener is on loopback alone."""
+    setup: SetupDesk
+    """What the setup pages look at and write."""
     reload: Callable[[], dict[str, Any]]
     link: Callable[[NewInvite], str]
     is_metrics_token: Callable[[str], bool]

@@ -17,6 +17,7 @@ from dragoman.admin.context import AdminContext
 from dragoman.admin.oidc import CALLBACK, Came, OidcError, OidcSilentError
 from dragoman.admin.passkeys import BadPasskeyError
 from dragoman.admin.people import MAX_NAME
+from dragoman.admin.sessions import OIDC
 from dragoman.admin.table import ANYONE, AdminRoute, Call, RouteTable
 from dragoman.admin.view import AdminView, drop_cookie, put_cookie
 from dragoman.core.admins import AUDITOR, AdminRecord, PasskeyRecord
@@ -208,14 +209,14 @@ class Entry:
             session = call.visitor.session
             if session is None or known is None or known.admin != session.admin:
                 self._fail("oidc", call.visitor.by, "another person came back")
-            return sessions.confirm(session, "oidc")
+            return sessions.confirm(session, OIDC)
         if known is not None:
             with self._told("oidc", known.admin):
-                return sessions.log_in(known.admin, "oidc", role=came.role, proved_at=came.proved_at)
+                return sessions.log_in(known.admin, OIDC, role=came.role, proved_at=came.proved_at)
         now = now_ms()
         admin = new_id("adm", self._context.zone, now)
         newcomer = AdminRecord(admin, came.name, came.role, "active", came.subject, now, now)
-        return sessions.log_in(admin, "oidc", newcomer=newcomer, role=came.role, proved_at=came.proved_at)
+        return sessions.log_in(admin, OIDC, newcomer=newcomer, role=came.role, proved_at=came.proved_at)
 
     async def enrol(self, call: Call) -> Response:
         """The page of a one-time link; its script reads the secret from the address's fragment."""
@@ -255,7 +256,7 @@ class Entry:
         if session is None:
             return RedirectResponse("/", 303)
         held = await run_in_threadpool(self._context.people.passkeys, session.admin)
-        oidc = self._context.provider is not None and session.method == "oidc"
+        oidc = self._context.provider is not None and session.method == OIDC
         return self._view.page(call, "confirm", next=back, oidc=oidc, passkey=bool(held))
 
     async def confirm_options(self, call: Call) -> Response:

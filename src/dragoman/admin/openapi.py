@@ -60,10 +60,11 @@ def _operation(route: AdminRoute, schemas: dict[str, Any]) -> dict[str, Any]:
         },
     }
     if body is not None:
-        told["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": _schema(body, schemas)}},
-        }
+        kind = "multipart/form-data" if route.files else "application/json"
+        told["requestBody"] = {"required": True, "content": {kind: {"schema": _schema(body, schemas)}}}
+        if route.files:
+            files = {"type": "array", "items": {"type": "string", "format": "binary"}}
+            schemas[body.__name__]["properties"]["files"] = files
     return told
 
 

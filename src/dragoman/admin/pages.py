@@ -138,7 +138,7 @@ class Pages:
                 overview.interventions(limit=RECENT),
                 overview.changes(RECENT),
                 overview.acts(RECENT),
-                self._tenant_names(),
+                tenant_names(self._context),
             )
         )
         totals = {name: sum(getattr(row, name) for row in usage) for name in ("turns", "input", "output")}
@@ -169,13 +169,13 @@ class Pages:
         """A style sheet or a script."""
         found = self._view.static(call.names["name"])
         if found is None:
-            raise _nothing()
+            raise nothing()
         return found
 
     async def interventions(self, call: Call) -> Response:
         """Recent interventions, older ones by `?before=`."""
-        rows = await run_in_threadpool(self._context.overview.interventions, _before(call))
-        names = await run_in_threadpool(self._tenant_names)
+        rows = await run_in_threadpool(self._context.overview.interventions, before(call))
+        names = await run_in_threadpool(tenant_names, self._context)
         return self._view.page(call, "interventions", rows=rows, names=names)
 
     async def statement(self, call: Call) -> Response:
@@ -203,7 +203,7 @@ class Pages:
     def _listing_page(self, noun: str) -> Any:
         async def page(call: Call) -> Response:
             rows = await run_in_threadpool(self._rows, noun, call)
-            names = await run_in_threadpool(self._tenant_names)
+            names = await run_in_threadpool(tenant_names, self._context)
             fresh = call.visitor.is_fresh(self._context.sessions.clock())
             return self._view.page(call, noun, rows=rows, names=names, fresh=fresh, days=USAGE_DAYS)
 
@@ -218,7 +218,7 @@ class Pages:
     def _recent_api(self, noun: str) -> Any:
         async def api(call: Call) -> Response:
             if noun == "interventions":
-                found = await run_in_threadpool(self._context.overview.interventions, _before(call))
+                found = await run_in_threadpool(self._context.overview.interventions, before(call))
             else:
                 found = await run_in_threadpool(getattr(self._context.overview, noun))
             return self._view.json({"rows": found})
@@ -243,7 +243,7 @@ class Pages:
         tenant, name = call.names["tenant"], call.names["name"]
         found = self._context.overview.statement(tenant, name)
         if found is None:
-            raise _nothing()
+            raise nothing()
         entry = {"act": "intervention.read", "by": call.visitor.by, "intervention": name}
         self._context.access.enter(entry).result()
         return found
@@ -259,11 +259,14 @@ class Pages:
             "acts_waiting": waiting,
         }
 
-    def _tenant_names(self) -> dict[str, str]:
-        return {one["tenant"]: one["slug"] for one in self._context.registry.tenants()}
+
+def tenant_names(context: AdminContext) -> dict[str, str]:
+    """Tenants by id, with the names that people know."""
+    return {one["tenant"]: one["slug"] for one in context.registry.tenants()}
 
 
-def _before(call: Call) -> int | None:
+def before(call: Call) -> int | None:
+    """The instant (ms UTC) that a page of a listing ends before."""
     said = call.request.query_params.get("before", "")
     return int(said) if said.isdigit() and len(said) < 16 else None
 
@@ -272,5 +275,6 @@ def _day(back: int) -> str:
     return (dt.datetime.now(dt.UTC).date() - dt.timedelta(days=back - 1)).isoformat()
 
 
-def _nothing() -> RefusedError:
+def nothing() -> RefusedError:
+    """There is no such row."""
     return RefusedError(404, "not_found", {"en": "There is nothing here.", "zh": "此处没有内容。"})

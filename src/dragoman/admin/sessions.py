@@ -21,6 +21,8 @@ from dragoman.ids import new_id, now_ms
 from dragoman.stores.admin_access import SqlAccess
 from dragoman.stores.schema import ZONE_TENANT
 
+OIDC = "oidc"
+"""How a log-in came about that an identity provider vouched for."""
 COOKIE = "__Host-dragoman_admin"
 """Browsers take it with Secure only; from http://localhost too, which they trust."""
 SEEN_MS = 60_000
@@ -36,10 +38,15 @@ _TOKEN_SHAPE = re.compile(TOKEN_REGEX)
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a log-in lasts, ms: unused, and at all."""
+    """How long a log-in lasts, ms: unused, at all, and until the identity provider is asked again."""
 
     idle: int
     total: int
+    oidc: int
+
+    def of(self, method: str) -> int:
+        """How long a log-in by this method lasts."""
+        return min(self.oidc, self.total) if method == OIDC else self.total
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class Sessions:
         """Whether a session is within both limits; a clock set back ends it too."""
         now = self.clock()
         return (
-            -SEEN_MS <= now - session.created_at < self._limits.total
+            -SEEN_MS <= now - session.created_at < self._limits.of(session.method)
             and -SEEN_MS <= now - session.seen_at < self._limits.idle
         )
 
@@ -186,7 +193,7 @@ class Sessions:
 
     def token(self, text: str) -> TokenRecord | None:
         """The working token with this text, or None."""
-        if not text.isascii() or not _TOKEN_SHAPE.fullmatch(text):
+        if not is_token(text):
             return None
         body, _, crc = text.rpartition("_")
         if checksum(body) != crc:
@@ -212,6 +219,11 @@ class Sessions:
 def is_cookie(value: str) -> bool:
     """Whether a cookie has the form of ours."""
     return value.isascii() and _COOKIE_SHAPE.fullmatch(value) is not None
+
+
+def is_token(value: str) -> bool:
+    """Whether a text has the form of a machine's token."""
+    return value.isascii() and _TOKEN_SHAPE.fullmatch(value) is not None
 
 
 def _secret() -> str:

@@ -1,7 +1,8 @@
 """The admin listener's application: the one order in which a request is let in, checked and answered.
 
 door → route → who → role → origin and form token → attempts → freshness → body → endpoint. What a step does
-not let through goes no further; a route that is not in the table does not exist.
+not let through goes no further; a route that is not in the table does not exist. Where files come, the form
+token stands among them: freshness is asked before a byte of them is read, and the token before one is kept.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import parse_qs, quote
 
@@ -22,6 +25,7 @@ from dragoman.admin.context import AdminContext
 from dragoman.admin.door import Knock
 from dragoman.admin.sessions import COOKIE, is_cookie
 from dragoman.admin.table import AdminRoute, Call, RouteTable, Visitor
+from dragoman.admin.uploads import Uploads
 from dragoman.admin.view import AdminView, put_cookie
 from dragoman.core.admins import METRICS, TokenRecord
 from dragoman.errors import RefusedError, UnavailableError
@@ -47,6 +51,7 @@ class AdminSite:
         self._table = table
         self._view = view
         self._asking = asyncio.Semaphore(ASKING)
+        self._uploads = Uploads(context.intake)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -92,25 +97,22 @@ class AdminSite:
             visitor = await run_in_threadpool(self._identified, request, knock)
         if route is None or not visitor.may(route.role):
             return self._kept_out(request, route, methods, visitor)
-        raw = b""
         if route.changes:
             self._same_origin(request, visitor)
-            raw = await _body(request)
-        fields = _fields(request, route, raw)
-        if route.changes and visitor.token is None:
-            self._own_form(request, visitor, str(fields.pop(CSRF_FIELD, "")))
-        if route.limited:
-            self._context.attempts.take(f"address {visitor.address}")
-        if route.fresh and not visitor.is_fresh(self._context.sessions.clock()):
-            raise RefusedError(
-                403,
-                "confirm_first",
-                {
-                    "en": "Confirm that it is you, then do it again: this needs a recent proof (5 minutes).",
-                    "zh": "请先确认是您本人，然后重试：此操作需要最近 5 分钟内的验证。",
-                },
-            )
-        response = await route.endpoint(Call(request, visitor, route, names, _checked(route, fields)))
+        if route.files:
+            self._fresh(route, visitor)
+            async with self._uploads.received(request, partial(self._own_form, request, visitor)) as upload:
+                body = _checked(route, upload.fields, strict=False)
+                response = await route.endpoint(Call(request, visitor, route, names, body, upload))
+        else:
+            fields = _fields(request, route, await _body(request) if route.changes else b"")
+            if route.changes:
+                self._own_form(request, visitor, str(fields.pop(CSRF_FIELD, "")))
+            if route.limited:
+                self._context.attempts.take(f"address {visitor.address}")
+            self._fresh(route, visitor)
+            body = _checked(route, fields, strict=route.is_api)
+            response = await route.endpoint(Call(request, visitor, route, names, body))
         if visitor.is_new and not route.is_api and visitor.cookie is not None:
             put_cookie(response, visitor.cookie)
         return response
@@ -132,6 +134,8 @@ class AdminSite:
         return Visitor(knock.address, knock.near, cookie if known else sessions.anonymous(), is_new=not known)
 
     def _token(self, given: str, knock: Knock) -> TokenRecord:
+        # Before the token is looked at: beyond the tries a right guess looks like a wrong one.
+        self._context.attempts.check(f"token {knock.address}")
         scheme, _, text = given.partition(" ")
         found = self._context.sessions.token(text) if scheme.lower() == "bearer" else None
         if found is None and scheme.lower() == "bearer" and self._context.is_metrics_token(text):
@@ -176,7 +180,20 @@ class AdminSite:
             text = {"en": "This came from another site's page.", "zh": "该请求来自其他网站的页面。"}
             raise RefusedError(403, "cross_origin", text)
 
+    def _fresh(self, route: AdminRoute, visitor: Visitor) -> None:
+        if route.fresh and not visitor.is_fresh(self._context.sessions.clock()):
+            raise RefusedError(
+                403,
+                "confirm_first",
+                {
+                    "en": "Confirm that it is you, then do it again: this needs a recent proof (5 minutes).",
+                    "zh": "请先确认是您本人，然后重试：此操作需要最近 5 分钟内的验证。",
+                },
+            )
+
     def _own_form(self, request: Request, visitor: Visitor, field: str) -> None:
+        if visitor.token is not None:
+            return
         token = request.headers.get(CSRF_HEADER) or field
         if visitor.cookie is None or not self._context.sessions.is_csrf(visitor.cookie, token):
             self._context.refuse("form", visitor.by)
@@ -223,11 +240,11 @@ def _fields(request: Request, route: AdminRoute, raw: bytes) -> dict[str, Any]:
     raise RefusedError(400, "bad_body", text)
 
 
-def _checked(route: AdminRoute, fields: dict[str, Any]) -> Any:
+def _checked(route: AdminRoute, fields: Mapping[str, Any], *, strict: bool) -> Any:
     if route.body is None:
         return None
     try:
-        return route.body.model_validate(fields, strict=route.is_api)
+        return route.body.model_validate(fields, strict=strict)
     except ValidationError as error:
         fault = error.errors(include_input=False, include_url=False)[0]
         param = ".".join(str(part) for part in fault["loc"]) or None

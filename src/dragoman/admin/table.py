@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from dragoman.admin.uploads import Upload
 from dragoman.core.admins import AUDITOR, METRICS, OPERATOR, AdminRecord, SessionRecord, TokenRecord
 from dragoman.errors import RefusedError
 
@@ -79,6 +80,7 @@ class Call:
     route: AdminRoute
     names: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
+    upload: Upload = field(default_factory=Upload)
 
     def session(self) -> SessionRecord:
         """The log-in behind the call. RefusedError 403 for a machine's token, which has none."""
@@ -113,6 +115,8 @@ class AdminRoute:
     """Asks nobody who they are: a file that is the same for all."""
     limited: bool = False
     """Counts as an attempt of its address."""
+    files: bool = False
+    """Takes files beside the fields of its body, as `multipart/form-data`."""
 
     def __post_init__(self) -> None:
         place = f"{self.method} {self.path}"

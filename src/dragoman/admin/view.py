@@ -21,11 +21,24 @@ from dragoman.admin.table import AdminRoute, Call
 from dragoman.admin.texts import LANGUAGES, TEXTS
 from dragoman.core.admins import OPERATOR
 from dragoman.errors import ERROR_TYPES, RefusedError
+from dragoman.visible import finalized
 from dragoman.web.view import CSP, LANGUAGE_COOKIE, LANGUAGE_SECONDS
 
 HSTS = "max-age=31536000"
 SHARED_STATIC = ("page.css", "icon.svg")
-PAGES = ("home", "interventions", "usage", "limits", "keys", "tenants", "people", "sessions", "tokens")
+PAGES = (
+    "home",
+    "setup",
+    "interventions",
+    "appeals",
+    "usage",
+    "limits",
+    "keys",
+    "tenants",
+    "people",
+    "sessions",
+    "tokens",
+)
 """The pages of the menu, in its order."""
 
 
@@ -53,6 +66,7 @@ class AdminView:
             loader=PackageLoader("dragoman.admin"),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=finalized,
             trim_blocks=True,
             lstrip_blocks=True,
         )
@@ -75,7 +89,7 @@ class AdminView:
             self._templates.get_template(f"{template}.html").render(
                 t=TEXTS[language],
                 language=language,
-                here=request.scope["path"] if request.method == "GET" else "/",
+                here=values.pop("here", request.scope["path"] if request.method == "GET" else "/"),
                 pages=PAGES,
                 page=template,
                 person=visitor.person,

@@ -13,6 +13,8 @@ from dragoman.core.turns import REFUSED, Due
 
 FAILED = frozenset({"failed", "cancelled", "interrupted"})
 """Statuses of a result whose twin gets an error."""
+STOPPED = "stopped_by_user"
+"""The `error` in the result entry of a turn that its user ended (docs/wire.md); its status is `finished`."""
 
 INTERRUPTED = {
     "type": "server_error",

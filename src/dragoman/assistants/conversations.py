@@ -11,12 +11,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dragoman.assistants import export
+from dragoman.assistants import claims, export, removal
 from dragoman.assistants.texts import invalid, refused
-from dragoman.assistants.turns import KEPT_MS, drop_claim
-from dragoman.assistants.views import conversation_document, turn_document
+from dragoman.assistants.turns import admit
+from dragoman.assistants.views import (
+    DENIED,
+    Reasons,
+    conversation_document,
+    decision_of,
+    interventions_of,
+    turn_document,
+)
 from dragoman.core.conversations import ConversationRows, Whole
-from dragoman.core.turns import RUNNING, Claim, ConversationRecord, TurnBrief
+from dragoman.core.turns import RUNNING, ConversationRecord, TurnBrief
 from dragoman.ids import kind_of
 
 TITLE_CHARS = 200
@@ -26,17 +33,14 @@ CONVERSATIONS_PER_PRINCIPAL = 10_000
 PAGE = 20
 PAGE_MOST = 100
 """LIMIT: conversations, or turns, of one page; 20 where nothing is said."""
+EXPLAINED = 200
+"""LIMIT: interventions of one page of turns that are told in full; the others by id and addresses."""
 METADATA_PAIRS = 16
 """LIMIT: names in a conversation's metadata."""
 METADATA_NAME_CHARS = 64
 """LIMIT: characters of a name in the metadata."""
 METADATA_VALUE_CHARS = 512
 """LIMIT: characters of a value in the metadata."""
-
-_DELETED = {
-    "en": "The conversation was deleted, so the answer stops here.",
-    "zh": "会话已被删除，回答到此为止。",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,21 +121,16 @@ def storable(text: str) -> bool:
 
 
 def create(  # noqa: PLR0913, PLR0917 - the request and where it came from
-    rows: ConversationRows, person: Person, name: str, want: Wanted, claim: tuple[str, str] | None, now: int
+    rows: ConversationRows, person: Person, name: str, want: Wanted, key: claims.Key | None, now: int
 ) -> dict[str, Any]:
     """A new conversation; the one made before where the idempotency key and body are the same.
 
-    `claim`: the key and the body's digest. Raises RefusedError 422, 429.
+    Raises RefusedError 422, 429.
     """
-    if claim is not None:
-        held = rows.claim(person.principal, claim[0])
-        if held is not None and held.ends_at <= now:
-            drop_claim(rows, held)
-            held = None
-        if held is not None:
-            if held.kind != "conversation" or held.body != claim[1]:
-                raise refused("idempotency_mismatch")
-            return dict(json.loads(held.document or "{}"))
+    admit(rows, person.principal)
+    held = claims.earlier(rows, person.principal, key)
+    if held is not None:
+        return dict(json.loads(held.document or "{}"))
     if rows.count_conversations(person.principal, CONVERSATIONS_PER_PRINCIPAL) >= CONVERSATIONS_PER_PRINCIPAL:
         raise refused("too_many_conversations")
     record = ConversationRecord(
@@ -145,13 +144,13 @@ def create(  # noqa: PLR0913, PLR0917 - the request and where it came from
         changed_at=now,
         head=None,
         turns=0,
-        claim=claim[0] if claim else None,
+        claim=key.name if key else None,
     )
     rows.add_conversation(record)
+    if want.title is not None:
+        rows.search.enter(person.principal, name, name)
     document = conversation_document(record)
-    if claim is not None:
-        kept = json.dumps(document, ensure_ascii=False)
-        rows.add_claim(Claim(person.principal, claim[0], "conversation", name, claim[1], now + KEPT_MS, kept))
+    claims.keep(rows, person.principal, key, name, document)
     return document
 
 
@@ -159,6 +158,7 @@ def listed(
     rows: ConversationRows, person: Person, after: str | None, limit: int, pinned: bool | None = None
 ) -> dict[str, Any]:
     """A page of the person's conversations, newest first; `after` is the last id of the page before."""
+    admit(rows, person.principal)
     found = list(rows.conversations(person.principal, after, limit + 1, pinned))
     data = [conversation_document(record) for record in found[:limit]]
     return page(data, more=len(found) > limit)
@@ -171,7 +171,8 @@ def page(data: list[dict[str, Any]], *, more: bool) -> dict[str, Any]:
 
 
 def owned(rows: ConversationRows, person: Person, conversation: str) -> ConversationRecord:
-    """The person's own conversation. Raises RefusedError 404."""
+    """The person's own conversation. Raises RefusedError 404, or 403 while the person is being erased."""
+    admit(rows, person.principal)
     found = rows.conversation(conversation)
     if found is None or found.principal != person.principal:
         raise refused("conversation_not_found")
@@ -191,27 +192,25 @@ def change(
     if "pinned" in want.given:
         values["pinned"] = want.pinned
     if want.head is not None:
-        turn = rows.turn(want.head)
-        if turn is None or turn.conversation != conversation:
-            raise refused("turn_not_found")
-        values["head"] = rows.leaf(want.head)
+        values["head"] = end_of(rows, person, conversation, want.head)
     rows.change_conversation(conversation, values)
+    if "title" in want.given and want.title != found.title:
+        rows.search.leave(conversation, conversation)
+        if want.title is not None:
+            rows.search.enter(person.principal, conversation, conversation)
     return conversation_document(replace(found, **values))
 
 
-def delete(rows: ConversationRows, person: Person, conversation: str) -> tuple[dict[str, Any], int]:
-    """Erase a conversation with its texts and salts; the answer, and how many turns it had."""
+def end_of(rows: ConversationRows, person: Person, conversation: str, turn: str) -> str:
+    """The last turn of the newest branch through a turn of the person's own conversation."""
+    return rows.leaf(own_turn(rows, person, conversation, turn).turn)
+
+
+def delete(rows: ConversationRows, person: Person, conversation: str) -> tuple[dict[str, Any], int | None]:
+    """Begin to erase a conversation with its texts and salts; the answer, and what `removal.begin` gives."""
     owned(rows, person, conversation)
-    return {"id": conversation, "object": "conversation.deleted", "deleted": True}, erase(rows, conversation)
-
-
-def erase(rows: ConversationRows, conversation: str) -> int:
-    """Erase a conversation; what runs in it is stopped. Control's own log gets the act, without text."""
-    running = bool(rows.running(conversation))
-    turns = rows.remove_conversation(conversation)
-    entry = {"act": "conversation.delete", "conversation": conversation, "turns": turns}
-    rows.act(entry, f"conversation:{conversation}" if running else None, _DELETED)
-    return turns
+    document = {"id": conversation, "object": "conversation.deleted", "deleted": True}
+    return document, removal.begin(rows, conversation)
 
 
 def branch(rows: ConversationRows, person: Person, conversation: str, part: Page) -> dict[str, Any]:
@@ -258,10 +257,20 @@ def _documents(rows: ConversationRows, conversation: str, shown: list[Whole]) ->
     if shown:
         for parent, turn in rows.children(conversation, sorted(parents)):
             families.setdefault(parent, []).append(turn)
+    reasons = _reasons(rows, shown)
     return [
-        turn_document(whole, families.get(whole[0].parent, []), families.get(whole[0].turn, []))
+        turn_document(whole, families.get(whole[0].parent, []), families.get(whole[0].turn, []), reasons)
         for whole in shown
     ]
+
+
+def _reasons(rows: ConversationRows, shown: list[Whole]) -> Reasons:
+    """Why turns were changed or refused, as it is kept: of EXPLAINED interventions, newest turns first."""
+    names = [name for _, texts in reversed(shown) for name in interventions_of(texts)]
+    refused_by = {decision_of(texts) for brief, texts in shown if brief.status == DENIED}
+    found = {name: rows.decision(name) for name in sorted(refused_by)}
+    decisions = {name: one.document for name, one in found.items() if one is not None}
+    return Reasons(rows.statements(names[:EXPLAINED]) if names else {}, decisions)
 
 
 def _inside(rows: ConversationRows, conversation: str, turn: str) -> TurnBrief:
@@ -271,12 +280,17 @@ def _inside(rows: ConversationRows, conversation: str, turn: str) -> TurnBrief:
     return found
 
 
+def own_turn(rows: ConversationRows, person: Person, conversation: str, turn: str) -> TurnBrief:
+    """A turn of the person's own conversation, without its texts. Raises RefusedError 404."""
+    owned(rows, person, conversation)
+    return _inside(rows, conversation, turn)
+
+
 def one_turn(
     rows: ConversationRows, person: Person, conversation: str, turn: str
 ) -> tuple[Whole, dict[str, Any]]:
     """A turn of the person's own conversation, and its document."""
-    owned(rows, person, conversation)
-    _inside(rows, conversation, turn)
+    own_turn(rows, person, conversation, turn)
     whole = rows.whole_path(turn, 1)[0]
     return whole, _documents(rows, conversation, [whole])[0]
 

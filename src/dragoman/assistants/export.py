@@ -2,7 +2,8 @@
 
 Pure, and linear in the text: it runs beside turns. Every answer stands as it was shown, with label and
 notices, its sources and the addresses of the reasons for what was changed in it. What somebody wrote cannot
-become the file's own: in HTML it is text, in Markdown it is quoted and holds no HTML outside its code.
+become the file's own: in HTML it is text, in Markdown it is quoted and holds neither HTML
+nor images outside its code: who opens the file loads nothing by it.
 """
 
 from __future__ import annotations
@@ -14,11 +15,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
+
+from dragoman.visible import visible
 
 TURNS = 2_000
 """LIMIT: turns of one file, the newest of the branch."""
 BYTES = 8 << 20
 """LIMIT: bytes of text of one file, counted from the newest turn; those of the page that exceeds it go in."""
+FENCES = 10_000
+"""LIMIT: fences of a text whose code stays as it was written; in a text with more nothing counts as code."""
 
 _TEXTS = {
     "en": {
@@ -54,6 +60,8 @@ _STYLE = (
     ".said{white-space:pre-wrap;overflow-wrap:anywhere}"
 )
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_IN_ADDRESS = "!#$%&'()*+,/:;=?@[]~"
+"""What stays in a link as it is; the rest, `<`, `>` and blanks among it, is percent-encoded."""
 _FENCE = re.compile(r"(`{3,})[^`]*|(~{3,}).*")
 
 
@@ -93,7 +101,7 @@ def to_markdown(branch: Branch) -> str:
             lines += [
                 "",
                 *([f"{words['sources']}:", ""] if at == 1 else []),
-                f"{at}. {_plain(title)} <{_plain(url)}>",
+                f"{at}. {_plain(title)} {_address(url)}",
             ]
         if addresses := _reasons(turn):
             lines += ["", words["changed"], "", *(f"- {_plain(address)}" for address in addresses)]
@@ -102,9 +110,9 @@ def to_markdown(branch: Branch) -> str:
 
 def to_html(branch: Branch) -> str:
     """A page that stands alone: no script, nothing that it loads."""
-    words, escape = _TEXTS[branch.lang], html.escape
+    words, escape = _TEXTS[branch.lang], _escaped
     title = escape(str(branch.conversation.get("title") or words["untitled"]))
-    body = [f"<h1>{title}</h1><p><small>{escape(_exported(branch))}</small></p>"]
+    body = [f"<main><h1>{title}</h1><p><small>{escape(_exported(branch))}</small></p>"]
     if branch.left_out:
         body.append(f"<p>{escape(words['left_out'].format(n=branch.left_out))}</p>")
     for turn in branch.turns:
@@ -124,7 +132,9 @@ def to_html(branch: Branch) -> str:
         f'<meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}</style>'
     )
     lang = "zh-Hans" if branch.lang == "zh" else "en"
-    return f'<!doctype html><html lang="{lang}"><head>{head}</head><body>{"".join(body)}</body></html>\n'
+    return (
+        f'<!doctype html><html lang="{lang}"><head>{head}</head><body>{"".join(body)}</main></body></html>\n'
+    )
 
 
 FORMATS: dict[str, tuple[str, str, Callable[[Branch], str]]] = {
@@ -190,32 +200,51 @@ def _reasons(turn: Mapping[str, Any]) -> list[str]:
 
 def _plain(text: object) -> str:
     """One line of Markdown that is only text."""
-    line = " ".join(str(text).split())
+    line = " ".join(visible(str(text)).split())
     return re.sub(r"([\\\\`*_{}\[\]<>#|~!&])", r"\\\1", line)
 
 
+def _address(url: str) -> str:
+    """A link that shows its whole address, where it leads to a page; else what stood there, as text."""
+    if not url.startswith(("https://", "http://")):
+        return _plain(url)
+    return "<" + quote(url, safe=_IN_ADDRESS, errors="replace") + ">"
+
+
 def _text(text: str) -> str:
-    return f'<div class="said">{html.escape(text)}</div>'
+    return f'<div class="said">{_escaped(text)}</div>'
+
+
+def _escaped(text: str) -> str:
+    """Text of a page, in which no character turns what follows it around."""
+    return html.escape(visible(text))
 
 
 def _quoted(text: str) -> str:
-    """A Markdown text as a quotation, without HTML outside its code."""
+    """A Markdown text as a quotation, without HTML and images outside its code."""
     # What is code depends on columns, and a tab's width on what stands before it; spaces stay as wide.
-    lines = [line.expandtabs(4) for line in re.split(r"\r\n|[\r\n]", text)]
-    code = _code(lines)
-    return "\n".join(
-        f"> {line if at in code else line.replace('<', '&lt;')}" for at, line in enumerate(lines)
-    )
+    plain = visible(text).replace("\r\n", "\n").replace("\r", "\n").expandtabs(4)
+    inert = plain.replace("<", "&lt;").replace("![", "!\\[")
+    code = _code(plain) if inert != plain else ()
+    if not code:
+        return "> " + inert.replace("\n", "\n> ")
+    lines, written = inert.split("\n"), plain.split("\n")
+    for at in code:
+        lines[at] = written[at]
+    return "> " + "\n> ".join(lines)
 
 
-def _code(lines: Sequence[str]) -> set[int]:
-    """The lines inside of fences, where every fence stands at the margin; else none.
+def _code(text: str) -> set[int]:
+    """The lines inside of fences, where every fence stands at the margin and few enough; else none.
 
     An indented one may belong to a list, and then only a whole reader of Markdown knows where it ends.
     """
     inside: set[int] = set()
+    fences = text.count("```") + text.count("~~~")
+    if not 0 < fences <= FENCES:
+        return inside
     fence = ""
-    for at, line in enumerate(lines):
+    for at, line in enumerate(text.split("\n")):
         if "```" not in line and "~~~" not in line:
             if fence:
                 inside.add(at)

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from dragoman.assistants.conversations import Person, is_running, one_turn, storable
+from dragoman.assistants.conversations import Person, own_turn, storable
 from dragoman.assistants.texts import invalid, refused
 from dragoman.core.conversations import ConversationRows
+from dragoman.core.turns import RUNNING
 
 RATINGS = ("good", "bad")
 REASONS = ("wrong", "unsafe", "unhelpful", "style", "other")
@@ -55,11 +56,13 @@ def keep(
     RefusedError 404 where the turn is not the person's, 409 while it runs.
     """
     conversation, turn = where
-    whole, _ = one_turn(rows, person, conversation, turn)
-    if is_running(whole):
+    # Every turn of the zone waits for the writer: it reads no texts of others and names no siblings here.
+    if own_turn(rows, person, conversation, turn).state in RUNNING:
         raise refused("turn_not_over")
-    if given is None and whole[1].feedback is None:
-        return _document(turn, None)
+    if given is None:
+        texts = rows.texts(turn)
+        if texts is None or texts.feedback is None:
+            return _document(turn, None)
     said = None if given is None else {**asdict(given), "at": now // 1000}
     rows.change_turn(turn, {"feedback": None if said is None else json.dumps(said, ensure_ascii=False)})
     entry: dict[str, Any] = {"act": "turn.feedback", "turn": turn}

@@ -19,7 +19,7 @@ from dragoman.assistants.context import (
     upstream,
 )
 from dragoman.assistants.texts import refused
-from dragoman.assistants.turns import KEPT_MS, drop_claim
+from dragoman.assistants.turns import KEPT_MS, admit, drop_claim
 from dragoman.assistants.usage import continued, turn_facts
 from dragoman.core.turns import (
     RUNNING,
@@ -43,6 +43,7 @@ Decide = Callable[[Mapping[str, Any], Mapping[str, int] | None, int], Residual]
 
 def open_turn(rows: TurnRows, opening: Opening, now: int, decide: Decide) -> bytes:
     """The answer to `POST /turns`, as JSON. Raises RefusedError; then nothing was kept."""
+    admit(rows, opening.principal)
     known = rows.turn(opening.turn)
     if known is not None:
         return _again(rows, opening, known)
@@ -58,8 +59,8 @@ def open_turn(rows: TurnRows, opening: Opening, now: int, decide: Decide) -> byt
         facts = turn_facts(depth, use, rows.shown(opening.principal), now)
         rows.keep_use(opening.principal, continued(use, now))
     residual = decide(opening.question, facts, now)
-    if residual.document is not None:
-        rows.keep_decision(residual.document)
+    if residual.kept is not None and (conversation is not None or residual.refusal is not None):
+        rows.keep_decision(residual.kept)
     history = _history(rows, parent, opening.room)
     _keep(rows, opening, conversation, parent, residual, history, now)
     return _opened(opening.turn, opening, history, residual.notices, residual.refusal, residual.entry)
@@ -178,7 +179,7 @@ def _keep(  # noqa: PLR0913, PLR0917 - all that one new row is made of
         salt=opening.salt,
         has_text=True,
     )
-    rows.add_turn(brief, _texts(opening, residual, history))
+    rows.add_turn(brief, _texts(opening, residual, history, conversation.head if conversation else None))
     if opening.claim is not None and opening.body is not None:
         rows.add_claim(
             Claim(opening.principal, opening.claim, "turn", opening.turn, opening.body, now + KEPT_MS)
@@ -188,9 +189,10 @@ def _keep(  # noqa: PLR0913, PLR0917 - all that one new row is made of
         rows.change_conversation(conversation.conversation, values)
 
 
-def _texts(opening: Opening, residual: Residual, history: Carried) -> TurnTexts:
+def _texts(opening: Opening, residual: Residual, history: Carried, head: str | None) -> TurnTexts:
+    """`head`: where the conversation stood, for a turn that is given back."""
     shown = {"notices": list(residual.notices), "refusal": residual.refusal, "entry": residual.entry}
-    context = {"turns": history.turns, "left_out": history.left_out, "room": opening.room}
+    context = {"turns": history.turns, "left_out": history.left_out, "room": opening.room, "head": head}
     return TurnTexts(
         model=str(opening.question["model"]),
         plan=opening.plan,

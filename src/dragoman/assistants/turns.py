@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from dragoman.assistants import answers
@@ -21,6 +22,12 @@ from dragoman.core.turns import RUNNING, Claim, Due, Shown, TurnBrief, TurnRows,
 
 KEPT_MS = 86_400_000
 """How long an idempotency key keeps its answer: 24 hours."""
+
+
+def admit(rows: TurnRows, principal: str) -> None:
+    """Let a person go on. Raises RefusedError 403 while what is kept of it is being erased."""
+    if rows.is_erasing(principal):
+        raise refused("being_erased")
 
 
 def close_turn(rows: TurnRows, turn: str, body: Mapping[str, Any], now: int) -> None:
@@ -82,6 +89,7 @@ def settle(rows: TurnRows, turn: TurnBrief, now: int) -> None:
     """A closing turn is finished; one that nobody can ask for any more is forgotten."""
     if _is_wanted(turn):
         rows.change_turn(turn.turn, {"state": "finished", "changed_at": now})
+        _enter(rows, turn)
     else:
         rows.remove_turn(turn.turn)
 
@@ -95,20 +103,30 @@ def abandon_turn(rows: TurnRows, turn: str) -> None:
         raise refused("turn_interrupted")
     if found.state != "opened":
         raise refused("outcome_differs")
-    if found.claim is not None:
-        rows.remove_claim(found.principal, found.claim)
+    texts = rows.texts(turn)
+    _unclaim(rows, found)
     rows.remove_turn(turn)
-    if found.conversation is not None:
-        rows.change_conversation(found.conversation, {"head": rows.newest(found.conversation)})
+    conversation = rows.conversation(found.conversation) if found.conversation else None
+    if conversation is not None and conversation.head == turn:
+        before = json.loads(texts.context or "{}").get("head") if texts else None
+        head = before if before and rows.turn(before) else rows.newest(conversation.conversation)
+        rows.change_conversation(conversation.conversation, {"head": head})
 
 
-def recover(zone: ZoneRows, log: str, intents: frozenset[str], now: int) -> list[dict[str, Any]]:
-    """A relay's start: the closing turns whose result is missing; every other turn of its log is settled."""
+def recover(
+    zone: ZoneRows, log: str, intents: frozenset[str], now: int, *, copied: bool = False
+) -> list[dict[str, Any]]:
+    """A relay's start: the closing turns whose result is missing; every other turn of its log is settled.
+
+    `copied`: the log came with a backup, which may hold the end of a turn that its database saw running.
+    """
     closing = []
     for turn in zone.unfinished(log):
         rows = zone.of(turn.tenant)
-        if turn.state == "opened":
+        if turn.state == "opened" and (copied or turn.turn in intents):
             interrupt(rows, turn, now)
+        elif turn.state == "opened":  # nothing went to a provider: its key may ask again
+            interrupt(rows, _unclaim(rows, turn), now)
         elif turn.turn not in intents:
             settle(rows, turn, now)
         else:
@@ -122,8 +140,24 @@ def interrupt(rows: TurnRows, turn: TurnBrief, now: int) -> None:
     """Give up an opened turn; one that nobody can ask for any more is forgotten."""
     if _is_wanted(turn):
         rows.change_turn(turn.turn, {"state": "interrupted", "status": "interrupted", "changed_at": now})
+        _enter(rows, turn)
     else:
         rows.remove_turn(turn.turn)
+
+
+def _unclaim(rows: TurnRows, turn: TurnBrief) -> TurnBrief:
+    """The turn without its idempotency key, which is free again."""
+    if turn.claim is None:
+        return turn
+    rows.remove_claim(turn.principal, turn.claim)
+    rows.change_turn(turn.turn, {"claim": None})
+    return replace(turn, claim=None)
+
+
+def _enter(rows: TurnRows, turn: TurnBrief) -> None:
+    """A turn of a conversation that is over can be found."""
+    if turn.conversation is not None:
+        rows.search.enter(turn.principal, turn.conversation, turn.turn)
 
 
 def _is_wanted(turn: TurnBrief) -> bool:

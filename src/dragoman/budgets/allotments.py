@@ -35,9 +35,6 @@ class Store(Protocol):
     ) -> Future[list[Allotted] | None]:
         """Take what is given back and grant what is asked for; None for a run that is over."""
 
-    def sweep(self, now: int) -> Future[int]:
-        """Begin to remove old buckets."""
-
 
 class Allotments:
     """Grants parts of limits to relays, which may reserve from them for `lasts_ms` before they ask again."""
@@ -60,12 +57,9 @@ class Allotments:
                 return 0
             return grant(ask.most, taken, ask.need, ask.want)
 
-        if opening.earlier or not asks:
-            self._store.sweep(now)
         answers = await asyncio.wrap_future(self._store.allot(opening, asks, granted))
         if answers is None:
-            text = {"en": "A later run of this relay has begun.", "zh": "该中继的后续运行已开始。"}
-            raise RefusedError(409, "relay_run_over", text)
+            raise run_over()
         pairs = zip(named, answers, strict=True)
         lasts = self._lasts_ms()
         return {"now": now, "buckets": [_answer(*asked, answer, lasts) for asked, answer in pairs]}
@@ -130,6 +124,12 @@ def _count(body: Mapping[str, Any], name: str) -> int:
     if type(value) is not int or not 0 <= value <= AMOUNT_MAX:
         raise malformed(f"{name} must be a whole number")
     return value
+
+
+def run_over() -> RefusedError:
+    """409: what a run of a relay says after a later one has begun."""
+    text = {"en": "A later run of this relay has begun.", "zh": "该中继的后续运行已开始。"}
+    return RefusedError(409, "relay_run_over", text)
 
 
 def malformed(why: str) -> RefusedError:

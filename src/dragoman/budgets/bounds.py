@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from dragoman.errors import Text
 from dragoman.settings_limits import Limit
 
 
@@ -44,42 +45,55 @@ class Prices(Protocol):
 
 def faults(
     limits: Iterable[Limit], attempts: Mapping[str, Sequence[Way]], prices: Prices, now: int
-) -> list[str]:
-    """Why limits cannot be kept, one sentence for each model and lack."""
-    found = []
+) -> list[Text]:
+    """Why limits cannot be kept, one text for each model and lack."""
+    found: list[Text] = []
     for limit in limits:
         names = [limit.model] if limit.model is not None else list(attempts)
         for name in names:
             if name not in attempts:
-                found.append(f"limits.{limit.id}.model: no model is called {name!r}")
+                at, said = f"limits.{limit.id}.model", f"没有名为 {name!r} 的模型"
+                found.append({"en": f"{at}: no model is called {name!r}", "zh": f"{at}：{said}"})
                 continue
             found.extend(lacking(limit, name, attempts[name], prices, now))
-    return list(dict.fromkeys(found))
+    return [one for place, one in enumerate(found) if one not in found[:place]]
 
 
-def lacking(limit: Limit, name: str, ways: Iterable[Way], prices: Prices, now: int) -> list[str]:
+def lacking(limit: Limit, name: str, ways: Iterable[Way], prices: Prices, now: int) -> list[Text]:
     """What a limit lacks for one model."""
     if limit.unit == "requests":
         return []
-    found = []
+    found: list[Text] = []
     for way in ways:
         if way.max_output_tokens is None:
-            found.append(
-                f"limits.{limit.id}: it counts {limit.unit}, so the answers of {way.model!r} (model {name}) "
-                "need a bound: write max_output_tokens under that model"
+            unit = "金额" if limit.unit == "money" else "词元"
+            en = (
+                f"it counts {limit.unit}, so the answers of {way.model!r} (model {name}) need a bound: "
+                "write max_output_tokens under that model"
             )
-        if limit.unit == "money" and (why := _unpriced(limit, way, prices, now)):
-            found.append(f"limits.{limit.id}: it counts money, and {why}")
+            zh = (
+                f"该限额按{unit}计算，因此 {way.model!r}（模型 {name}）的回答须有上限："
+                "请在该模型下写明 max_output_tokens"
+            )
+            found.append({"en": f"limits.{limit.id}: {en}", "zh": f"limits.{limit.id}：{zh}"})
+        why = _unpriced(limit, way, prices, now) if limit.unit == "money" else None
+        if why is not None:
+            en, zh = f"limits.{limit.id}: it counts money, and ", f"limits.{limit.id}：该限额按金额计算，"
+            found.append({"en": en + why["en"], "zh": zh + why["zh"]})
     return found
 
 
-def _unpriced(limit: Limit, way: Way, prices: Prices, now: int) -> str | None:
+def _unpriced(limit: Limit, way: Way, prices: Prices, now: int) -> Text | None:
     price = prices.at(way.provider, way.model, now)
+    en, zh = f"{way.model!r} of provider {way.provider}", f"供应商 {way.provider} 的 {way.model!r}"
     if price is None:
-        named = f"{way.model!r} of provider {way.provider}"
-        return f"nobody states with certainty what {named} costs: add [[prices]] for it"
+        return {
+            "en": f"nobody states with certainty what {en} costs: add [[prices]] for it",
+            "zh": f"但{zh} 的价格不明确：请为其添加 [[prices]]",
+        }
     if price.currency not in {None, limit.currency}:
-        return (
-            f"{way.model!r} of provider {way.provider} has a price in {price.currency}, not {limit.currency}"
-        )
+        return {
+            "en": f"{en} has a price in {price.currency}, not {limit.currency}",
+            "zh": f"但{zh} 的价格以 {price.currency} 计，而非 {limit.currency}",
+        }
     return None

@@ -7,7 +7,6 @@ connection. Without TLS it speaks to loopback or to trusted proxies alone, which
 from __future__ import annotations
 
 import asyncio
-import hmac
 import http.client
 import re
 import resource
@@ -23,21 +22,25 @@ import uvicorn
 from starlette.concurrency import run_in_threadpool
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dragoman.accounts.pepper import Pepper
 from dragoman.admin.attempts import Attempts, Pending, Refusals
 from dragoman.admin.build import admin_site
 from dragoman.admin.context import AdminContext
 from dragoman.admin.door import Door
+from dragoman.admin.metrics_token import MetricsToken
 from dragoman.admin.oidc import Provider
 from dragoman.admin.passkeys import Ceremonies
 from dragoman.admin.people import NewInvite
 from dragoman.admin.sessions import Limits, Sessions
+from dragoman.budgets.bounds import faults
 from dragoman.control.core import Core
 from dragoman.control.reload import Reloader
+from dragoman.control.setup_desk import setup_desk
 from dragoman.control.sockets import BACKLOG, QuietServer
 from dragoman.errors import ConfigError
 from dragoman.events import AdminReady, EdgeFailed, emit, fault_place, metrics_text
 from dragoman.ids import now_ms
+from dragoman.knowledge.engine import Knowledge
+from dragoman.knowledge.intake import Intake
 from dragoman.meters import meters_text
 from dragoman.settings import Settings
 from dragoman.stores.overview import Overview
@@ -60,7 +63,6 @@ RELAY_SECONDS = 1.0
 RELAY_BYTES = 1 << 20
 CERTIFICATE_SECONDS = 10.0
 """How often a certificate is looked at."""
-TOKEN_FILE_BYTES = 4_096
 
 _GAUGE = re.compile(r"^(dragoman_[a-z_]+) (\d+)$", re.MULTILINE)
 _open: Counter[str] = Counter()
@@ -141,13 +143,13 @@ class PacedSocket(socket.socket):
 class AdminListener:
     """The listener in a thread of its own."""
 
-    def __init__(self, core: Core, reloader: Reloader, pepper: Pepper) -> None:
+    def __init__(self, core: Core, reloader: Reloader, knowledge: Knowledge) -> None:
         settings = core.holder.loaded.settings
         address = settings.admin.address(settings.zone.admin_listen)
         if address is None:
             raise ConfigError(["admin.listen is off"])
         self.origin = settings.admin.origin(settings.zone.admin_listen)
-        site, self.table = admin_site(_context(core, reloader, pepper, address, self.origin))
+        site, self.table = admin_site(_context(core, reloader, knowledge, address, self.origin))
         self._tls = settings.admin.tls_cert, settings.admin.tls_key
         self._socket = _listen(address, PacedSocket if self._tls[0] else socket.socket)
         config = uvicorn.Config(
@@ -212,11 +214,14 @@ class AdminListener:
                 emit(EdgeFailed("admin_certificate", type(fault).__name__, fault_place(fault)))
 
 
-def _context(core: Core, reloader: Reloader, pepper: Pepper, address: str, origin: str) -> AdminContext:
+def _context(core: Core, reloader: Reloader, knowledge: Knowledge, address: str, origin: str) -> AdminContext:
     settings = core.holder.loaded.settings
     admin = settings.admin
-    limits = Limits(admin.session_idle_minutes * 60_000, admin.session_hours * 3_600_000)
+    again = admin.oidc.session_minutes * 60_000 if admin.oidc else 0
+    limits = Limits(admin.session_idle_minutes * 60_000, admin.session_hours * 3_600_000, again)
     name = settings.deployment.name
+    metrics_token = MetricsToken(admin.metrics_token_file)
+    metrics_token.check()
     return AdminContext(
         name=name,
         zone=core.zone,
@@ -226,20 +231,24 @@ def _context(core: Core, reloader: Reloader, pepper: Pepper, address: str, origi
         admins=core.admins,
         access=core.access,
         overview=Overview(core.database),
-        sessions=Sessions(core.access, pepper, core.zone, limits),
+        sessions=Sessions(core.access, core.pepper, core.zone, limits),
         ceremonies=Ceremonies(origin, name),
         provider=Provider(admin.oidc, origin) if admin.oidc is not None else None,
         door=Door(origin, address, admin.trusted_proxies, tls=admin.tls_cert is not None),
         attempts=Attempts(),
         pending=Pending(),
         refusals=Refusals(),
+        knowledge=knowledge,
+        intake=Intake(knowledge.shelf.folder),
+        settings=lambda: core.holder.loaded.settings,
         limits=lambda: _limits(core),
         status=lambda: _status(core),
         relay=lambda: run_in_threadpool(_relay, settings.zone.admin_listen),
         relay_metrics=lambda: run_in_threadpool(_relay_text, settings.zone.admin_listen),
+        setup=setup_desk(core, reloader),
         reload=reloader.reload,
         link=lambda made: enrol_link(settings, made),
-        is_metrics_token=lambda text: _is_metrics_token(admin.metrics_token_file, text),
+        is_metrics_token=metrics_token.is_this,
         metrics=lambda: metrics_text() + meters_text() + _gauges(core),
     )
 
@@ -250,7 +259,7 @@ def enrol_link(settings: Settings, made: NewInvite) -> str:
 
 
 def _limits(core: Core) -> list[dict[str, Any]]:
-    now = now_ms()
+    now, loaded = now_ms(), core.holder.loaded
     taken: dict[str, list[tuple[int, int]]] = {}
     for state in core.budgets.states():
         if state.ends > now:
@@ -259,7 +268,9 @@ def _limits(core: Core) -> list[dict[str, Any]]:
     for limit in core.book.limits():
         open_now = taken.get(limit.id, [])
         spent, held = max(open_now, key=sum, default=(0, 0))
-        rows.append({**limit.model_dump(), "windows": len(open_now), "spent": spent, "held": held})
+        unkept = faults([limit], loaded.attempts, loaded.prices, now)
+        used = {"windows": len(open_now), "spent": spent, "held": held, "faults": unkept}
+        rows.append({**limit.model_dump(), **used})
     return rows
 
 
@@ -331,17 +342,6 @@ def _resident(most_kib: int) -> int:
     except (OSError, ValueError, IndexError):
         return most_kib << 10
     return pages * resource.getpagesize()
-
-
-def _is_metrics_token(file: Path | None, text: str) -> bool:
-    if file is None:
-        return False
-    try:
-        with file.open("rb") as opened:
-            wanted = opened.read(TOKEN_FILE_BYTES).strip()
-    except OSError:
-        return False
-    return len(wanted) >= 16 and hmac.compare_digest(wanted, text.encode())
 
 
 def _changed_at(file: Path | None) -> int:

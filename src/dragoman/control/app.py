@@ -5,42 +5,53 @@ Everything is wired here and nowhere else; nothing below knows how it was put to
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 
 from dragoman.accounts.keys import KeyText
 from dragoman.accounts.sessions import SESSION_MS
+from dragoman.assistants.search_places import SearchPlaces
+from dragoman.control import pretence
 from dragoman.control.admin_app import AdminSocket
 from dragoman.control.admin_listener import AdminListener, enrol_link
+from dragoman.control.appeals import AppealRoutes
 from dragoman.control.changes import ChangeFeed
 from dragoman.control.conversation_verbs import ConversationVerbs
 from dragoman.control.conversations import ConversationRoutes
 from dragoman.control.core import DATABASE, Core
+from dragoman.control.indexing import SearchIndexer
 from dragoman.control.journal_feed import JournalFeed
 from dragoman.control.live import LiveQuestions
 from dragoman.control.loaded import read_all
 from dragoman.control.own_log import OwnLog
 from dragoman.control.pages_app import OwnRoutes, pages_app
 from dragoman.control.plan_app import PlanSocket
+from dragoman.control.planner import place_of
 from dragoman.control.public_gate import check_administrator
 from dragoman.control.relay_config import SESSION_COOKIE, registry_folder, run_folder, write_relay_config
 from dragoman.control.reload import Reloader
 from dragoman.control.residual import Residuals
 from dragoman.control.rule_check import compile_rules
 from dragoman.control.sockets import SocketServer, listen
+from dragoman.control.statements import Statements
 from dragoman.control.telemetry import open_telemetry
+from dragoman.control.turn_record import record_of
 from dragoman.control.turns import TurnDesk, TurnSweep
 from dragoman.control.usage_route import UsageRoute
 from dragoman.events import ControlReady, emit
 from dragoman.ids import now_ms
 from dragoman.knowledge.engine import Knowledge
+from dragoman.knowledge.model import Asker
 from dragoman.knowledge.provider import local_provider
 from dragoman.settings import LOCAL_MODEL, Settings, find_file
 from dragoman.stores.database import ZoneLock
 from dragoman.web.context import Guest, PagesContext
+from dragoman.web.kept import Kept
 from dragoman.web.pages import pages
+from dragoman.web.placement import Placed
 from dragoman.web.turn import TurnClient
 
 SOCKETS = ("plan", "pages", "admin")
@@ -74,9 +85,10 @@ class Control:
             self.live,
             core.ensure_tenants,
         )
-        knowledge = Knowledge(self.settings.zone.data / KNOWLEDGE)
+        self.knowledge = knowledge = Knowledge(self.settings.zone.data / KNOWLEDGE)
         turns = TurnDesk(core.turns, Residuals(core.planner, core.holder), core.holder)
-        self.sweep = TurnSweep(core.turns, turns.watch)
+        self.sweep = TurnSweep(core.turns, turns.watch, chores=core.chores())
+        self.indexer = SearchIndexer(core.search)
         plan = PlanSocket(
             holder=core.holder,
             principals=core.principals,
@@ -93,19 +105,30 @@ class Control:
         self.log = OwnLog(registry_folder(self.settings), core.outbox, self.settings.zone.id)
         core.database.on_entry = self.log.entered
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
+        self._searches = SearchPlaces()
         context = self._pages_context(knowledge)
         table = [
-            *ConversationRoutes(core.conversations, core.zone, core.is_local).routes(),
+            *ConversationRoutes(
+                core.conversations,
+                core.zone,
+                core.is_local,
+                lambda whole: record_of(self.settings.zone.data, whole),
+                self._searches,
+            ).routes(),
             *UsageRoute(core.usage).routes(),
+            *AppealRoutes(core.appeals, core.zone, lambda: core.holder.loaded.settings.deployment).routes(),
             *pages(context),
         ]
         site = pages_app(own, table, core.principals, context.mint_session, secure=context.secure)
         admin = AdminSocket(
             core.holder, core.registry, core.people, self.reloader.reload, core.database.snapshot
         )
-        verbs = ConversationVerbs(core.conversations, core.registry).added_to(core.budget_verbs(admin.app()))
+        conversations = ConversationVerbs(core.conversations, core.registry, core.eraser)
+        verbs = conversations.added_to(core.budget_verbs(admin.app()))
         self.plan_socket = SocketServer(
-            run / "plan.sock", plan.app(Starlette(routes=local_provider(knowledge))), waiting["plan"]
+            run / "plan.sock",
+            plan.app(Starlette(routes=local_provider(knowledge, self._asker))),
+            waiting["plan"],
         )
         self.pages_socket = SocketServer(run / "pages.sock", site, waiting["pages"])
         self.admin_socket = SocketServer(run / "admin.sock", verbs, waiting["admin"])
@@ -113,12 +136,16 @@ class Control:
     def open_admin(self) -> None:
         """Have administrators served too, on a port of their own. Raises ConfigError where it is taken."""
         if self.settings.admin.address(self.settings.zone.admin_listen) is not None:
-            self.admin = AdminListener(self.core, self.reloader, self.core.pepper)
+            self.admin = AdminListener(self.core, self.reloader, self.knowledge)
 
     def first_link(self) -> str | None:
         """The one-time link of this start, while nobody can log in to a listener that is open."""
         made = self.core.people.first_invite() if self.admin is not None else None
         return enrol_link(self.settings, made) if made is not None else None
+
+    def _asker(self, real: Asker, klass: str) -> Asker:
+        """Whom an asker of this class counts as where documents are searched."""
+        return pretence.asker(real, self.core.classes.facts(klass), self.core.holder.loaded.settings)
 
     def _pages_context(self, knowledge: Knowledge) -> PagesContext:
         """What the pages need: knowledge, the relay's turns, and guests."""
@@ -137,12 +164,24 @@ class Control:
             simulate=lambda guest, wanted: principals.simulate(*guest, wanted, now_ms()),
             simulated=lambda guest: principals.simulated(*guest),
             simulates=self.core.is_local,
+            placed=self._placed,
+            appeals=self.core.appeals,
+            statement=Statements(self.core.holder, self.core.interventions).of,
+            kept=Kept(self.core.conversations, self._searches),
+            keeps=self.core.is_local,
             model=LOCAL_MODEL,
             name=self.settings.deployment.name,
             session_cookie=SESSION_COOKIE,
             session_seconds=SESSION_MS // 1000,
             secure=self.settings.public_url().startswith("https://"),
         )
+
+    def _placed(self, address: Mapping[str, Any]) -> Placed | None:
+        """Where a guest's turn would take its person to be; in stage `local` guests choose that."""
+        if self.core.is_local():
+            return None
+        settings = self.core.holder.loaded.settings
+        return Placed(*place_of(address, settings.zone.country), settings.deployment.contact)
 
     def adopt_development_key(self, text: KeyText | None) -> KeyText | None:
         """Mint the development key of this start, in stage `local` only."""
@@ -161,12 +200,14 @@ class Control:
             self.admin.start()
         self.log.start()
         self.sweep.start()
+        self.indexer.start()
         emit(ControlReady(self.core.zone, self.core.holder.loaded.config_digest))
 
     def stop(self) -> None:
         """Close in the order in which nothing acknowledged is lost."""
         self.reloader.stop()
         self.sweep.stop()
+        self.indexer.stop()
         if self.admin is not None:
             self.admin.stop()
         for socket in (self.admin_socket, self.pages_socket, self.plan_socket):

@@ -40,13 +40,13 @@ def bounds_of(  # noqa: PLR0913, PLR0917 - what a plan is made of, named where i
     limits = book.for_plan(question, slug) if ways else []
     for limit in limits:
         if problems := lacking(limit, question["model"], ways, prices, now):
-            emit(LimitUnkept(limit.id, question["model"], " ".join(problems)))
+            emit(LimitUnkept(limit.id, question["model"], " ".join(one["en"] for one in problems)))
             raise _unenforceable()
     changes = (prices.changes_after(way.provider, way.model, now) for way in ways)
     return Bounds(
         [_attempt(way, prices, now) for way in ways],
         [limit_document(limit) for limit in limits],
-        book.rates_for_plan(question, slug) if ways else [],
+        [rate for rate in book.rates_for_plan(question, slug) if ways or rate["unit"] == "requests"],
         min([cap, *(at for at in changes if at is not None)]),
     )
 

@@ -71,17 +71,20 @@ class BudgetVerbs:
         try:
             limit = Limit(**await request.json())
         except (ValidationError, TypeError) as fault:
-            raise _refused("invalid_value", _first(fault)) from None
+            why = _first(fault)
+            raise _refused("invalid_value", why, f"限额不符合格式（{why}）") from None
         if self._book.is_of_file(limit.id):
             raise _of_file(limit.id)
         if sum(other.id != limit.id for other in self._book.limits()) >= LIMITS:
-            raise _refused("too_many_limits", f"there are {LIMITS} limits; remove some, or use `each`")
+            zh = f"限额已达 {LIMITS} 项，请删除一些，或使用 `each`"
+            raise _refused("too_many_limits", f"there are {LIMITS} limits; remove some, or use `each`", zh)
         owner = ZONE_TENANT if limit.tenant is None else self._registry.known_tenant(limit.tenant).tenant
         if limit.key is not None:
             owner = self._registry.known_key(limit.key).tenant
         loaded = self._holder.loaded
         if problems := faults([limit], loaded.attempts, loaded.prices, now_ms()):
-            raise _refused("limit_unenforceable", " ".join(problems))
+            said = {lang: " ".join(one[lang] for one in problems) for lang in ("en", "zh")}
+            raise _refused("limit_unenforceable", said["en"], said["zh"])
         act = Act(owner, {"act": "limit.set", "limit": document_of(limit)}, Change((TAG,), "drop"))
         await run_in_threadpool(self._budgets.set_limit, owner, limit, now_ms(), act, self._book.forget)
         return 200, limit.model_dump()
@@ -119,7 +122,8 @@ class BudgetVerbs:
             rows = [row for row in rows if row["provider"] == provider]
         told = grouped(rows, by)
         if len(told) > ROWS:
-            raise _refused("invalid_value", f"by: more than {ROWS} rows; ask for fewer days")
+            zh = f"by：超过 {ROWS} 行，请缩短日期范围"
+            raise _refused("invalid_value", f"by: more than {ROWS} rows; ask for fewer days", zh)
         return 200, {"from": first, "to": last, "by": by, "columns": columns_of(by), "usage": told}
 
 
@@ -131,8 +135,8 @@ def _first(fault: ValidationError | TypeError) -> str:
     return f"{place}: {one['msg']}" if place else str(one["msg"])
 
 
-def _refused(code: str, why: str) -> RefusedError:
-    return RefusedError(400, code, {"en": why, "zh": why})
+def _refused(code: str, en: str, zh: str) -> RefusedError:
+    return RefusedError(400, code, {"en": en, "zh": zh})
 
 
 def _of_file(name: str) -> RefusedError:

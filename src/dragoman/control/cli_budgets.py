@@ -57,7 +57,7 @@ def list_limits(config: ConfigOption = None, as_json: JsonOption = False) -> Non
 def _limits(answer: dict[str, Any]) -> str:
     buckets = table(answer["buckets"], _BUCKET_COLUMNS) if answer["buckets"] else "nothing is spent yet"
     told = [table(answer["limits"], _LIMIT_COLUMNS), "", buckets]
-    return "\n".join([*told, *(f"cannot be kept: {fault}" for fault in answer["faults"])])
+    return "\n".join([*told, *(f"cannot be kept: {fault['en']}" for fault in answer["faults"])])
 
 
 @limits.command("set")

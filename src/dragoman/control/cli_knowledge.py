@@ -22,14 +22,13 @@ from dragoman.errors import UnavailableError
 from dragoman.knowledge.engine import Knowledge
 from dragoman.knowledge.ingest import Report
 from dragoman.knowledge.language import language_of, spoken
-from dragoman.knowledge.model import PUBLIC, TRUST_TIERS, Asker, KnowledgeError, Source
+from dragoman.knowledge.model import TRUST_TIERS, Asker, Source
 from dragoman.knowledge.progress import shown
+from dragoman.knowledge.sources import DEFAULT_TENANT, Said, tenant_id, wanted_source
 from dragoman.settings import LOCAL_MODEL, Settings
 from dragoman.web.turn import Asked, Turn, TurnClient, TurnError
 
 KNOWLEDGE = "knowledge"
-DEFAULT_TENANT = "default"
-UNSAID_LICENCE = "all rights reserved"
 _ADDRESS = '{"country": null, "kind": "unknown"}'
 _NOT_RUNNING = "Dragoman is not running here: this is from the index alone, not decided, scanned or recorded."
 
@@ -54,22 +53,21 @@ def ingest(
 
     Example: dragoman ingest ./help-pages --source help
     """
-    given = {"title": title, "owner": owner, "licence": licence, "trust": trust}
+    said = Said(
+        source=source,
+        tenant=tenant,
+        title=title,
+        owner=owner,
+        licence=licence,
+        jurisdictions=tuple(jurisdiction) if jurisdiction else None,
+        trust=trust,
+        public=public,
+    )
     with told_plainly(as_json=as_json):
         settings, file = settings_of(config)
         tenants = _tenants(settings, file)
         knowledge = Knowledge(settings.zone.data / KNOWLEDGE)
-        facts = _source_facts(settings, source, tenant)
-        owning = _tenant_id(tenants, str(facts.pop("tenant")))
-        known = knowledge.shelf.source(owning, source)
-        if known is not None and source not in settings.sources:
-            facts = {**known.as_dict(), "readers": known.readers, "jurisdictions": known.jurisdictions}
-        facts |= {name: value for name, value in given.items() if value is not None}
-        if jurisdiction:
-            facts["jurisdictions"] = tuple(jurisdiction)
-        readers = [r if r == PUBLIC else _tenant_id(tenants, r) for r in facts["readers"]]
-        facts["readers"] = tuple(dict.fromkeys([*readers, *([PUBLIC] if public else [])]))
-        wanted = Source(**{**facts, "id": source, "tenant": owning})
+        wanted = wanted_source(settings, knowledge.shelf, lambda name: tenant_id(tenants, name), said)
         with shown() as progress:
             report = knowledge.ingest(path, wanted, progress, replace=replace)
     _show_report(report, wanted, as_json=as_json)
@@ -99,34 +97,10 @@ def ask(
     print(json.dumps(document, ensure_ascii=False) if as_json else document["answer"])
 
 
-def _source_facts(settings: Settings, source: str, tenant: str | None) -> dict[str, Any]:
-    """What the configuration says of a source, or the defaults of one it does not name."""
-    named = settings.sources.get(source)
-    if named is None:
-        return {
-            "title": source,
-            "owner": settings.deployment.name,
-            "licence": UNSAID_LICENCE,
-            "jurisdictions": ("*",),
-            "trust": "operator",
-            "readers": (),
-            "tenant": tenant or DEFAULT_TENANT,
-        }
-    facts = named.model_dump()
-    return {**facts, "title": named.title or source, "tenant": tenant or named.tenant or DEFAULT_TENANT}
-
-
 def _tenants(settings: Settings, file: Path | None) -> list[dict[str, Any]]:
     """The zone's tenants, from control or the same application under the lock."""
     rows: list[dict[str, Any]] = AdminClient(settings, file).ask("GET", "/admin/v1/tenants")["tenants"]
     return rows
-
-
-def _tenant_id(tenants: list[dict[str, Any]], name: str) -> str:
-    for row in tenants:
-        if name in {row["slug"], row["tenant"]}:
-            return str(row["tenant"])
-    raise KnowledgeError(f"there is no tenant {name!r}; see: dragoman tenants list")
 
 
 def _guest(socket: Path) -> str | None:
@@ -148,7 +122,13 @@ async def _over_relay(socket: Path, question: str, model: str, principal: str) -
     client = TurnClient(socket)
     turn = Turn()
     try:
-        asked = Asked(question, model, principal, _ADDRESS, spoken(language_of(question)))
+        asked = Asked(
+            question=question,
+            model=model,
+            principal=principal,
+            address=_ADDRESS,
+            locale=spoken(language_of(question)),
+        )
         async for latest, _ in client.ask(asked):
             turn = latest
     except TurnError as error:
@@ -170,7 +150,7 @@ async def _over_relay(socket: Path, question: str, model: str, principal: str) -
 
 def _from_index(settings: Settings, file: Path | None, question: str) -> dict[str, Any]:
     knowledge = Knowledge(settings.zone.data / KNOWLEDGE)
-    tenant = _tenant_id(_tenants(settings, file), DEFAULT_TENANT)
+    tenant = tenant_id(_tenants(settings, file), DEFAULT_TENANT)
     given = knowledge.answer(question, Asker(tenant))
     return {
         "question": question,
@@ -188,13 +168,13 @@ def _show_report(report: Report, source: Source, *, as_json: bool) -> None:
             "added": report.added,
             "unchanged": report.unchanged,
             "passages": report.passages,
-            "failed": report.failed,
+            "failed": {name: why.text["en"] for name, why in report.failed.items()},
             "skipped": report.skipped,
         }
         print(json.dumps(document, ensure_ascii=False))
         return
     print(f"{source.id}: {report.added} added ({report.passages} passages), {report.unchanged} unchanged")
     for name, why in report.failed.items():
-        print(f"failed: {name}: {why}", file=sys.stderr)
+        print(f"failed: {name}: {why.text['en']}", file=sys.stderr)
     if report.skipped:
         print(f"skipped, not a kind of file that can be read: {len(report.skipped)}", file=sys.stderr)

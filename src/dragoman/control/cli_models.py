@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import os
-import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,19 +10,19 @@ from typing import Annotated, Any
 
 import typer
 
+from dragoman.admin.setup_desk import NewModel
 from dragoman.control.cli_common import ConfigOption, JsonOption, settings_of, table, told_plainly
-from dragoman.control.offers import Offers, where_offered
+from dragoman.control.config_file import proposed, write
+from dragoman.control.new_model import addition, provider_of, tried
+from dragoman.control.offers import Offers
 from dragoman.decide.packs import load_packs
-from dragoman.errors import ConfigError, DragomanError
-from dragoman.ids import now_ms
+from dragoman.errors import ConfigError
 from dragoman.providers.catalogue import load_catalogue, pack_of
-from dragoman.providers.trial import Trial, try_turn
-from dragoman.settings import DEFAULT_FILE, Provider, Settings, load
+from dragoman.providers.provider_key import read_key
+from dragoman.providers.trial import Trial
+from dragoman.settings import Provider, Settings
 
 app = typer.Typer(help="Models: names that callers use, and what stands behind them.", no_args_is_help=True)
-
-_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
-"""What TOML lets stand as a key without quotes."""
 
 SHOWN_PLACES = 40
 """LIMIT: territories listed by name in the plain answer; --json lists all."""
@@ -37,6 +34,9 @@ def add_model(
     url: Annotated[str, typer.Option(help="Base URL of an OpenAI-compatible server, usually ending in /v1.")],
     key_env: Annotated[
         str | None, typer.Option(help="NAME of the environment variable that holds the key.")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(help="File that holds the key, one line that only you can read.")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="The model's name at the provider; default: NAME.")
@@ -54,27 +54,21 @@ def add_model(
     """
     with told_plainly(as_json=as_json):
         settings, file = settings_of(config)
-        if name in settings.models or name in settings.providers:
-            raise ConfigError([f"{name}: a model or provider with this name exists; choose another"])
-        provider, pack_id = _provider(url, key_env, pack)
-        packs = load_packs(settings.packs_dir)
-        if pack_id is not None and pack_id not in packs.providers():
-            raise ConfigError(
-                [f"no provider pack is called {pack_id}; known: {', '.join(sorted(packs.providers()))}"]
-            )
-        trial = try_turn(str(provider.base_url), model or name, os.environ.get(key_env) if key_env else None)
-        offers = where_offered(pack_id, packs, settings.deployment, now_ms())
-        target = file or Path(DEFAULT_FILE).resolve()
-        diff = _diff(target, _tables(name, provider, pack_id, model or name))
+        named = str(key_file.absolute()) if key_file else None
+        new = NewModel(name, url, model or name, key_env, named, pack, price=None)
+        provider = provider_of(new)
+        added = addition(new, provider, settings, load_packs(settings.packs_dir))
+        trial, offers = tried(new, provider, lambda: read_key(provider)), added.offers
+        change = proposed(file, added.edits)
         written = trial.ok and not dry_run
         if written:
-            _write(target, diff[1])
+            write(change)
         told = {
             "trial": asdict(trial),
             "offers": asdict(offers),
-            "pack": pack_id,
-            "file": str(target),
-            "diff": diff[0],
+            "pack": added.pack,
+            "file": str(change.file),
+            "diff": change.difference,
             "written": written,
         }
         print(json.dumps(told, ensure_ascii=False) if as_json else _told(told, trial, offers))
@@ -114,47 +108,6 @@ def _named_pack(provider: Provider, catalogue: Mapping[str, Any]) -> str | None:
         return pack_of(provider, catalogue)
     except ValueError as fault:
         raise ConfigError([str(fault)]) from fault
-
-
-def _provider(url: str, key_env: str | None, pack: str | None) -> tuple[Provider, str | None]:
-    if key_env is not None and not os.environ.get(key_env):
-        raise ConfigError([f"the environment variable {key_env} is not set; export it first"])
-    try:
-        provider = Provider(base_url=url, key_env=key_env, pack=pack)
-    except ValueError as fault:
-        raise ConfigError([re.sub(r"\s+", " ", str(fault).split("\n", 1)[-1]).strip()]) from fault
-    return provider, _named_pack(provider, load_catalogue())
-
-
-def _tables(name: str, provider: Provider, pack: str | None, model: str) -> str:
-    quoted = json.dumps(name)
-    bare = name if _BARE_KEY.fullmatch(name) else quoted
-    lines = [f"[providers.{bare}]", f"base_url = {json.dumps(provider.base_url)}"]
-    if provider.key_env:
-        lines.append(f"key_env = {json.dumps(provider.key_env)}")
-    if pack:
-        lines.append(f"pack = {json.dumps(pack)}")
-    lines += ["", f"[models.{bare}]", f"provider = {quoted}", f"model = {json.dumps(model)}", ""]
-    return "\n".join(lines)
-
-
-def _diff(target: Path, added: str) -> tuple[str, str]:
-    before = target.read_text(encoding="utf-8") if target.is_file() else ""
-    after = f"{before.rstrip()}\n\n{added}" if before.strip() else added
-    lines = difflib.unified_diff(before.splitlines(True), after.splitlines(True), str(target), str(target))
-    return "".join(lines), after
-
-
-def _write(target: Path, text: str) -> None:
-    """Put the new file in place only if it loads."""
-    draft = target.with_name(f".{target.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    try:
-        load(draft)
-    except DragomanError:
-        draft.unlink()
-        raise
-    draft.replace(target)
 
 
 def _told(told: dict[str, Any], trial: Trial, offers: Offers) -> str:

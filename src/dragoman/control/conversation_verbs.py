@@ -7,11 +7,11 @@ from typing import Any
 from starlette.concurrency import run_in_threadpool
 
 from dragoman.accounts.registry import Registry
-from dragoman.assistants.conversations import erase
-from dragoman.assistants.erasure import erase_person
+from dragoman.assistants import removal
+from dragoman.assistants.erasure import Eraser
 from dragoman.assistants.texts import refused
 from dragoman.control.asgi import Answer, Request, Routes
-from dragoman.control.durable import durable
+from dragoman.control.durable import durable, removed
 from dragoman.control.questions import malformed
 from dragoman.core.conversations import ConversationRows, ConversationStore
 from dragoman.core.turns import RUNNING, ConversationRecord
@@ -27,8 +27,9 @@ TURNS_SHOWN = 200
 class ConversationVerbs:
     """The endpoints, over the store."""
 
-    def __init__(self, store: ConversationStore, registry: Registry) -> None:
+    def __init__(self, store: ConversationStore, registry: Registry, eraser: Eraser) -> None:
         self._store = store
+        self._eraser = eraser
         self._registry = registry
 
     def added_to(self, routes: Routes) -> Routes:
@@ -78,14 +79,15 @@ class ConversationVerbs:
         tenant = self._tenant(body["tenant"])
         if "principal" in body:
             principal = _named(body["principal"])
-            return 200, await run_in_threadpool(erase_person, self._store, tenant, principal)
+            return 200, await run_in_threadpool(self._eraser.erase, tenant, principal)
         name = _named(body["conversation"])
 
-        def work(rows: ConversationRows) -> int:
+        def work(rows: ConversationRows) -> int | None:
             _found(rows, name)
-            return erase(rows, name)
+            return removal.begin(rows, name)
 
         turns = await durable(self._store.submit(tenant, work))
+        turns = await removed(self._store, tenant, name, turns)
         emit(ConversationErased(name, turns))
         return 200, {"conversations": 1, "turns": turns}
 

@@ -8,6 +8,8 @@ from typing import TypeVar
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from dragoman.assistants import removal
+from dragoman.core.conversations import ConversationStore
 from dragoman.errors import UnavailableError
 from dragoman.events import EdgeFailed, emit, fault_place
 
@@ -21,3 +23,10 @@ async def durable(write: Future[T]) -> T:
     except SQLAlchemyError as fault:
         emit(EdgeFailed("database", type(fault).__name__, fault_place(fault)))
         raise UnavailableError("The record cannot be kept right now; try again.") from fault
+
+
+async def removed(store: ConversationStore, tenant: str, conversation: str, turns: int | None) -> int:
+    """How many turns a conversation had, once it is erased: what the first step gave, else the last."""
+    while turns is None:
+        turns = await durable(store.submit(tenant, lambda rows: removal.step(rows, conversation)))
+    return turns

@@ -19,13 +19,16 @@ BINDING = frozenset({"in_force", "grace"})
 
 CARRIED_AFTER = frozenset(
     {"retention", "localise", "log", "right", "complaint_channel", "human_review", "statement_of_reasons",
-     "report", "incident", "evaluation", "display", "consent"}
+     "report", "incident", "evaluation", "consent"}
 )  # fmt: skip
 """Duties met around the turn (by the record, the store, the pages, the operator), not inside its answer."""
 
 MACHINE_FORMATS = frozenset({"aigc_cn", "http"})
 """Formats of machine labels that a text answer can carry. `http` is the response header `AI-Disclosure`
 (draft-abaris-aicdh-01) beside the label in the answer's metadata; the others are for files."""
+
+MET_BY_ABSENCE: Mapping[str, Any] = {"ads_profiling": False}
+"""What a duty to minors may ask and is kept by having none: nothing profiles people or advertises."""
 
 _FIELDS: dict[str, dict[str, str]] = {"aigc_cn": {"Label": "1"}, "http": {"mode": "ai-originated"}}
 
@@ -39,11 +42,12 @@ class Duties:
     must: list[str]
 
 
-def duties(decision: Decision, settings: Settings) -> Duties:
-    """Labels, notices and `must` of an allowed turn."""
+def duties(decision: Decision, settings: Settings, model: str) -> Duties:
+    """Labels, notices and `must` of an allowed turn with a model, by the name its users know."""
     due = _due(decision)
     labels = [label for one in due for label in _labels(one, settings)]
     notices = [_notice(one) for one in due if one.kind in {"notice", "reminder"}]
+    notices += [_display(one, model) for one in due if one.kind == "display" and _numbers(one)]
     left = {_name(one) for one in uncarried(decision)}
     must = {label["kind"] for label in labels} | ({"notice"} if notices else set()) | left
     return Duties(labels, notices, sorted(must))
@@ -82,6 +86,10 @@ def _is_uncarried(one: Obligation) -> bool:
         return one.parameters.get("action") in {"block", "route_human"}
     if one.kind == "label.machine":
         return _for_text(one) and one.parameters.get("format") not in MACHINE_FORMATS
+    if one.kind == "display":
+        return not _numbers(one)
+    if one.kind == "minors":
+        return dict(one.parameters) != MET_BY_ABSENCE
     return one.kind not in CARRIED_AFTER | {"label.visible", "notice", "reminder"}
 
 
@@ -131,6 +139,21 @@ def _for_text(one: Obligation) -> bool:
 def _notice(one: Obligation) -> dict[str, Any]:
     text = _text(one.parameters.get("locale_text"), {"en": one.rule_id, "zh": one.rule_id})
     return {"id": str(one.parameters.get("id") or one.rule_id), "rule_id": one.rule_id, "text": text}
+
+
+def _display(one: Obligation, model: str) -> dict[str, Any]:
+    """What has to be displayed, as a notice: the model, and the numbers under which it is filed."""
+    shown = _text(one.parameters.get("text"), _untitled(one))
+    held = " · ".join((model, *_numbers(one)))
+    return {
+        "id": one.rule_id,
+        "rule_id": one.rule_id,
+        "text": {"en": f"{shown['en']}: {held}", "zh": f"{shown['zh']}：{held}"},
+    }
+
+
+def _numbers(one: Obligation) -> list[str]:
+    return [str(number) for number in one.parameters.get("numbers", {}).values()]
 
 
 def _text(given: Any, otherwise: dict[str, str]) -> dict[str, str]:

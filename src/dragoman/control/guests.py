@@ -36,18 +36,20 @@ def permitted(attempts: Sequence[Way], settings: Settings) -> tuple[Way, ...]:
     return tuple(one for one in attempts if settings.providers[one.provider].kind == "local")
 
 
+LOCAL_ONLY = Reason(
+    code="GUESTS_LOCAL_ONLY",
+    rule_id="operator.guests",
+    title={"en": "What guests may use", "zh": "访客可用范围"},
+    citation=None,
+    effect="deny",
+    certainty=None,
+    text={
+        "en": "Guests are answered from this server's own documents only. For this model, use a key.",
+        "zh": "访客只能获得本服务器自有文档的回答。使用该模型需要密钥。",
+    },
+)
+
+
 def refused(decision: Decision) -> Decision:
     """The decision on a guest's turn with a model of another provider."""
-    reason = Reason(
-        code="GUESTS_LOCAL_ONLY",
-        rule_id="operator.guests",
-        title={"en": "What guests may use", "zh": "访客可用范围"},
-        citation=None,
-        effect="deny",
-        certainty=None,
-        text={
-            "en": "Guests are answered from this server's own documents only. For this model, use a key.",
-            "zh": "访客只能获得本服务器自有文档的回答。使用该模型需要密钥。",
-        },
-    )
-    return replace(decision, outcome="DENY", reasons=(reason, *decision.reasons))
+    return replace(decision, outcome="DENY", reasons=(LOCAL_ONLY, *decision.reasons))

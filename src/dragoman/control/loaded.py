@@ -53,7 +53,7 @@ class Loaded:
     world: World
     attempts: dict[str, tuple[Attempt, ...]]
     territory: frozenset[str]
-    """Providers whose pack has territory terms: they accept no merely declared or simulated users."""
+    """Providers whose pack has terms about places: they accept no merely declared or simulated users."""
     rules: RuleSet
     prices: PriceBook
     relay: dict[str, Any]
@@ -99,11 +99,17 @@ class Holder:
         return None if found is None else found.rules.get(rule_id)
 
 
-def read_all(file: Path | None, compile_rules: Compile) -> Loaded:
-    """Read and check everything. Raises ConfigError; nothing in use is touched."""
-    settings = load(file)
+def read_all(
+    file: Path | None, compile_rules: Compile, text: str | None = None, *, look_for_keys: bool = True
+) -> Loaded:
+    """Read and check everything; `text`: as if it stood in the file. Raises ConfigError; nothing changes.
+
+    `look_for_keys`: whether it is a fault that a provider's key is not there.
+    """
+    settings = load(file, text)
     check_telemetry(settings)
-    _check_secrets(settings)
+    if look_for_keys:
+        _check_secrets(settings)
     catalogue = load_catalogue()
     try:
         packs = load_packs(settings.packs_dir)
@@ -129,7 +135,7 @@ def read_all(file: Path | None, compile_rules: Compile) -> Loaded:
         territory=frozenset(
             name
             for name, pack in packs_by_provider.items()
-            if pack is not None and terms[pack].territory_terms
+            if pack is not None and terms[pack].depends_on_place
         ),
         rules=rule_set(load_rules(settings.rules), compile_rules),
         prices=prices,
@@ -225,7 +231,7 @@ def _check_limits(settings: Settings, attempts: dict[str, tuple[Attempt, ...]], 
         for price in settings.prices
         if price.provider not in settings.providers
     ]
-    problems += faults(settings.limits, attempts, prices, now_ms())
+    problems += [one["en"] for one in faults(settings.limits, attempts, prices, now_ms())]
     if problems:
         raise ConfigError(problems)
 

@@ -11,8 +11,8 @@ from dragoman.control.duties import uncarried
 from dragoman.control.loaded import deployment_facts
 from dragoman.core.facts import Facts
 from dragoman.decide.engine import decide
+from dragoman.decide.iso3166 import countries
 from dragoman.decide.packs import PackSet
-from dragoman.decide.schema import countries
 from dragoman.decide.world import Offer, World
 from dragoman.settings import Deployment
 

@@ -37,7 +37,8 @@ def main() -> int:
         )
     try:
         admin = AdminSocket(core.holder, core.registry, core.people, None, core.database.snapshot)
-        verbs = ConversationVerbs(core.conversations, core.registry).added_to(core.budget_verbs(admin.app()))
+        conversations = ConversationVerbs(core.conversations, core.registry, core.eraser)
+        verbs = conversations.added_to(core.budget_verbs(admin.app()))
         status, body = asyncio.run(_ask(verbs, asked))
     finally:
         core.close()

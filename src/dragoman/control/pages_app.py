@@ -9,23 +9,26 @@ import html
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dragoman.accounts.principals import Principals
 from dragoman.accounts.sessions import SESSION_MS
+from dragoman.assistants.conversations import Person
 from dragoman.control.loaded import Holder
 from dragoman.control.planner import Planner
 from dragoman.control.relay_config import SESSION_COOKIE
+from dragoman.control.statements import Statements
+from dragoman.control.v1_request import NO_STORE, answered, locale, refused, refusing
 from dragoman.errors import RefusedError
-from dragoman.ids import kind_of, now_ms
-from dragoman.policy.statements import of_decision
+from dragoman.ids import now_ms
 from dragoman.stores.interventions import Interventions
 
 PAGE_CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -48,45 +51,34 @@ class OwnRoutes:
         self._planner = planner
         self._principals = principals
         self._interventions = interventions
+        self._statements = Statements(holder, interventions)
 
     def routes(self) -> list[BaseRoute]:
         """Control's own `/v1` table."""
         return [
-            Route("/v1/models", self.models, methods=["GET"]),
-            Route("/v1/models/{model:path}", self.model, methods=["GET"]),
-            Route("/v1/interventions/{intervention}", self.intervention, methods=["GET"]),
+            Route("/v1/models", answered(self.models, None), methods=["GET"]),
+            Route("/v1/models/{model:path}", answered(self.model, None), methods=["GET"]),
+            Route("/v1/interventions/{intervention}", refusing(self.intervention), methods=["GET"]),
         ]
 
-    async def models(self, request: Request) -> Response:
+    async def models(self, request: Request, _person: Person) -> Response:
         """The models the caller may be offered where it is now, in OpenAI's form."""
-        if request.headers.get("dragoman-principal") is None:
-            return _error(request, 401, "missing_credential", _CREDENTIAL)
-        names = sorted(self._holder.loaded.attempts)
-        try:
-            offered = await run_in_threadpool(self._offered, request, names)
-        except RefusedError as refused:
-            return _error(request, refused.status, refused.code, refused.text)
-        data = [_model(name) for name in offered]
-        return JSONResponse({"object": "list", "data": data}, headers={"cache-control": "no-store"})
+        offered = await run_in_threadpool(self._offered, request, sorted(self._holder.loaded.attempts))
+        return JSONResponse({"object": "list", "data": [_model(name) for name in offered]}, headers=NO_STORE)
 
-    async def model(self, request: Request) -> Response:
+    async def model(self, request: Request, _person: Person) -> Response:
         """One model; `dragoman` holds what was decided about it for this caller: outcome, reasons, text."""
-        if request.headers.get("dragoman-principal") is None:
-            return _error(request, 401, "missing_credential", _CREDENTIAL)
         name = request.path_params["model"]
         if name not in self._holder.loaded.attempts:
-            return _error(request, 404, "model_not_found", _NOT_FOUND)
-        try:
-            plan = await run_in_threadpool(self._decided, request, name)
-        except RefusedError as refused:
-            return _error(request, refused.status, refused.code, refused.text)
+            raise RefusedError(404, "model_not_found", _NOT_FOUND)
+        plan = await run_in_threadpool(self._decided, request, name)
         refusal = plan["refusal"]
         told = {
             "outcome": plan["outcome"],
             "reasons": refusal["reasons"] if refusal else [],
-            "text": refusal["text"][_locale(request)] if refusal else None,
+            "text": refusal["text"][locale(request)] if refusal else None,
         }
-        return JSONResponse({**_model(name), "dragoman": told}, headers={"cache-control": "no-store"})
+        return JSONResponse({**_model(name), "dragoman": told}, headers=NO_STORE)
 
     def _offered(self, request: Request, names: list[str]) -> list[str]:
         """The names a turn of this caller may use now, as the relay described the caller."""
@@ -105,29 +97,17 @@ class OwnRoutes:
     async def intervention(self, request: Request) -> Response:
         """The statement of reasons of an intervention, for the one it concerned; everyone else gets 404.
 
-        A decision that refused (`dec_...`, as its notice names it) is read by the callers of its tenant: it
-        names no person.
+        A person with a session who looks at pages goes to the page that has it with the form to appeal.
         """
-        owner = self._owner(request)
         name = request.path_params["intervention"]
-        statement = None
-        if owner is not None and kind_of(name) == "int":
-            statement = await run_in_threadpool(self._interventions.statement, *owner, name)
-        elif owner is not None and name.startswith("dec_"):
-            statement = await run_in_threadpool(self._of_decision, owner[0], name)
-        if statement is None:
-            return _error(request, 404, "not_found", _NOT_FOUND)
-        if "text/html" in request.headers.get("accept", ""):
-            return _statement_page(statement, _locale(request))
-        return JSONResponse(statement, headers={"cache-control": "no-store"})
-
-    def _of_decision(self, tenant: str, name: str) -> dict[str, Any] | None:
-        decision = self._interventions.decision(tenant, name)
-        return (
-            None
-            if decision is None
-            else of_decision(decision, self._holder.loaded.settings.deployment.contact)
-        )
+        looks = "text/html" in request.headers.get("accept", "")
+        if looks and request.headers.get("dragoman-key") is None:
+            return RedirectResponse(f"/appeal/{quote(name, safe='')}", 303, NO_STORE)
+        owner = self._owner(request)
+        found = await run_in_threadpool(self._statements.of, *owner, name) if owner is not None else None
+        if found is None:
+            raise RefusedError(404, "not_found", _NOT_FOUND)
+        return JSONResponse(found, headers=NO_STORE)
 
     def _owner(self, request: Request) -> tuple[str, str] | None:
         tenant, principal = (request.headers.get(f"dragoman-{name}") for name in ("tenant", "principal"))
@@ -135,12 +115,6 @@ class OwnRoutes:
             return tenant, principal
         session = self._principals.session(request.cookies.get(SESSION_COOKIE, ""), now_ms())
         return (session.tenant, session.principal) if session else None
-
-
-_CREDENTIAL = {
-    "en": "Send an API key: Authorization: Bearer dragoman_...",
-    "zh": "请提供 API 密钥：Authorization: Bearer dragoman_...",
-}
 
 
 class GuestSessions:
@@ -193,7 +167,27 @@ def pages_app(
 ) -> Starlette:
     """The application of pages.sock."""
     guests = Middleware(GuestSessions, principals=principals, mint=mint, secure=secure)
-    return Starlette(routes=[*own.routes(), *pages], middleware=[guests])
+    edges: dict[Any, Any] = {RefusedError: _refused}
+    return Starlette(routes=[*own.routes(), *pages], middleware=[guests], exception_handlers=edges)
+
+
+async def _refused(request: Request, fault: RefusedError) -> Response:
+    """A refusal that no page has words for: the error object, or a plain page for who looks at pages."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return refused(request, fault)
+    language = locale(request)
+    said = html.escape(fault.text[language])
+    back = "Back" if language == "en" else "返回"
+    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{said}</title>'
+    main = f'<main><h1>{said}</h1><p><a href="/">{back}</a></p></main>'
+    headers = {
+        **NO_STORE,
+        "content-security-policy": PAGE_CSP,
+        "x-content-type-options": "nosniff",
+        "referrer-policy": "no-referrer",
+    }
+    page = f'<!doctype html><html lang="{language}">{head}{main}</html>'
+    return HTMLResponse(page, fault.status, headers)
 
 
 def _model(name: str) -> dict[str, Any]:
@@ -214,29 +208,3 @@ def _turn_question(request: Request, model: str) -> dict[str, Any]:
         "channel": "api" if "dragoman-key" in request.headers else "web",
         "address": {"country": None, "kind": "unknown", "peer": "remote", **address},
     }
-
-
-def _locale(request: Request) -> str:
-    return "zh" if request.headers.get("dragoman-locale") == "zh" else "en"
-
-
-def _error(request: Request, status: int, code: str, text: dict[str, str]) -> JSONResponse:
-    kind = "authentication_error" if status == 401 else "invalid_request_error"
-    body = {"error": {"message": text[_locale(request)], "type": kind, "param": None, "code": code}}
-    return JSONResponse(body, status_code=status, headers={"cache-control": "no-store"})
-
-
-def _statement_page(statement: dict[str, Any], language: str) -> HTMLResponse:
-    """The statement as a page of its own: plain, without script or style."""
-    title = "Why text was changed" if language == "en" else "文字为何被更改"
-    lines = "".join(f"<p>{html.escape(line)}</p>" for line in statement["text"][language].split("\n"))
-    name = html.escape(statement["intervention"])
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-    main = f"<main><h1>{title}</h1>{lines}<p><small>{name}</small></p></main>"
-    body = f'<!doctype html><html lang="{language}">{head}{main}</html>'
-    headers = {
-        "content-security-policy": PAGE_CSP,
-        "cache-control": "no-store",
-        "x-content-type-options": "nosniff",
-    }
-    return HTMLResponse(body, headers={**headers, "referrer-policy": "no-referrer"})

@@ -127,7 +127,8 @@ class PlanSocket:
         decision = None
         if item["origin"] == "plan" and isinstance(item.get("decision"), str):
             decision = self._interventions.decision(item["tenant"], item["decision"])
-        return compose(item, rule, decision, self._holder.loaded.settings.deployment.contact)
+        settings = self._holder.loaded.settings
+        return compose(item, rule, decision, settings.deployment.contact, settings.public_url())
 
     async def journal(self, request: Request) -> Answer:
         """Project a batch of a relay's journal once."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dragoman.budgets.book import TAG, Book, NoLimits
@@ -17,8 +17,8 @@ from dragoman.control import guests, pretence
 from dragoman.control.bounds import Bounds, bounds_of
 from dragoman.control.duties import Duties, duties, not_carried, uncarried, with_operator_label
 from dragoman.control.loaded import Attempt, Holder, Loaded
-from dragoman.control.refusal import refusal
-from dragoman.core.decision import Decision, Reason
+from dragoman.control.refusal import refusal, service_of
+from dragoman.core.decision import NOT_CARRIED_OUT, Decision, Reason
 from dragoman.core.facts import Facts
 from dragoman.decide.engine import decide
 from dragoman.decide.generalise import generalise
@@ -37,8 +37,9 @@ CLASS_FACTS = frozenset({"residence", "residence_subdivision", "age", "age_sourc
 """Facts about the person that a class may hold; the other names in a class are ours."""
 
 QUESTION_FACTS = CLASS_FACTS | {
-    "event", "model", "route", "channel", "app", "address_kind", "address_country", "audience",
-    "identity.verified", "organisation.seat", "organisation.owners", "phone", "phone_verified", "phone_kind",
+    "event", "model", "route", "channel", "app", "address_kind", "address_country", "address_subdivision",
+    "audience", "identity.verified", "organisation.seat", "organisation.owners", "phone", "phone_verified",
+    "phone_kind",
 }  # fmt: skip
 """Facts that `gather` makes of the question and the configuration alone. A decision that read a value of any
 other fact is not reusable: an equal question might get another answer."""
@@ -67,6 +68,8 @@ class Outcome:
     """The pool that such turns share."""
     simulated: bool = False
     """The facts of the person are a pretence."""
+    barred: Mapping[str, Reason] = field(default_factory=dict)
+    """Providers whose terms permit the turn and that the operator's rules keep out, and why."""
 
 
 class Planner:
@@ -92,9 +95,7 @@ class Planner:
         settings = loaded.settings
         asked = digest(dict(question))
         refused = (
-            None
-            if outcome.attempts
-            else refusal(decision, settings.deployment.contact, _elsewhere(decision, loaded))
+            None if outcome.attempts else refusal(decision, service_of(settings), elsewhere(decision, loaded))
         )
         reusable = is_reusable(decision, outcome.facts)
         bounds = self._bounds(question, outcome, loaded, now)
@@ -164,24 +165,31 @@ class Planner:
         decision = decide(facts, loaded.packs, loaded.world, open=opened)
         permitted = decision.permitted.get(question["model"], ()) if decision.allowed else ()
         attempts = tuple(one for one in ways if one.provider in permitted)
+        barred: dict[str, Reason] = {}
         if attempts and _unplaced(person):
-            placed = tuple(one for one in attempts if one.provider not in loaded.territory)
-            if not placed:
-                simulated = person.get("simulated")
+            simulated = person.get("simulated")
+            left = tuple(one for one in attempts if one.provider not in loaded.territory)
+            barred |= _barred(attempts, left, pretence.REASON if simulated else _UNPLACED)
+            if not left:
                 decision = (pretence.not_carried_out if simulated else _refused_unplaced)(decision)
-            attempts = placed
+            attempts = left
         pool = guests.pool(person, loaded.settings)
         if attempts and pool is not None:
-            attempts = guests.permitted(attempts, loaded.settings)
-            decision = decision if attempts else guests.refused(decision)
-        if attempts and (left := uncarried(decision)):
-            decision, attempts = not_carried(decision, left), ()
+            left = guests.permitted(attempts, loaded.settings)
+            barred |= _barred(attempts, left, guests.LOCAL_ONLY)
+            attempts, decision = left, decision if left else guests.refused(decision)
+        if attempts and (undone := uncarried(decision)):
+            decision, attempts = not_carried(decision, undone), ()
         if attempts and loaded.settings.label.always:
             decision = with_operator_label(decision, loaded.settings.label)
-        named = _named(decision, question["tenant"], facts, loaded, bool(person.get("simulated")))
+        named = _named(decision, question["tenant"], facts, loaded, bool(person.get("simulated")), barred)
         decision = replace(decision, id=named)
-        todo = duties(decision, loaded.settings) if attempts else Duties([], [], [])
-        return Outcome(facts, decision, attempts, todo, pool, bool(person.get("simulated")))
+        todo = duties(decision, loaded.settings, question["model"]) if attempts else Duties([], [], [])
+        return Outcome(facts, decision, attempts, todo, pool, bool(person.get("simulated")), barred)
+
+
+def _barred(before: tuple[Attempt, ...], after: tuple[Attempt, ...], why: Reason) -> dict[str, Reason]:
+    return {one.provider: why for one in before if one not in after} if len(after) < len(before) else {}
 
 
 def gather(
@@ -199,17 +207,12 @@ def gather(
     )
     if question["app"] is not None:
         document["app"] = question["app"]
-    address = question["address"]
-    country = address["country"]
-    document["address_kind"] = address["kind"]
+    country, document["address_kind"] = place_of(question["address"], settings.zone.country)
     simulated = pretence.facts(person)
     if simulated is not None:
         # A pretended place replaces the real one whole, also where it is unknown.
         document.update(simulated)
         return Facts.parse(document)
-    if country is None and address["peer"] == "loopback" and settings.zone.country is not None:
-        # Someone on this very machine is where the zone is.
-        country, document["address_kind"] = settings.zone.country, "residential"
     if country is not None:
         document["address_country"] = country
     if person.get("end_users") == "none" and not person.get("guest"):
@@ -217,6 +220,13 @@ def gather(
         if settings.deployment.audience is None:
             document["audience"] = "internal"
     return Facts.parse(document)
+
+
+def place_of(address: Mapping[str, Any], zone: str | None) -> tuple[str | None, str]:
+    """The country an address is taken to be in, and its kind; `zone` is the country of this zone."""
+    if address["country"] is None and address["peer"] == "loopback" and zone is not None:
+        return zone, "residential"  # someone on this very machine is where the zone is
+    return address["country"], address["kind"]
 
 
 def _staff(deployment: Deployment, vouched: Tenant) -> dict[str, Any]:
@@ -272,7 +282,7 @@ def decision_entry(outcome: Outcome, tenant: str, loaded: Loaded, now: int) -> d
         "zone": decision.zone,
         "as_of": decision.as_of,
         "outcome": decision.outcome,
-        "facts": _general(outcome.facts, loaded),
+        "facts": general(outcome.facts, loaded),
         "reasons": [{"code": one.code, "rule_id": one.rule_id} for one in decision.reasons],
         "obligations": [{"kind": one.kind, "rule_id": one.rule_id} for one in decision.obligations],
         "packs": {name: dict(pack) for name, pack in decision.packs.items()},
@@ -286,20 +296,29 @@ def _marked(outcome: Outcome) -> dict[str, Any]:
     return {"simulated": True} if outcome.simulated else {}
 
 
-def _general(facts: Facts, loaded: Loaded) -> dict[str, Any]:
+def general(facts: Facts, loaded: Loaded) -> dict[str, Any]:
     """The facts of the person and of the operator, without anything about one person."""
     return generalise(Facts(facts.as_of, {**loaded.world.deployment, **facts.values}), loaded.packs)
 
 
-def _named(decision: Decision, tenant: str, facts: Facts, loaded: Loaded, simulated: bool) -> str:
-    """An id that stands for the whole entry: it is written once per log, whoever asks first."""
-    made_of = [decision.id, decision.outcome, tenant, _general(facts, loaded)]
+def _named(  # noqa: PLR0913, PLR0917 - all that an id is made of
+    decision: Decision,
+    tenant: str,
+    facts: Facts,
+    loaded: Loaded,
+    simulated: bool,
+    barred: Mapping[str, Reason],
+) -> str:
+    """An id that stands for the whole entry and its grounds: both are kept once, whoever asks first."""
+    made_of = [decision.id, decision.outcome, tenant, general(facts, loaded)]
+    if barred:
+        made_of.append(sorted(f"{name} {why.code}" for name, why in barred.items()))
     if simulated:
-        made_of.append([one.code for one in decision.reasons if one.effect == pretence.EFFECT])
+        made_of.append([one.code for one in decision.reasons if one.effect == NOT_CARRIED_OUT])
     return f"dec_{loaded.settings.zone.id}_{digest(made_of).removeprefix('sha256:')[:32]}"
 
 
-def _elsewhere(decision: Decision, loaded: Loaded) -> str | None:
+def elsewhere(decision: Decision, loaded: Loaded) -> str | None:
     """The address of the zone a ROUTE names."""
     for reason in decision.reasons:
         zone = loaded.settings.zones.get(reason.rule_id.removeprefix("zone."))
@@ -313,20 +332,22 @@ def _unplaced(person: Mapping[str, Any]) -> bool:
     return person.get("end_users") == "declared" or bool(person.get("simulated"))
 
 
+_UNPLACED = Reason(
+    code="END_USERS_NOT_PLACED",
+    rule_id="operator.end_users",
+    title={"en": "Whose place is known", "zh": "所在地是否已知"},
+    citation=None,
+    effect="deny",
+    certainty=None,
+    text={
+        "en": "This model's provider may limit where it is used, and the user's place is only declared.",
+        "zh": "该模型的供应商可能限制使用地区，而用户所在地仅为声明，未经核实。",
+    },
+)
+
+
 def _refused_unplaced(decision: Decision) -> Decision:
-    reason = Reason(
-        code="END_USERS_NOT_PLACED",
-        rule_id="operator.end_users",
-        title={"en": "Whose place is known", "zh": "所在地是否已知"},
-        citation=None,
-        effect="deny",
-        certainty=None,
-        text={
-            "en": "This model's provider limits where it may be used, and the user's place is only declared.",
-            "zh": "该模型的供应商限制使用地区，而用户所在地仅为声明，未经核实。",
-        },
-    )
-    return replace(decision, outcome="DENY", reasons=(reason, *decision.reasons))
+    return replace(decision, outcome="DENY", reasons=(_UNPLACED, *decision.reasons))
 
 
 def _model_not_found(name: str, loaded: Loaded) -> RefusedError:

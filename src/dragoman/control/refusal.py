@@ -6,10 +6,14 @@ It says what happened, why (every reason with rule and source), what would lift 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dragoman.control.pretence import is_not_carried_out
-from dragoman.core.decision import Decision
+from dragoman.core.decision import QUIET, Decision
+from dragoman.decide.evidence import in_words
+from dragoman.policy.statements import appeal_address
+from dragoman.settings import Settings
 
 Text = dict[str, str]
 
@@ -39,11 +43,24 @@ _SIGNALS = {
 }
 
 
-def refusal(decision: Decision, contact: str | None, address: str | None) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Where people write to, and this service's own address."""
+
+    contact: str | None
+    base: str
+
+
+def service_of(settings: Settings) -> Service:
+    """What a refusal says of the service."""
+    return Service(settings.deployment.contact, settings.public_url())
+
+
+def refusal(decision: Decision, service: Service, address: str | None) -> dict[str, Any]:
     """The plan's `refusal` (docs/wire.md)."""
-    reasons = [reason.to_dict() for reason in decision.reasons if reason.effect not in {"oblige", "warn"}]
+    reasons = [reason.to_dict() for reason in decision.reasons if reason.effect not in QUIET]
     text = {
-        language: "\n".join(_lines(decision, reasons, contact, address, language))
+        language: "\n".join(_lines(decision, reasons, service, address, language))
         for language in ("en", "zh")
     }
     return {"outcome": _outcome(decision), "text": text, "reasons": reasons, "address": address}
@@ -54,19 +71,20 @@ def _outcome(decision: Decision) -> str:
 
 
 def _lines(
-    decision: Decision, reasons: list[dict[str, Any]], contact: str | None, address: str | None, language: str
+    decision: Decision, reasons: list[dict[str, Any]], service: Service, address: str | None, language: str
 ) -> list[str]:
     english = language == "en"
     lines = [_WHAT[_outcome(decision)][0 if english else 1]]
     if is_not_carried_out(decision):
         lines.append(f"Decision: {decision.outcome}" if english else f"决定：{decision.outcome}")
     lines.extend(("Reason: " if english else "原因：") + cited(reason, language) for reason in reasons)
-    lifted = _lifted(decision, language)
+    lifted = [text[language].rstrip(".。") for text in lifts(decision)]
     if lifted:
-        lines.append(("What would change it: " if english else "如何解除：") + lifted)
+        joined = ("; " if english else "；").join(lifted)
+        lines.append(("What would change it: " if english else "如何解除：") + joined)
     if address:
         lines.append(("Use this address: " if english else "请使用该地址：") + address)
-    lines.append(_appeal(decision.id, contact, english=english))
+    lines.append(_appeal(decision.id, service, english=english))
     return lines
 
 
@@ -79,21 +97,37 @@ def cited(reason: Mapping[str, Any], language: str) -> str:
     return f"{text} ({inside})" if language == "en" else f"{text}（{inside}）"
 
 
-def _lifted(decision: Decision, language: str) -> str:
-    english = language == "en"
-    parts = [_SIGNALS[signal][0 if english else 1] for signal in decision.step_up if signal in _SIGNALS]
+def lifts(decision: Decision) -> list[Text]:
+    """What would change a decision that refuses, one thing each; nothing of one that allows."""
+    parts = [
+        dict(zip(("en", "zh"), _SIGNALS[one], strict=True)) for one in decision.step_up if one in _SIGNALS
+    ]
     if decision.not_ready:
-        names = ", ".join(decision.not_ready)
-        parts.append(f"the operator supplies: {names}" if english else f"运营者补充：{names}")
-    parts.extend(remark.text.get(language) or remark.text["en"] for remark in decision.advice)
-    if decision.outcome == "DENY" and decision.eligible_models:
+        english, chinese = ([in_words(one, lang) for one in decision.not_ready] for lang in ("en", "zh"))
+        lacks = {
+            "en": f"the operator supplies: {', '.join(english)}",
+            "zh": f"运营者补充：{'、'.join(chinese)}",
+        }
+        parts.append(lacks)
+    parts.extend(
+        {"en": one.text["en"], "zh": one.text.get("zh") or one.text["en"]} for one in decision.advice
+    )
+    if decision.eligible_models and _is_of_terms(decision):
         names = ", ".join(decision.eligible_models)
-        parts.append(f"one of these models: {names}" if english else f"改用以下模型之一：{names}")
-    return ("; " if english else "；").join(part.rstrip(".。") for part in parts)
+        parts.append({"en": f"one of these models: {names}", "zh": f"改用以下模型之一：{names}"})
+    return parts
 
 
-def _appeal(decision_id: str, contact: str | None, *, english: bool) -> str:
+def _is_of_terms(decision: Decision) -> bool:
+    """Whether the model's provider alone stands in the way, so that another model would do."""
+    of_terms = {one.rule_id for reasons in decision.left_out.values() for one in reasons}
+    against = [one for one in decision.reasons if one.effect not in QUIET]
+    return bool(against) and all(one.rule_id in of_terms for one in against)
+
+
+def _appeal(decision_id: str, service: Service, *, english: bool) -> str:
+    url = appeal_address(service.base, decision_id)
     if english:
-        whom = contact or "the operator of this service"
-        return f"You may appeal, free of charge: write to {whom} and name {decision_id}."
-    return f"您可以免费申诉：请联系{contact or '本服务的运营者'}并注明 {decision_id}。"
+        whom = service.contact or "the operator of this service"
+        return f"You may appeal, free of charge: at {url}, or write to {whom} and name {decision_id}."
+    return f"您可以免费申诉：{url}，或联系{service.contact or '本服务的运营者'}并注明 {decision_id}。"

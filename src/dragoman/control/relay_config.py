@@ -104,7 +104,19 @@ def _edge(edge: Edge) -> dict[str, Any]:
         "trusted_proxies": list(edge.trusted_proxies),
         "proxy_protocol": edge.proxy_protocol,
         "address_files": [str(path) for path in edge.address_files],
+        **_per_minute(edge),
     }
+
+
+def _per_minute(edge: Edge) -> dict[str, Any]:
+    """The rates of clients that are not the relay's own."""
+    own = Edge()
+    rates = {
+        name: most
+        for name in ("failed_credentials", "address_requests", "requests", "refused_turns")
+        if (most := getattr(edge, f"{name}_per_minute")) != getattr(own, f"{name}_per_minute")
+    }
+    return {"per_minute": rates} if rates else {}
 
 
 def _credential(provider: Provider) -> dict[str, Any] | None:

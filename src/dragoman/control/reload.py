@@ -19,14 +19,30 @@ from dragoman.control.relay_config import run_folder, write_relay_config
 from dragoman.core.accounts import Change
 from dragoman.errors import ConfigError
 from dragoman.events import ConfigKept, ConfigReloaded, EdgeFailed, emit, fault_place
+from dragoman.settings import Settings
 
 POLL_SECONDS = 0.4
 """How often modification times are looked at; an edit works well within a second."""
 RETRY_SECONDS = 2.0
 """How long after files that do not load they are tried again."""
 
-FIXED = ("id", "country", "data", "listen", "admin_listen")
-"""Parts of [zone] that running processes cannot change."""
+FIXED = (
+    *(f"zone.{name}" for name in ("id", "country", "data", "listen", "admin_listen")),
+    "deployment.stage",
+    "journal.folder",
+)
+"""What running processes cannot change: a reading with another is kept out whole."""
+
+AT_START = (
+    "deployment.name",
+    "zone.public_url",
+    "zone.threads",
+    "zones",
+    "admin",
+    "log",
+    "telemetry",
+)
+"""What processes read once, at their start; a changed one is kept until then."""
 
 Read = Callable[[], Loaded]
 Publish = Callable[[list[Change]], None]
@@ -103,15 +119,34 @@ class Reloader:
                 emit(EdgeFailed("reload", type(fault).__name__, fault_place(fault)))
 
 
-def _check_fixed(old: Loaded, new: Loaded) -> None:
-    for name in FIXED:
-        if getattr(old.settings.zone, name) != getattr(new.settings.zone, name):
-            raise ConfigError([f"zone.{name} cannot change while the zone runs; restart `dragoman serve`"])
+def kept_out(old: Settings, new: Settings) -> dict[str, str]:
+    """What keeps a reading out of a running zone, by key; while one is there nothing of the file is taken."""
     # A port that opens to others goes through the gate of the start.
-    if old.settings.deployment.stage != new.settings.deployment.stage:
-        raise ConfigError(["deployment.stage cannot change while the zone runs; restart `dragoman serve`"])
-    if (old.settings.edge.certificate is None) != (new.settings.edge.certificate is None):
-        raise ConfigError(["edge: TLS is set up or given up with a restart of `dragoman serve`"])
+    faults = {
+        key: f"{key} cannot change while the zone runs; restart `dragoman serve`"
+        for key in FIXED
+        if _at(old, key) != _at(new, key)
+    }
+    if (old.edge.certificate is None) != (new.edge.certificate is None):
+        faults["edge.certificate"] = "edge: TLS is set up or given up with a restart of `dragoman serve`"
+    return faults
+
+
+def waits(old: Settings, new: Settings) -> tuple[str, ...]:
+    """What a running zone takes from a reading only at its next start, by key, what keeps it out included."""
+    return (*kept_out(old, new), *(key for key in AT_START if _at(old, key) != _at(new, key)))
+
+
+def _at(settings: Settings, key: str) -> Any:
+    value: Any = settings
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _check_fixed(old: Loaded, new: Loaded) -> None:
+    for fault in kept_out(old.settings, new.settings).values():
+        raise ConfigError([fault])
 
 
 def _changed(old: Loaded, new: Loaded) -> list[str]:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from dragoman.control.duties import not_carried
+from dragoman.control.grounds import kept
 from dragoman.control.loaded import Holder
-from dragoman.control.planner import Outcome, Planner, decision_entry
-from dragoman.control.refusal import refusal
+from dragoman.control.planner import Outcome, Planner, decision_entry, elsewhere
+from dragoman.control.refusal import refusal, service_of
 from dragoman.core.decision import Decision
 from dragoman.core.turns import Due, Residual
 
@@ -45,20 +46,20 @@ class Residuals:
             due=_due(full) if allowed else (),
             decision=decision.id,
             entry=entry,
-            document=None if allowed else decision.to_dict(),
+            kept=kept(replace(full, decision=decision), self._holder.loaded, question),
         )
 
     def _same(self, base: Outcome, question: Mapping[str, Any], now: int) -> Residual:
         """Nothing was left open. Where today's reading refuses what an older plan allowed, so does this."""
+        keep = kept(base, self._holder.loaded, question)
         if base.attempts:
-            return Residual([], None, _due(base), base.decision.id, None, None)
+            return Residual([], None, _due(base), base.decision.id, None, keep)
         entry = decision_entry(base, question["tenant"], self._holder.loaded, now)
-        return Residual(
-            [], self._refusal(base.decision), (), base.decision.id, entry, base.decision.to_dict()
-        )
+        return Residual([], self._refusal(base.decision), (), base.decision.id, entry, keep)
 
     def _refusal(self, decision: Decision) -> Mapping[str, Any]:
-        return refusal(decision, self._holder.loaded.settings.deployment.contact, None)
+        loaded = self._holder.loaded
+        return refusal(decision, service_of(loaded.settings), elsewhere(decision, loaded))
 
 
 def _due(outcome: Outcome) -> tuple[Due, ...]:

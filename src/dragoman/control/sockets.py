@@ -76,6 +76,7 @@ class SocketServer:
             access_log=False,
             server_header=False,
             date_header=False,
+            proxy_headers=False,
             timeout_keep_alive=300,
             timeout_graceful_shutdown=STOP_SECONDS,
         )

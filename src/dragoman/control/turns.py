@@ -5,9 +5,12 @@ Each message is one durable transaction. The sweep measures silence and age on a
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -21,6 +24,7 @@ from dragoman.assistants.turns import (
     interrupt,
     recover,
 )
+from dragoman.budgets.allotments import run_over
 from dragoman.control import turn_messages
 from dragoman.control.asgi import Answer, Request
 from dragoman.control.durable import durable
@@ -31,6 +35,7 @@ from dragoman.core.turns import TurnRows, TurnStore, ZoneRows
 from dragoman.errors import DragomanError
 from dragoman.events import ClaimsExpired, EdgeFailed, TurnsGivenUp, emit, fault_place
 from dragoman.ids import now_ms
+from dragoman.ledger.logs import JOURNAL, is_copy
 from dragoman.settings_limits import CONTEXT_MAX
 
 SWEEP_SECONDS = 5.0
@@ -39,6 +44,8 @@ EXPIRE_ROUNDS = 12
 """Every how many rounds idempotency keys are looked through: once a minute."""
 GRACE_SECONDS = 120.0
 """How long past its deadline a turn may still be closed by a relay that is in contact."""
+GUEST_ROUNDS = 720
+"""Every how many rounds guests are looked through: once an hour."""
 EXPIRED_AT_ONCE = 500
 """LIMIT: idempotency claims that one transaction of the sweep drops."""
 
@@ -94,6 +101,8 @@ class TurnDesk:
         self._residuals = residuals
         self._holder = holder
         self.watch = Watch(clock)
+        self._recovered: Counter[str] = Counter()
+        """How often each log was recovered: by which run of its relay a message was sent."""
 
     def contact(self, log: str | None) -> None:
         """A relay of this log was heard."""
@@ -104,9 +113,11 @@ class TurnDesk:
         """`POST /turns`."""
         message = turn_messages.opening(await request.json(), self._context_tokens)
         self.watch.contact(message.log)
-        decide, now = self._residuals.decide, now_ms()
+        decide, now, run = self._residuals.decide, now_ms(), self._recovered[message.log]
 
         def work(rows: TurnRows) -> bytes:
+            if self._recovered[message.log] != run:
+                raise run_over()  # nobody would carry it: who sent it is dead
             return open_turn(rows, message, now, decide)
 
         answer = await durable(self._store.submit(message.tenant, work))
@@ -138,8 +149,13 @@ class TurnDesk:
         """`POST /turns/recover`."""
         log, intents = turn_messages.recovery(await request.json())
         self.watch.contact(log)
-        now = now_ms()
-        closing = await durable(self._store.submit_zone(lambda zone: recover(zone, log, intents, now)))
+        self._recovered[log] += 1
+        now, settings = now_ms(), self._holder.loaded.settings
+        copied = await asyncio.to_thread(
+            is_copy, settings.journal.folder or settings.zone.data / JOURNAL, log
+        )
+        work = self._store.submit_zone(lambda zone: recover(zone, log, intents, now, copied=copied))
+        closing = await durable(work)
         return 200, {"closing": closing}
 
     def _context_tokens(self, model: str) -> int:
@@ -153,13 +169,29 @@ class TurnDesk:
         return min(CONTEXT_MAX, *stated)
 
 
+@dataclass(frozen=True)
+class Chore:
+    """Work that is done every so many rounds of the sweep, first in the first; it is told when to stop."""
+
+    rounds: int
+    work: Callable[[Callable[[], bool]], object]
+
+
 class TurnSweep:
     """Gives up turns that are lost and drops idempotency claims that are over, on a thread of its own."""
 
-    def __init__(self, store: TurnStore, watch: Watch, clock: Callable[[], int] = now_ms) -> None:
+    def __init__(
+        self,
+        store: TurnStore,
+        watch: Watch,
+        clock: Callable[[], int] = now_ms,
+        chores: Sequence[Chore] = (),
+    ) -> None:
+        """`chores` are done besides, on the same thread."""
         self._store = store
         self._watch = watch
         self._clock = clock
+        self._chores = chores
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="turn-sweep", daemon=True)
 
@@ -223,5 +255,8 @@ class TurnSweep:
                 self._give_up()
                 if rounds % EXPIRE_ROUNDS == 0:
                     self._expire()
+                for chore in self._chores:
+                    if rounds % chore.rounds == 1:
+                        chore.work(self._stopping.is_set)
             except (DragomanError, SQLAlchemyError) as fault:
                 emit(EdgeFailed("turn_sweep", type(fault).__name__, fault_place(fault)))

@@ -9,15 +9,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from dragoman.assistants.conversations import Person
 from dragoman.budgets.usage import OWN_BY, columns_of, grouped, grouping, span, to_csv
-from dragoman.errors import RefusedError
+from dragoman.control.v1_request import NO_STORE, answered, lacking
 from dragoman.stores.usage import UsageRows
 
 SCOPE = "usage"
-_SCOPE_TEXT = {
-    "en": "This key may not read usage. Ask for a key with the scope usage.",
-    "zh": "该密钥无权读取用量，请申请具有 usage 权限的密钥。",
-}
 
 
 class UsageRoute:
@@ -28,31 +25,20 @@ class UsageRoute:
 
     def routes(self) -> list[BaseRoute]:
         """The route's table."""
-        return [Route("/v1/usage", self.own, methods=["GET"])]
+        return [Route("/v1/usage", answered(self.own, SCOPE), methods=["GET"])]
 
-    async def own(self, request: Request) -> Response:
+    async def own(self, request: Request, person: Person) -> Response:
         """Usage of the caller's key."""
-        try:
-            return await self._own(request)
-        except RefusedError as refused:
-            locale = "zh" if request.headers.get("dragoman-locale") == "zh" else "en"
-            error = refused.document()["error"]
-            return JSONResponse({"error": {**error, "message": refused.text[locale]}}, refused.status)
-
-    async def _own(self, request: Request) -> Response:
-        tenant, key = request.headers.get("dragoman-tenant"), request.headers.get("dragoman-key")
-        scopes = (request.headers.get("dragoman-scopes") or "").split(",")
-        if not tenant or not key or SCOPE not in scopes:
-            raise RefusedError(403, "insufficient_scope", _SCOPE_TEXT)
+        if not person.key:
+            raise lacking(SCOPE)
         asked = request.query_params
         first, last = span(asked.get("from"), asked.get("to"), dt.datetime.now(dt.UTC).date())
         by = grouping(asked.get("by"), OWN_BY)
-        rows = grouped(await run_in_threadpool(self._usage.rows, first, last, tenant, key), by)
-        kept = {"cache-control": "no-store"}
+        found = await run_in_threadpool(self._usage.rows, first, last, person.tenant, person.key)
+        rows = grouped(found, by)
         if asked.get("format") == "csv" or "text/csv" in request.headers.get("accept", ""):
-            named = {**kept, "content-disposition": f'attachment; filename="usage-{first}-{last}.csv"'}
+            named = {**NO_STORE, "content-disposition": f'attachment; filename="usage-{first}-{last}.csv"'}
             text = to_csv(rows, columns_of(by))
             return Response(text, media_type="text/csv; charset=utf-8", headers=named)
-        return JSONResponse(
-            {"object": "usage", "from": first, "to": last, "by": by, "data": rows}, headers=kept
-        )
+        told = {"object": "usage", "from": first, "to": last, "by": by, "data": rows}
+        return JSONResponse(told, headers=NO_STORE)

@@ -74,6 +74,16 @@ class GuestRecord:
     created_at: int
 
 
+class GuestRows(Protocol):
+    """Where guests are looked through. Writes are durable when they return."""
+
+    def kept_before(self, at: int, after: str, most: int) -> Sequence[GuestRecord]:
+        """Guests first kept before `at` (ms UTC), in the order of their principals, those behind `after`."""
+
+    def forget(self, guests: Sequence[GuestRecord]) -> int:
+        """Remove those who own nothing that is kept, with what rules remember of their use; how many."""
+
+
 class AccountStore(Protocol):
     """Where accounts are kept. Writes are durable when they return."""
 

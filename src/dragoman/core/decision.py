@@ -13,8 +13,14 @@ from typing import Any
 OUTCOMES = ("DENY", "NOT_READY", "STEP_UP", "HANDOFF", "ROUTE", "ALLOW_WITH", "ALLOW")
 """Strongest first: the first that any rule asks for wins, and all reasons stay listed."""
 
+NOT_CARRIED_OUT = "not_carried_out"
+"""Effect of the one reason that a decision was only shown; beside it the decision stands as for anybody."""
+
 SCOPES = ("turn", "session", "account")
 """How far a refusal reaches, narrowest first."""
+
+QUIET = frozenset({"oblige", "warn"})
+"""Effects of reasons that keep no one from an answer."""
 
 STEP_UP_SIGNALS = ("real_name", "residence", "age_reliable", "guardian", "verifiable_parent")
 
@@ -44,7 +50,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One rule that had an effect. `effect`: deny, not_ready, step_up, handoff, route, oblige or warn."""
+    """One rule that had an effect. `effect`: deny, not_ready, step_up, handoff, route, oblige or warn.
+
+    `enforcement` is that of a law's rule: with `grace` fines are suspended and the effect is full.
+    """
 
     code: str
     rule_id: str
@@ -53,9 +62,11 @@ class Reason:
     effect: str
     certainty: str | None
     text: Text
+    enforcement: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return JSON values."""
+        """Return JSON values; `enforcement` where it is not `in_force`."""
+        unusual = {"enforcement": self.enforcement} if self.enforcement not in (None, "in_force") else {}
         return {
             "code": self.code,
             "rule_id": self.rule_id,
@@ -64,6 +75,7 @@ class Reason:
             "effect": self.effect,
             "certainty": self.certainty,
             "text": dict(self.text),
+            **unusual,
         }
 
 
@@ -112,10 +124,11 @@ class Remark:
 class Decision:
     """What was decided and why.
 
-    `read` lists the paths of all facts read, unknown ones too. The last three fields are for the planner
+    `read` lists the paths of all facts read, unknown ones too. The last four fields are for the planner
     and not part of the document: `permitted` names the providers each model may be reached through,
-    `holds_until` is the next instant (ms UTC) at which a dated rule that was considered changes, and
-    `residual` the rules left undecided because they read a fact left open.
+    `holds_until` is the next instant (ms UTC) at which a dated rule that was considered changes, `residual`
+    the rules left undecided because they read a fact left open, and `left_out` why the terms of the named
+    model's other providers do not let it through.
     """
 
     id: str
@@ -135,6 +148,7 @@ class Decision:
     permitted: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     holds_until: int | None = None
     residual: tuple[str, ...] = ()
+    left_out: Mapping[str, tuple[Reason, ...]] = field(default_factory=dict)
 
     @property
     def allowed(self) -> bool:

@@ -10,6 +10,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, TypeVar
 
+from dragoman.core.search import SearchRows
+
 T = TypeVar("T")
 
 RUNNING = frozenset({"opened", "closing"})
@@ -178,10 +180,22 @@ class Due:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """A decision to keep for the turns that name it. `at`: ms UTC.
+
+    `made` gives the decision document and its grounds; it is called only where they are not kept yet.
+    """
+
+    decision: str
+    at: int
+    made: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
 class Residual:
     """What the rules that read `turn.*` come to, and everything due with the turn's answer.
 
-    `entry` and `document` are of a decision that differs from the plan's, else None.
+    `entry` is of a decision that differs from the plan's, else None; `kept` is the turn's in any case.
     """
 
     notices: Sequence[Mapping[str, Any]]
@@ -189,11 +203,15 @@ class Residual:
     due: Sequence[Due]
     decision: str
     entry: Mapping[str, Any] | None
-    document: Mapping[str, Any] | None
+    kept: Kept | None
 
 
 class TurnRows(Protocol):
     """A tenant's turns, conversations and claims inside one transaction."""
+
+    @property
+    def search(self) -> SearchRows:
+        """The index by which conversations are found."""
 
     def conversation(self, conversation: str) -> ConversationRecord | None:
         """A conversation of the tenant, whoever owns it."""
@@ -246,8 +264,11 @@ class TurnRows(Protocol):
     def keep_shown(self, principal: str, shown: Shown) -> None:
         """Note that a notice was shown."""
 
-    def keep_decision(self, document: Mapping[str, Any]) -> None:
-        """Keep a decision that refused, so that its statement can be read."""
+    def keep_decision(self, kept: Kept) -> None:
+        """Keep a decision with its grounds, once however many turns name it."""
+
+    def is_erasing(self, principal: str) -> bool:
+        """Whether what is kept of a person is being erased."""
 
 
 class ZoneRows(Protocol):

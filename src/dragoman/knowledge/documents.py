@@ -5,9 +5,7 @@ Runs in worker processes; opens no database and no network. What it cannot read 
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
@@ -15,20 +13,25 @@ from html.parser import HTMLParser
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from dragoman.knowledge.faq import questions
+from dragoman.knowledge.faults import refused
 from dragoman.knowledge.language import language_of
-from dragoman.knowledge.model import Document, KnowledgeError
+from dragoman.knowledge.model import Document
 from dragoman.knowledge.passages import Block, cut
 
 MAX_DOCUMENT_BYTES = 20 * 1024 * 1024
+"""LIMIT: bytes of one file."""
+MAX_DOCUMENT_SAID = f"{MAX_DOCUMENT_BYTES // 1024 // 1024} MiB"
 MAX_PASSAGES = 100_000
+"""LIMIT: passages of one document."""
 MAX_TITLE = 200
-"""Code points of a title or a heading; more is cut."""
+"""LIMIT: code points of a title or a heading; more is cut."""
 
 SUFFIXES = (".md", ".markdown", ".html", ".htm", ".txt", ".csv")
 
 _FRONT_MATTER = re.compile(r"\A---\r?\n(.*?)\r?\n---\r?\n", re.DOTALL)
-_QUESTION_COLUMNS = ("question", "问题", "問題")
-_ANSWER_COLUMNS = ("answer", "答案", "回答")
+_PAIR = re.compile(rb"[\x81-\xfe](?:[0-9][\x81-\xfe][0-9]|([\x40-\x7e])|[\x80-\xfe])")
+"""A character of GB 18030 beyond ASCII; its group is a second byte that is a letter or sign of ASCII."""
 _SKIPPED_ELEMENTS = frozenset(
     {"script", "style", "template", "noscript", "svg", "nav", "head", "iframe", "object"}
 )
@@ -60,33 +63,46 @@ _HEADING = re.compile(r"h([1-6])")
 def parse(name: str, data: bytes, document_id: str) -> Document:
     """The document in `data`; `name` is its file name, whose ending decides how it is read."""
     if len(data) > MAX_DOCUMENT_BYTES:
-        raise KnowledgeError(f"larger than {MAX_DOCUMENT_BYTES // 1024 // 1024} MiB; split it")
-    suffix = "." + name.rpartition(".")[2].lower()
+        raise refused("too_large", limit=MAX_DOCUMENT_SAID)
+    suffix = suffix_of(name)
     if suffix not in SUFFIXES:
-        raise KnowledgeError(f"cannot read {suffix} files; give one of {', '.join(SUFFIXES)}")
+        raise refused("unknown_kind", what=suffix, known=", ".join(SUFFIXES))
     text = _decoded(data)
     front, text = _front_matter(text)
     blocks = list(_READERS[suffix](text))
     passages = tuple(cut(blocks))
     if not passages:
-        raise KnowledgeError("there is no text in it")
+        raise refused("empty")
     if len(passages) > MAX_PASSAGES:
-        raise KnowledgeError(f"more than {MAX_PASSAGES} passages; split it")
+        raise refused("too_many_passages", limit=str(MAX_PASSAGES))
     title = front.get("title") or _first_heading(blocks) or name.rpartition("/")[2].rpartition(".")[0]
     language = front.get("lang") or language_of("".join(p.text for p in passages[:20]))
     return Document(document_id, title[:MAX_TITLE], language, hashlib.sha256(data).hexdigest(), passages)
 
 
+def suffix_of(name: str) -> str:
+    """The ending of a file's name with its dot, in small letters: `.md`; `.` where it has none."""
+    return "." + (name.rpartition(".")[2].lower() if "." in name else "")
+
+
 def _decoded(data: bytes) -> str:
+    if data[:2] in {b"\xff\xfe", b"\xfe\xff"}:
+        raise refused("utf16")
     for encoding in ("utf-8-sig", "gb18030"):
         try:
             text = data.decode(encoding)
         except UnicodeDecodeError:
             continue
-        if "\0" in text:
+        if "\0" in text or (encoding == "gb18030" and not _is_chinese(data)):
             break
         return text
-    raise KnowledgeError("it is not text in UTF-8 or GB 18030")
+    raise refused("encoding")
+
+
+def _is_chinese(data: bytes) -> bool:
+    """Whether bytes that GB 18030 can read were written so: accents of Latin-1 stand before ASCII letters."""
+    pairs = _PAIR.findall(data)
+    return 2 * sum(map(bool, pairs)) < len(pairs)
 
 
 def _front_matter(text: str) -> tuple[dict[str, str], str]:
@@ -225,18 +241,8 @@ def _plain(text: str) -> Iterator[Block]:
 
 def _faq(text: str) -> Iterator[Block]:
     """A table with a question and an answer column: each question is the heading of its answer."""
-    try:
-        rows = csv.DictReader(io.StringIO(text), strict=True)
-        names = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
-        question = next((names[c] for c in _QUESTION_COLUMNS if c in names), None)
-        answer = next((names[c] for c in _ANSWER_COLUMNS if c in names), None)
-        if question is None or answer is None:
-            raise KnowledgeError("the first row of a FAQ table must name the columns 'question' and 'answer'")
-        for row in rows:
-            if row[question] and row[answer]:
-                yield Block(row[answer], (" ".join(row[question].split())[:MAX_TITLE],))
-    except csv.Error as error:
-        raise KnowledgeError(f"it is not a well-formed CSV table: {error}") from error
+    for question, answer in questions(text):
+        yield Block(answer, (" ".join(question.split())[:MAX_TITLE],))
 
 
 _READERS = {

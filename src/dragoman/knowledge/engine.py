@@ -6,17 +6,19 @@ It opens files below its own folder only.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 
 from dragoman.knowledge.answer import Answer, answer
 from dragoman.knowledge.documents import parse
-from dragoman.knowledge.ingest import Progress, Report, ingest
+from dragoman.knowledge.ingest import Progress, Report, ingest, take
 from dragoman.knowledge.model import PUBLIC, SHARED_TENANT, Asker, Source
 from dragoman.knowledge.search import Hit
-from dragoman.knowledge.shelf import Shelf
+from dragoman.knowledge.shelf import Shelf, write
 
+REMOVED = "removed"
+"""A file in the samples' folder that names those an operator removed, one a line: no start brings them."""
 SAMPLES = (
     Source(
         id="dragoman",
@@ -44,8 +46,10 @@ class Knowledge:
 
     def __init__(self, folder: Path, *, samples: bool = True) -> None:
         self.shelf = Shelf(folder)
+        self._removed = folder / "sources" / SHARED_TENANT / REMOVED
+        gone = self.removed_samples()
         for source in SAMPLES:
-            if samples:
+            if samples and source.id not in gone:
                 self._put_sample(source)
             elif self.shelf.source(source.tenant, source.id):
                 self.shelf.remove(source)
@@ -71,6 +75,33 @@ class Knowledge:
         """See `dragoman.knowledge.ingest`."""
         return ingest(self.shelf, path, source, progress, replace=replace)
 
+    def take(self, files: Mapping[str, Path], source: Source) -> Report:
+        """See `dragoman.knowledge.ingest.take`."""
+        return take(self.shelf, files, source)
+
+    def remove(self, source: Source) -> None:
+        """Take a source away, durably; of what ships, so that it stays away."""
+        if is_sample(source):
+            self._keep_removed(self.removed_samples() | {source.id})
+        self.shelf.remove(source)
+
+    def restore_samples(self) -> None:
+        """Put what ships on the shelf again."""
+        self._keep_removed(frozenset())
+        for source in SAMPLES:
+            self._put_sample(source)
+
+    def removed_samples(self) -> frozenset[str]:
+        """The ids of what ships and was removed."""
+        try:
+            return frozenset(self._removed.read_text(encoding="utf-8").split())
+        except FileNotFoundError:
+            return frozenset()
+
+    def _keep_removed(self, ids: frozenset[str]) -> None:
+        self._removed.parent.mkdir(parents=True, exist_ok=True)
+        write(self._removed, "\n".join(sorted(ids)).encode())
+
     def _put_sample(self, source: Source) -> None:
         """Puts the shipped documents of `source` on the shelf unless exactly these are there already."""
         folder = resources.files("dragoman.samples").joinpath(source.id)
@@ -81,3 +112,8 @@ class Knowledge:
             return
         documents = [parse(name, data, name.removesuffix(".md")) for name, data in sorted(files.items())]
         self.shelf.put(source, documents, replace=True)
+
+
+def is_sample(source: Source) -> bool:
+    """Whether a source ships with Dragoman."""
+    return source.tenant == SHARED_TENANT

@@ -5,29 +5,39 @@ A file that fails is listed and never stops the others. Workers open no database
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 import multiprocessing
 import os
 import re
+import resource
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from dragoman.knowledge.documents import MAX_DOCUMENT_BYTES, SUFFIXES, parse
+from dragoman.knowledge.documents import MAX_DOCUMENT_BYTES, MAX_DOCUMENT_SAID, SUFFIXES, parse
+from dragoman.knowledge.faults import Fault, FaultError
 from dragoman.knowledge.model import Document, KnowledgeError, Source
 from dragoman.knowledge.shelf import Shelf
 
 MAX_FILES = 200_000
+"""LIMIT: files of one folder that `dragoman ingest` reads."""
 MAX_WORKERS = 4
+"""LIMIT: processes that read files."""
 FILE_SECONDS = 120
-"""Longest a worker may take over one file."""
+"""LIMIT: seconds one of them may take over one file; then the file fails alone."""
+WORKER_BYTES = 3 << 30
+"""LIMIT: bytes of memory one of them may address; a file that needs more fails alone."""
+FILE_CPU_SECONDS = 150
+"""LIMIT: seconds of processor time one of them may take over one file; then the system ends it."""
 
-_TOO_SLOW = f"reading it took longer than {FILE_SECONDS} s"
-_DIED = "reading it ended the worker process; it may need too much memory"
+_TOO_SLOW = Fault("too_slow", limit=str(FILE_SECONDS))
+_DIED = Fault("died")
 
-Outcome = Document | str | None
+Outcome = Document | Fault | None
 """The document, why it cannot be read, or None: its bytes are known already."""
 
 
@@ -41,15 +51,54 @@ class Progress:
     name: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A document on the shelf: what a file became, or was already.
+
+    `asks`: the first heading, which a question about it may start from.
+    """
+
+    document: str
+    title: str
+    language: str
+    digest: str
+    passages: int
+    asks: str
+    is_new: bool = False
+    """Whether it was put there just now."""
+
+    @classmethod
+    def of(cls, document: Document, *, is_new: bool = False) -> Held:
+        """What is told of a document."""
+        passages = document.passages
+        heading = next((passage.heading[-1] for passage in passages if passage.heading), "")
+        return cls(
+            document.id, document.title, document.language, document.digest, len(passages), heading, is_new
+        )
+
+
 @dataclass(slots=True)
 class Report:
-    """What came of it. `failed` maps file names to reasons; `unchanged` files were known by digest."""
+    """What came of it. `failed` maps file names to faults; `unchanged` files were known by digest.
+
+    `held` maps the name of every other file to its document.
+    """
 
     added: int = 0
     unchanged: int = 0
     passages: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
+    held: dict[str, Held] = field(default_factory=dict)
+    failed: dict[str, Fault] = field(default_factory=dict)
     skipped: list[str] = field(default_factory=list)
+
+
+class NothingReadError(KnowledgeError):
+    """No file could be read; the shelf is as it was. `report` says why."""
+
+    def __init__(self, report: Report) -> None:
+        said = [f"{name}: {why.text['en']}" for name, why in list(report.failed.items())[:5]]
+        super().__init__("nothing could be read: " + "; ".join(said))
+        self.report = report
 
 
 def ingest(
@@ -68,23 +117,40 @@ def ingest(
     files = _files(path, report)
     if not files:
         raise KnowledgeError(f"{path}: no file to read; endings that can be read: {', '.join(SUFFIXES)}")
-    known = {d.id: d.digest for d in shelf.documents(source)} if not replace else {}
+    return take(shelf, files, source, progress, report, replace=replace)
+
+
+def take(  # noqa: PLR0913 - what `ingest` is given, with the files found
+    shelf: Shelf,
+    files: Mapping[str, Path],
+    source: Source,
+    progress: Callable[[Progress], None] = lambda _: None,
+    report: Report | None = None,
+    *,
+    replace: bool = False,
+) -> Report:
+    """Adds files by name (`folder/returns.md`, which decides kind and document id) to `source`, or nothing.
+
+    When it returns, every file under `held` is stored and indexed. NothingReadError where there is none.
+    """
+    report = report or Report()
+    known = {d.id: Held.of(d) for d in shelf.documents(source)} if not replace else {}
     documents: list[Document] = []
-    for done, (name, outcome) in enumerate(_parsed(path, files, known), 1):
+    digests = {name: held.digest for name, held in known.items()}
+    for done, (name, outcome) in enumerate(_parsed(files, digests), 1):
         if isinstance(outcome, Document):
             documents.append(outcome)
             report.added += 1
             report.passages += len(outcome.passages)
+            report.held[name] = Held.of(outcome, is_new=True)
         elif outcome is None:
             report.unchanged += 1
+            report.held[name] = known[document_id(name)]
         else:
             report.failed[name] = outcome
         progress(Progress("read", done, len(files), name))
-    if not documents and not report.unchanged:
-        raise KnowledgeError(
-            "nothing could be read: "
-            + "; ".join(f"{name}: {why}" for name, why in list(report.failed.items())[:5])
-        )
+    if not report.held:
+        raise NothingReadError(report)
     progress(Progress("index", len(files), len(files)))
     if documents or replace or shelf.source(source.tenant, source.id) != source:
         shelf.put(source, documents, replace=replace)
@@ -102,13 +168,13 @@ def document_id(relative: str) -> str:
     return f"{words[:50].strip('-')}-{digest}".strip("-")
 
 
-def _files(path: Path, report: Report) -> list[str]:
-    """Names relative to `path`, links not followed; other endings are listed as skipped."""
+def _files(path: Path, report: Report) -> dict[str, Path]:
+    """Files by their names relative to `path`, links not followed; other endings are listed as skipped."""
     if path.is_file():
-        return [path.name]
+        return {path.name: path}
     if not path.is_dir():
         raise KnowledgeError(f"{path}: there is no such file or folder")
-    names = []
+    files = dict[str, Path]()
     for folder, subfolders, entries in os.walk(path, followlinks=False):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for entry in sorted(entries):
@@ -117,32 +183,57 @@ def _files(path: Path, report: Report) -> list[str]:
             if entry.startswith(".") or full.is_symlink() or full.suffix.lower() not in SUFFIXES:
                 report.skipped.append(name)
             else:
-                names.append(name)
-            if len(names) > MAX_FILES:
+                files[name] = full
+            if len(files) > MAX_FILES:
                 raise KnowledgeError(f"{path}: more than {MAX_FILES} files; ingest it in parts")
-    return names
+    return files
 
 
 def _read(file: str, name: str, known: str | None) -> Outcome:
     """In the worker: read one file; `known` is the digest of the bytes that are on the shelf."""
     try:
         if Path(file).stat().st_size > MAX_DOCUMENT_BYTES:
-            return f"larger than {MAX_DOCUMENT_BYTES // 1024 // 1024} MiB; split it"
+            return Fault("too_large", limit=MAX_DOCUMENT_SAID)
         data = Path(file).read_bytes()
         if known == hashlib.sha256(data).hexdigest():
             return None
         return parse(name, data, document_id(name))
+    except FaultError as error:
+        return error.fault
+    except MemoryError:
+        return _DIED
     except (OSError, KnowledgeError, RecursionError) as error:
-        return str(error)
+        return Fault("unreadable", what=str(error))
 
 
 def _read_with(connection: Connection, read: Callable[[str, str, str | None], Outcome]) -> None:
     """In the worker: read what is given until the parent is gone."""
+    _bound_memory()
     while True:
         try:
-            connection.send(read(*connection.recv()))
+            order = connection.recv()
+            _bound_time()
+            connection.send(read(*order))
         except (EOFError, BrokenPipeError):
             return
+
+
+def _bound_memory() -> None:
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = WORKER_BYTES if hard == resource.RLIM_INFINITY else min(WORKER_BYTES, hard)
+    with contextlib.suppress(ValueError):  # a system that counts no addresses
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a worker that is ended leaves no document behind
+
+
+def _bound_time() -> None:
+    """Counted from now on: the system counts what the whole process took."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    most = math.ceil(used.ru_utime + used.ru_stime) + FILE_CPU_SECONDS
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    resource.setrlimit(
+        resource.RLIMIT_CPU, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard)
+    )
 
 
 def _work(connection: Connection) -> None:
@@ -180,9 +271,9 @@ class _Worker:
         self.connection.close()
 
 
-def _parsed(path: Path, files: list[str], known: dict[str, str]) -> Iterator[tuple[str, Outcome]]:
+def _parsed(files: Mapping[str, Path], known: Mapping[str, str]) -> Iterator[tuple[str, Outcome]]:
     """Give each file's outcome as it comes; a worker that dies or hangs fails its own file only."""
-    waiting = list(reversed(files))
+    waiting = list(reversed(list(files)))
     workers = [_Worker() for _ in range(min(MAX_WORKERS, os.cpu_count() or 1, len(files)))]
     idle, busy = list(workers), list[_Worker]()
     try:
@@ -190,8 +281,7 @@ def _parsed(path: Path, files: list[str], known: dict[str, str]) -> Iterator[tup
             while idle and waiting:
                 name = waiting.pop()
                 worker = idle.pop()
-                file = path if path.is_file() else path / name
-                worker.give(str(file), name, known.get(document_id(name)))
+                worker.give(str(files[name]), name, known.get(document_id(name)))
                 busy.append(worker)
             next_deadline = min(worker.deadline for worker in busy)
             ready = wait([w.connection for w in busy], max(0.0, next_deadline - time.monotonic()))

@@ -6,7 +6,7 @@ They are what ingestion writes, the index holds and answers cite. They hold no f
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 from dragoman.errors import DragomanError
@@ -20,9 +20,9 @@ SHARED_TENANT = "shared"
 ANYWHERE = "*"
 PUBLIC = "public"
 
-_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+SOURCE_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _TENANT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,127}")
-_JURISDICTION = re.compile(r"\*|[A-Z]{2}(-[A-Z0-9]{1,3})?")
+JURISDICTION = re.compile(r"\*|[A-Z]{2}(-[A-Z0-9]{1,3})?")
 
 
 class KnowledgeError(DragomanError):
@@ -46,13 +46,13 @@ class Source:
     """`public`, or tenant ids beside the owner; empty: only the owning tenant."""
 
     def __post_init__(self) -> None:
-        if not _ID.fullmatch(self.id):
+        if not SOURCE_ID.fullmatch(self.id):
             raise KnowledgeError(f"source id {self.id!r}: use 1 to 63 of a-z, 0-9 and '-'")
         if not _TENANT.fullmatch(self.tenant):
             raise KnowledgeError(f"tenant {self.tenant!r} is not an id")
         if self.trust not in TRUST_TIERS:
             raise KnowledgeError(f"trust {self.trust!r}: use one of {', '.join(TRUST_TIERS)}")
-        if not self.jurisdictions or not all(_JURISDICTION.fullmatch(j) for j in self.jurisdictions):
+        if not self.jurisdictions or not all(JURISDICTION.fullmatch(j) for j in self.jurisdictions):
             raise KnowledgeError(f"jurisdictions {self.jurisdictions!r}: use ISO 3166 codes, or '*' alone")
         if not all(reader == PUBLIC or _TENANT.fullmatch(reader) for reader in self.readers):
             raise KnowledgeError(f"readers {self.readers!r}: use 'public' or tenant ids")
@@ -128,3 +128,7 @@ class Asker:
     tenant: str
     country: str | None = None
     sources: tuple[str, ...] = field(default=())
+
+    def elsewhere(self, country: str | None, source: str | None) -> Asker:
+        """The same asker at another place, answered from one source alone where one is named."""
+        return replace(self, country=country, sources=(source,) if source else ())

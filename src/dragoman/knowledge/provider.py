@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,14 +58,18 @@ class Choice:
     citations: tuple[Citation, ...]
 
 
-def local_provider(knowledge: Knowledge) -> list[Route]:
+AskerOf = Callable[[Asker, str], Asker]
+"""Whom an asker of this class counts as: itself, or who it pretends to be."""
+
+
+def local_provider(knowledge: Knowledge, asker_of: AskerOf = lambda asker, _: asker) -> list[Route]:
     """The two routes for control's plan.sock."""
 
     async def chat(request: Request) -> Response:
-        return await _serve(knowledge, request, chat=True)
+        return await _serve(knowledge, asker_of, request, chat=True)
 
     async def completions(request: Request) -> Response:
-        return await _serve(knowledge, request, chat=False)
+        return await _serve(knowledge, asker_of, request, chat=False)
 
     return [
         Route("/provider/v1/chat/completions", chat, methods=["POST"]),
@@ -73,9 +77,9 @@ def local_provider(knowledge: Knowledge) -> list[Route]:
     ]
 
 
-async def _serve(knowledge: Knowledge, request: Request, *, chat: bool) -> Response:
+async def _serve(knowledge: Knowledge, asker_of: AskerOf, request: Request, *, chat: bool) -> Response:
     try:
-        asker = _asker(request)
+        told = _asker(request)
         ask = _chat_ask(await _body(request)) if chat else _completion_ask(await _body(request))
     except BadRequestError as error:
         return JSONResponse(
@@ -89,10 +93,13 @@ async def _serve(knowledge: Knowledge, request: Request, *, chat: bool) -> Respo
             },
             status_code=400,
         )
-    locale = request.headers.get("dragoman-locale")
-    answers = await run_in_threadpool(
-        lambda: [knowledge.answer(question, asker, locale, before) for question, before in ask.prompts]
-    )
+    locale, klass = request.headers.get("dragoman-locale"), request.headers.get("dragoman-class", "")
+
+    def found() -> list[Answer]:
+        asker = asker_of(told, klass)
+        return [knowledge.answer(question, asker, locale, before) for question, before in ask.prompts]
+
+    answers = await run_in_threadpool(found)
     choices = _choices(ask, answers)
     usage = _usage(ask, choices)
     head = {

@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from dragoman.knowledge.model import Asker, Document, Source
 from dragoman.knowledge.search import Hit, Index, document_key
@@ -30,16 +30,14 @@ class Shelf:
         self.folder = folder
         self._reload_lock = threading.Lock()
         (folder / "sources").mkdir(parents=True, exist_ok=True)
-        with self.writing():
-            fresh = self._indexed() == self._stored()
+        with self._locked():
             try:
                 self._index = Index(self._index_folder)
             except ValueError:  # tantivy's word for an unreadable folder; what it held is derived
                 shutil.rmtree(self._index_folder)
                 self._index = Index(self._index_folder)
-                fresh = False
-            if not fresh:
-                self._rebuild()
+                self._mark(None)
+            self._heal()
         self._seen = self._stamp()
 
     # Reading
@@ -60,29 +58,54 @@ class Shelf:
 
     def sources(self) -> list[Source]:
         """List all sources of the zone."""
-        return [Source.from_dict(json.loads(path.read_bytes())["source"]) for path in self._source_files()]
+        return [source for source, _ in stored_sources(self.folder)]
 
     def source(self, tenant: str, source_id: str) -> Source | None:
         """Give a source by its owner and id."""
         row = self._row(tenant, source_id)
         return Source.from_dict(row["source"]) if row else None
 
+    def counts(self, source: Source) -> tuple[int, int | None]:
+        """How many documents and passages a source holds; None where an older version did not count them."""
+        row = self._row(source.tenant, source.id) or {"count": 0, "passages": 0}
+        return row["count"], row.get("passages")
+
     def documents(self, source: Source) -> Iterator[Document]:
         """Give the stored documents of a source."""
-        row = self._row(source.tenant, source.id)
-        if row:
-            with (self._folder(source.tenant, source.id) / row["documents"]).open("rb") as lines:
-                for line in lines:
+        file = self._documents_file(source)
+        if file is not None:
+            with file:
+                for line in file:
                     yield Document.from_dict(json.loads(line))
+
+    def first_documents(self, source: Source, most: int, most_bytes: int) -> list[Document]:
+        """At most `most` documents of a source, as far as its first `most_bytes` stored bytes hold them."""
+        file = self._documents_file(source)
+        if file is None:
+            return []
+        with file:
+            *lines, _ = file.read(most_bytes).split(b"\n")
+        return [Document.from_dict(json.loads(line)) for line in lines[:most]]
 
     # Writing
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Holds the folder's write lock; another writer of any process waits."""
+        """Holds the folder's write lock; other writers wait. First mends what one of them left half."""
+        with self._locked():
+            self._heal()
+            yield
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         with (self.folder / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
+
+    def _heal(self) -> None:
+        """Make the index of the stored documents where a writer ended between the two."""
+        if self._indexed() != self._stored():
+            self._rebuild()
 
     def put(self, source: Source, documents: list[Document], *, replace: bool = False) -> None:
         """Store `source` with `documents` added or exchanged by id (`replace`: and no others), or nothing."""
@@ -135,9 +158,10 @@ class Shelf:
         for line in lines:
             digest.update(line)
         name = f"documents-{digest.hexdigest()[:32]}.jsonl"
-        _write(folder / name, b"".join(lines))
+        write(folder / name, b"".join(lines))
         row = {"format": FORMAT, "source": source.as_dict(), "documents": name, "count": len(documents)}
-        _write(folder / "source.json", json.dumps(row, ensure_ascii=False, indent=1).encode())
+        row["passages"] = sum(len(document.passages) for document in documents)
+        write(folder / "source.json", json.dumps(row, ensure_ascii=False, indent=1).encode())
         for old in folder.glob("documents-*.jsonl"):
             if old.name != name:
                 old.unlink()
@@ -161,6 +185,18 @@ class Shelf:
             return None
         return row
 
+    def _documents_file(self, source: Source) -> BinaryIO | None:
+        """The stored documents; a change that comes between their naming and opening is followed."""
+        named = None
+        while (row := self._row(source.tenant, source.id)) is not None:
+            try:
+                return self._folder(source.tenant, source.id).joinpath(row["documents"]).open("rb")
+            except FileNotFoundError:
+                if row["documents"] == named:
+                    raise
+                named = row["documents"]
+        return None
+
     def _stored(self) -> str:
         """Digest over what the sources' files say; they name their documents by digest."""
         digest = hashlib.sha256(f"{FORMAT}\n".encode())
@@ -181,7 +217,7 @@ class Shelf:
             path.unlink(missing_ok=True)
             _sync_folder(self.folder)
         else:
-            _write(path, stored.encode())
+            write(path, stored.encode())
 
     def _stamp(self) -> tuple[int, int] | None:
         try:
@@ -191,7 +227,14 @@ class Shelf:
         return status.st_mtime_ns, status.st_ino
 
 
-def _write(path: Path, data: bytes) -> None:
+def stored_sources(folder: Path) -> list[tuple[Source, int]]:
+    """The sources in a knowledge's folder, and how many documents each holds, without opening its index."""
+    files = sorted((folder / "sources").glob("*/*/source.json"))
+    rows = [json.loads(path.read_bytes()) for path in files]
+    return [(Source.from_dict(row["source"]), int(row["count"])) for row in rows]
+
+
+def write(path: Path, data: bytes) -> None:
     """Durable and atomic: the path holds the old bytes or the new."""
     beside = path.with_name(f".{path.name}.new")
     with beside.open("wb") as file:

@@ -19,6 +19,8 @@ REGISTRY = "registry"
 """Folder of control's own log inside the zone's data folder."""
 JOURNAL = "journal"
 """Folder of the relay's log inside the zone's data folder."""
+SEALED = "sealed"
+"""In a shard's folder: the log came with a backup, and nobody writes on it."""
 _SHARD = re.compile(r"^\d{4}q[1-4](?:r\d{2})?$")
 _READ_ENTRIES = 1000
 """LIMIT: entries read at once."""
@@ -105,6 +107,15 @@ def entries(shard: Path, start: int = 0) -> Iterator[Entry]:
 def find_shard(journal: Path, log: str) -> Path | None:
     """The shard of a journal's folder that holds a log, or None. Raises LedgerError."""
     return next((shard for shard in shards(journal) if log_of(shard) == log), None)
+
+
+def is_copy(journal: Path, log: str) -> bool:
+    """Whether a log came here with a backup: what was begun in it may have gone on elsewhere."""
+    try:
+        shard = find_shard(journal, log)
+    except LedgerError:
+        return True  # nobody can say
+    return shard is not None and (shard / SEALED).exists()
 
 
 def find_log(data: Path, log: str) -> Path:

@@ -17,13 +17,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
+from dragoman.checks.results import Result
 from dragoman.control.cli_common import ConfigOption, JsonOption, settings_of, told_plainly
 from dragoman.ledger.logs import LedgerError
 from dragoman.operations.archive import Progress as Step
 from dragoman.operations.backup import Wanted
 from dragoman.operations.backup import backup as take_backup
 from dragoman.operations.doctor import examine, exit_code
-from dragoman.operations.findings import Finding
 from dragoman.operations.restore import Asked
 from dragoman.operations.restore import restore as put_back
 from dragoman.operations.sealing import passphrase_of
@@ -147,17 +147,17 @@ def doctor(
 
     Example: dragoman doctor --online
     """
-    findings = examine(config, online=online)
+    results = examine(config, online=online)
     if as_json:
-        told = {"exit": exit_code(findings), "findings": [vars(one) for one in findings]}
+        told = {"exit": exit_code(results), "findings": [vars(one) for one in results]}
         print(json.dumps(told, ensure_ascii=False))
     else:
-        print("\n".join(map(_finding_line, findings)) or say("healthy"))
-    raise typer.Exit(exit_code(findings))
+        print("\n".join(map(_line, results)) or say("healthy"))
+    raise typer.Exit(exit_code(results))
 
 
-def _finding_line(finding: Finding) -> str:
-    return f"{say(f'severity_{finding.severity}')}  {finding.code}\n  {finding.said()}\n  → {finding.fix}"
+def _line(result: Result) -> str:
+    return f"{say(f'severity_{result.severity}')}  {result.code}\n  {result.said()}\n  → {result.fix}"
 
 
 if __name__ == "__main__":

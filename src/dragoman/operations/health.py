@@ -10,8 +10,8 @@ import http.client
 import sys
 from pathlib import Path
 
+from dragoman.checks.results import answers
 from dragoman.errors import ConfigError
-from dragoman.operations.findings import answers
 from dragoman.settings import Settings, find_file, load
 
 TIMEOUT_S = 5.0

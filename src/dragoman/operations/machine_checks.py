@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from dragoman.operations.findings import Finding, Patient, answers, found
+from dragoman.checks.results import Result, Subject, answers, result
 
 PYTHON_MIN = (3, 11)
 SQLITE_MIN = (3, 51, 3)
@@ -22,76 +22,76 @@ FILES_NEEDED = 24_576
 MIB = 1 << 20
 
 
-def versions(patient: Patient) -> Iterator[Finding]:
+def versions(subject: Subject) -> Iterator[Result]:
     """Python, SQLite, and whether the native part belongs to the package."""
-    machine = patient.machine
+    machine = subject.machine
     if machine.python < PYTHON_MIN:
-        yield found("python_old", version=".".join(map(str, machine.python)))
+        yield result("python_old", version=".".join(map(str, machine.python)))
     sqlite = tuple(int(part) for part in machine.sqlite.split("."))
     backport = SQLITE_BACKPORTS.get((sqlite[0], sqlite[1]))
     if sqlite < SQLITE_MIN and (backport is None or sqlite[2] < backport):
-        yield found("sqlite_old", version=machine.sqlite)
+        yield result("sqlite_old", version=machine.sqlite)
     if machine.package is not None and machine.package != machine.native:
-        yield found("native_mismatch", native=machine.native, package=machine.package)
+        yield result("native_mismatch", native=machine.native, package=machine.package)
 
 
-def permissions(patient: Patient) -> Iterator[Finding]:
+def permissions(subject: Subject) -> Iterator[Result]:
     """Folders and secrets that others may read, and folders of another user."""
-    data = patient.data
+    data = subject.data
     if not data.exists():
         return
-    if (owner := data.stat().st_uid) != patient.machine.user:
-        yield found("not_owner", path=data, owner=owner, here=patient.machine.user)
+    if (owner := data.stat().st_uid) != subject.machine.user:
+        yield result("not_owner", path=data, owner=owner, here=subject.machine.user)
         return
     for folder in (data, data / "run", data / "secrets"):
         if folder.is_dir() and (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
-            yield found("folder_open", path=folder, mode=f"{mode:03o}")
+            yield result("folder_open", path=folder, mode=f"{mode:03o}")
     named = [
-        patient.settings.edge.key,
-        patient.settings.admin.tls_key,
-        *(one.key_file for one in patient.settings.providers.values()),
+        subject.settings.edge.key,
+        subject.settings.admin.tls_key,
+        *(one.key_file for one in subject.settings.providers.values()),
     ]
     inside = [*data.glob("secrets/*"), *data.glob("*/keys/*.key")]
     for secret in [*inside, *(path for path in named if path is not None)]:
         if secret.is_file() and (mode := stat.S_IMODE(secret.stat().st_mode)) & 0o077:
-            yield found("secret_open", path=secret, mode=f"{mode:03o}")
+            yield result("secret_open", path=secret, mode=f"{mode:03o}")
 
 
-def disk(patient: Patient) -> Iterator[Finding]:
+def disk(subject: Subject) -> Iterator[Result]:
     """Room for the record, and how fast it becomes durable."""
-    free = patient.machine.free(patient.data) // MIB
+    free = subject.machine.free(subject.data) // MIB
     if free < DISK_LOW_MIB:
-        yield found("disk_full" if free < DISK_FULL_MIB else "disk_low", path=patient.data, free=free)
-    if patient.data.is_dir() and free >= DISK_FULL_MIB:
-        ms = patient.machine.sync(patient.data)
+        yield result("disk_full" if free < DISK_FULL_MIB else "disk_low", path=subject.data, free=free)
+    if subject.data.is_dir() and free >= DISK_FULL_MIB:
+        ms = subject.machine.sync(subject.data)
         if ms > SYNC_SLOW_MS:
-            yield found("disk_slow", path=patient.data, ms=round(ms))
+            yield result("disk_slow", path=subject.data, ms=round(ms))
 
 
-def clock(patient: Patient) -> Iterator[Finding]:
+def clock(subject: Subject) -> Iterator[Result]:
     """A clock behind the newest checkpoint went back."""
-    signed = [path.stat().st_mtime for path in patient.data.glob("*/*/checkpoint")]
-    now = patient.machine.now_s()
+    signed = [path.stat().st_mtime for path in subject.data.glob("*/*/checkpoint")]
+    now = subject.machine.now_s()
     if signed and now < max(signed) - CLOCK_SLACK_S:
-        yield found("clock_wrong", now=_time(now), signed=_time(max(signed)))
+        yield result("clock_wrong", now=_time(now), signed=_time(max(signed)))
 
 
 def _time(seconds: float) -> str:
     return dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat(timespec="seconds")
 
 
-def limits(patient: Patient) -> Iterator[Finding]:
+def limits(subject: Subject) -> Iterator[Result]:
     """Open files for as many streams as a relay carries."""
-    if patient.machine.files < FILES_NEEDED:
-        yield found("files_few", limit=patient.machine.files, needed=FILES_NEEDED)
+    if subject.machine.files < FILES_NEEDED:
+        yield result("files_few", limit=subject.machine.files, needed=FILES_NEEDED)
 
 
-def ports(patient: Patient) -> Iterator[Finding]:
+def ports(subject: Subject) -> Iterator[Result]:
     """Addresses that somebody else listens on. Nothing to ask while the zone is served: it is us."""
-    if patient.served:
+    if subject.served:
         return
     for name in ("listen", "admin_listen"):
-        address = getattr(patient.settings.zone, name)
+        address = getattr(subject.settings.zone, name)
         host, _, port = address.rpartition(":")
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -99,7 +99,7 @@ def ports(patient: Patient) -> Iterator[Finding]:
             try:
                 probe.bind((host.strip("[]"), int(port)))
             except OSError:
-                yield found("port_taken", address=address, name=f"zone.{name}", holder=listener(int(port)))
+                yield result("port_taken", address=address, name=f"zone.{name}", holder=listener(int(port)))
 
 
 def listener(port: int) -> str:
@@ -120,20 +120,20 @@ def listener(port: int) -> str:
     return "another program"
 
 
-def leftovers(patient: Patient) -> Iterator[Finding]:
+def leftovers(subject: Subject) -> Iterator[Result]:
     """Locks that a process holds which does not answer, and sockets of one that was killed."""
-    if patient.served:
+    if subject.served:
         return
-    holder = lock_holder(patient.data / "zone.lock")
+    holder = lock_holder(subject.data / "zone.lock")
     if holder is not None:
-        yield found("control_hung", pid=holder)
+        yield result("control_hung", pid=holder)
         return
-    folder = patient.settings.journal.folder or patient.data / "journal"
+    folder = subject.settings.journal.folder or subject.data / "journal"
     if (relay := lock_holder(folder / "lock")) is not None:
-        yield found("relay_left", pid=relay)
-    for path in sorted((patient.data / "run").glob("*.sock")):
+        yield result("relay_left", pid=relay)
+    for path in sorted((subject.data / "run").glob("*.sock")):
         if not answers(path):
-            yield found("sockets_left", path=path)
+            yield result("sockets_left", path=path)
 
 
 def lock_holder(file: Path) -> int | None:

@@ -20,7 +20,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from dragoman.ids import now_ms
-from dragoman.ledger.logs import REGISTRY
+from dragoman.ledger.logs import REGISTRY, SEALED
 from dragoman.ledger.verify import Verdict, verify_zone
 from dragoman.operations.archive import ArchiveReader, Progress, sync_folder
 from dragoman.operations.backup import DATABASE, JOURNAL, SEALED_SECRETS, SECRETS, check_cursors
@@ -139,7 +139,7 @@ def _seal(draft: Path, verdict: Verdict) -> None:
         if len(still_open) > MAX_OPEN:
             raise OperationError("too_many_open", log=log["log"], count=len(still_open), most=MAX_OPEN)
         text = json.dumps({"size": log["proven"], "root": f"sha256:{log['root']}", "open": still_open})
-        path = Path(log["dir"]) / "sealed"
+        path = Path(log["dir"]) / SEALED
         with path.open("w", encoding="utf-8") as out:
             out.write(text)
             out.flush()

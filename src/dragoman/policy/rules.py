@@ -15,8 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dragoman.canonical import canonical, digest
 from dragoman.errors import ConfigError
-from dragoman.settings import MAX_FILE_BYTES, LocalText
+from dragoman.settings import LocalText
 from dragoman.settings_faults import explain
+from dragoman.settings_text import MAX_FILE_BYTES
 
 MAX_RULES = 10_000
 MAX_WORDS = 200_000

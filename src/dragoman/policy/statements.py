@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from dragoman.core.decision import QUIET
 from dragoman.policy.rules import Rule
 
-APPEAL_DAYS = 183
+APPEALABLE_DAYS = 183
 """Six months, the least that Art. 20(1) of the same Act allows."""
 
 _WHAT = {
@@ -40,8 +41,12 @@ def compose(
     rule: Rule | None,
     decision: Mapping[str, Any] | None,
     contact: str | None,
+    base: str,
 ) -> dict[str, Any]:
-    """The statement for one intervention (docs/wire.md). `rule` is None where its set is no longer loaded."""
+    """The statement for one intervention (docs/wire.md). `rule` is None where its set is no longer loaded.
+
+    `base`: the address of this service, under which one appeals.
+    """
     times = int(intervention.get("n", 1))
     direction = str(intervention.get("direction"))
     unsent = (intervention["action"], direction) == ("refuse", "in")
@@ -50,7 +55,7 @@ def compose(
         what = {"en": f"{what['en'][:-1]}, {times} times.", "zh": f"{what['zh'][:-1]}，共 {times} 处。"}
     where = None if unsent else _DIRECTION.get(direction)
     ground = _pair(_GROUND.get(intervention["origin"], _GROUND["rule"]))
-    appeal = _appeal(intervention, contact)
+    appeal = _appeal(intervention, contact, base)
     why = _why(intervention, rule, decision)
     text = {
         language: "\n".join(
@@ -95,7 +100,7 @@ def compose(
     }
 
 
-def of_decision(decision: Mapping[str, Any], contact: str | None) -> dict[str, Any]:
+def of_decision(decision: Mapping[str, Any], contact: str | None, base: str) -> dict[str, Any]:
     """The statement for a decision that refused turns: DENY, NOT_READY, STEP_UP, HANDOFF, ROUTE."""
     refused = {
         "id": decision["id"],
@@ -106,8 +111,8 @@ def of_decision(decision: Mapping[str, Any], contact: str | None) -> dict[str, A
         "action": "deny",
         "automated": True,
     }
-    binding = [reason for reason in decision["reasons"] if reason["effect"] not in {"oblige", "warn"}]
-    return compose(refused, None, {**decision, "reasons": binding}, contact)
+    binding = [reason for reason in decision["reasons"] if reason["effect"] not in QUIET]
+    return compose(refused, None, {**decision, "reasons": binding}, contact, base)
 
 
 def _placed(what: str, where: str, language: str) -> str:
@@ -119,12 +124,13 @@ def _rule(intervention: Mapping[str, Any], rule: Rule | None) -> dict[str, Any] 
     if not named:
         return None
     if rule is None:
-        return {"id": named["id"], "set": named["set"], "source": None, "reason_code": None}
+        return {"id": named["id"], "set": named["set"], "source": None, "reason_code": None, "message": None}
     return {
         "id": rule.id,
         "set": named["set"],
         "source": rule.source.model_dump(),
         "reason_code": rule.reason_code,
+        "message": rule.message.model_dump(),
     }
 
 
@@ -164,21 +170,28 @@ def _reason(reason: Mapping[str, Any], language: str) -> str:
     return f"{text} ({bracket})" if language == "en" else f"{text}（{bracket}）"
 
 
-def _appeal(intervention: Mapping[str, Any], contact: str | None) -> dict[str, Any]:
+def appeal_address(base: str, name: str) -> str:
+    """Where one appeals against an intervention or a decision, or reads on its reasons."""
+    return f"{base}/appeal/{name}"
+
+
+def _appeal(intervention: Mapping[str, Any], contact: str | None, base: str) -> dict[str, Any]:
     until = (
-        (datetime.fromtimestamp(intervention["at"] / 1000, UTC) + timedelta(days=APPEAL_DAYS))
+        (datetime.fromtimestamp(intervention["at"] / 1000, UTC) + timedelta(days=APPEALABLE_DAYS))
         .date()
         .isoformat()
     )
     name = intervention["id"]
+    url = appeal_address(base, name)
     whom_en, whom_zh = (contact, contact) if contact else ("the operator of this service", "本服务的运营者")
     return {
         "contact": contact,
         "until": until,
+        "url": url,
         "text": {
-            "en": f"You may appeal until {until}, free of charge: write to {whom_en}, name {name}. "
-            "A person decides.",
-            "zh": f"您可在 {until} 前免费申诉：请联系{whom_zh}并注明 {name}，由人工裁定。",
+            "en": f"You may appeal until {until}, free of charge: at {url}, or write to {whom_en} and name "
+            f"{name}. A person decides.",
+            "zh": f"您可在 {until} 前免费申诉：{url}，或联系{whom_zh}并注明 {name}，由人工裁定。",
         },
     }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import closing
@@ -22,13 +23,16 @@ from dragoman.settings_limits import Limit
 from dragoman.stores import schema
 from dragoman.stores.acts import record
 from dragoman.stores.database import AFTER_COMMIT, Database
-from dragoman.stores.schema import ZONE_TENANT
+from dragoman.stores.schema import OF_A_MINUTE, ZONE_TENANT
 from dragoman.stores.tenancy import COUNTER_MAX, rows_of
 
 LIST_LIMIT = 10_000
 """LIMIT: rows of one listing."""
 KEPT_MS = 40 * 86_400_000
 """LIMIT: how long a bucket is kept after its window: a relay may bring its journal late."""
+MINUTE_KEPT_MS = 2 * 3_600_000
+"""LIMIT: the same for the window of a minute, of which there may be many: relays ask for a window until ten
+minutes after it, a turn lasts an hour at most, and what spends later changes nothing any more."""
 SWEPT_AT_ONCE = 2_000
 """LIMIT: old buckets removed in one transaction."""
 
@@ -123,20 +127,29 @@ class Budgets:
             query = query.where(buckets.c.limit == limit)
         return self._database.read(lambda c: [BucketState(*row) for row in c.execute(query)])
 
-    def sweep(self, now: int) -> Future[int]:
-        """Begin to remove buckets whose windows are long over."""
+    def forget_over(self, now: int, stopping: Callable[[], bool] = lambda: False) -> int:
+        """Remove buckets whose windows are long over, in steps, a transaction each; how many."""
+        forgotten = 0
+        while not stopping():
+            some = self._database.write(lambda c: _forget_some(c, now))
+            forgotten += some
+            if some < SWEPT_AT_ONCE:
+                break
+        return forgotten
 
-        def work(c: sa.Connection) -> int:
-            old = sa.select(schema.buckets.c.tenant, schema.buckets.c.bucket).where(
-                schema.buckets.c.ends < now - KEPT_MS
-            )
-            found = c.execute(old.limit(SWEPT_AT_ONCE)).all()
-            for tenant, bucket in found:
-                for table in (schema.allotments, schema.buckets):
-                    rows_of(c, tenant).delete(table, table.c.bucket == bucket)
-            return len(found)
 
-        return self._database.submit(work)
+def _forget_some(c: sa.Connection, now: int) -> int:
+    table = schema.buckets
+    due: dict[str, list[str]] = defaultdict(list)
+    minutes = (table.c.ends < now - MINUTE_KEPT_MS, OF_A_MINUTE)
+    for where in (minutes, (table.c.ends < now - KEPT_MS,)):
+        left = SWEPT_AT_ONCE - sum(len(one) for one in due.values())
+        for tenant, bucket in c.execute(sa.select(table.c.tenant, table.c.bucket).where(*where).limit(left)):
+            due[tenant].append(bucket)
+    for tenant, buckets in due.items():
+        for rows in (schema.allotments, table):
+            rows_of(c, tenant).delete(rows, rows.c.bucket.in_(buckets))
+    return sum(len(one) for one in due.values())
 
 
 def settle(c: sa.Connection, log: str, spends: Iterable[Spend]) -> None:

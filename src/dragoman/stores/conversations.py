@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from dragoman.core.accounts import Act, Change
-from dragoman.core.conversations import ConversationRows, Whole
+from dragoman.core.conversations import ConversationRows, Erasing, KeptDecision, Whole
 from dragoman.core.turns import ConversationRecord, TurnBrief, TurnTexts
-from dragoman.stores.acts import record
+from dragoman.ids import now_ms
+from dragoman.stores.acts import publish, record
 from dragoman.stores.database import ERASED, Database
-from dragoman.stores.tenancy import prepared_climb, prepared_descend, prepared_select, rows_of
+from dragoman.stores.schema import appeals, decisions, statements, zone_meta
+from dragoman.stores.tenancy import prepared_climb, prepared_count, prepared_descend, prepared_select, rows_of
 from dragoman.stores.turn_tables import claims, conversations, notices_shown, turns, uses
-from dragoman.stores.turns import SqlTurnRows
+from dragoman.stores.turns import ERASING, SqlTurnRows
 
 T = TypeVar("T")
 
@@ -57,17 +60,23 @@ _OWN_PINNED = prepared_select(
 )
 _ALL = prepared_select(
     conversations,
+    conversations.c.principal != sa.literal_column("''"),
     conversations.c.conversation < sa.bindparam("before"),
     columns=_RECORD,
     order=conversations.c.conversation.desc(),
     limit=sa.bindparam("most"),
 )
-_NAMES = prepared_select(
-    conversations,
-    conversations.c.principal == sa.bindparam("who"),
-    columns=("conversation",),
-    limit=sa.bindparam("most"),
+_COUNT = prepared_count(conversations, conversations.c.principal == sa.bindparam("who"))
+_DECISION = prepared_select(
+    decisions,
+    decisions.c.decision == sa.bindparam("name"),
+    decisions.c.grounds.is_not(None),
+    columns=("document", "grounds"),
 )
+REMOVING = "removing:"
+"""Before a conversation's id, the row of `zone_meta` that says how far its removal is."""
+NOBODY = ""
+"""Whose a conversation is that is being removed."""
 _LAST = "\uffff"
 """After every id."""
 
@@ -95,7 +104,7 @@ class SqlConversationRows(SqlTurnRows):
 
     def count_conversations(self, principal: str, most: int) -> int:
         """How many conversations a person has, counted up to `most`."""
-        return len(self.rows.run(_NAMES, {"who": principal, "most": most}))
+        return int(self.rows.run(_COUNT, {"who": principal, "most": most})[0].n)
 
     def whole_path(self, start: str, most: int) -> list[Whole]:
         """From `start` towards the branch's first turn, newest first: at most `most`, bounded in bytes."""
@@ -122,6 +131,17 @@ class SqlConversationRows(SqlTurnRows):
             found += self.rows.pick(turns, chosen, here, turns.c.parent.in_(parents), limit=_CHILDREN)
         return [(row.parent, row.turn) for row in sorted(found, key=lambda row: row.seq)]
 
+    def decision(self, name: str) -> KeptDecision | None:
+        """A decision of the tenant that was kept with its grounds."""
+        found = self.rows.run(_DECISION, {"name": name})
+        return KeptDecision(json.loads(found[0].document), json.loads(found[0].grounds)) if found else None
+
+    def statements(self, interventions: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Statements of reasons of the tenant, by intervention."""
+        chosen = (statements.c.intervention, statements.c.document)
+        found = self.rows.pick(statements, chosen, statements.c.intervention.in_(interventions))
+        return {row.intervention: json.loads(row.document) for row in found}
+
     def running(self, conversation: str) -> list[TurnBrief]:
         """Turns of a conversation that are not over."""
         chosen = tuple(turns.c[name] for name in _BRIEF)
@@ -131,6 +151,7 @@ class SqlConversationRows(SqlTurnRows):
     def remove_conversation(self, conversation: str) -> int:
         """Erase a conversation, its turns but those running, texts, salts and claims; how many turns."""
         here = turns.c.conversation == conversation
+        self.search.leave(conversation)
         for row in self.rows.pick(
             turns, (turns.c.principal, turns.c.claim), here, turns.c.claim.is_not(None), limit=_CHILDREN
         ):
@@ -141,34 +162,92 @@ class SqlConversationRows(SqlTurnRows):
                 *("asked", "rounds", "replied", "answer", "feedback"),
             )
         )
-        kept = self.rows.update(turns, here, _RUNNING, **bare, has_text=False, due="[]", shown="{}")
+        kept = self.rows.update(
+            turns, here, _RUNNING, **bare, has_text=False, decision="", due="[]", shown="{}"
+        )
         gone = self.rows.delete(turns, here)
         found = self.conversation(conversation)
         if found is not None and found.claim is not None:
             self.remove_claim(found.principal, found.claim)
         self.rows.delete(conversations, conversations.c.conversation == conversation)
-        self._connection.info[ERASED] = True
+        self.rows.delete(zone_meta, zone_meta.c.name == REMOVING + conversation)
         return gone + kept
 
-    def forget_person(self, principal: str) -> None:
-        """Erase what else is kept of a person: claims with their answers, use, notices shown."""
+    def remove_turns(self, conversation: str, most: int, size: int) -> tuple[int, bool]:
+        """Erase turns that are over, with their claims: at most `most`, of about `size` bytes of text."""
+        here = turns.c.conversation == conversation
+        columns = (turns.c.turn, turns.c.principal, turns.c.claim, turns.c.size)
+        found = self.rows.pick(turns, columns, here, ~_RUNNING, limit=most)
+        gone: list[str] = []
+        for row in found:
+            if size <= 0:
+                break
+            if row.claim is not None:
+                self.remove_claim(row.principal, row.claim)
+            gone.append(row.turn)
+            size -= row.size
+        self.rows.delete(turns, turns.c.turn.in_(gone))
+        return len(gone), len(found) == most or len(gone) < len(found)
+
+    def removing(self, conversation: str) -> int | None:
+        """How many turns are gone of a conversation that is being removed; None where it is not."""
+        row = self.rows.one(zone_meta, zone_meta.c.name == REMOVING + conversation)
+        return int(json.loads(row.value)["turns"]) if row is not None else None
+
+    def keep_removing(self, record: ConversationRecord, gone: int) -> None:
+        """Mark a conversation as being removed: it is nobody's until `remove_conversation` ends it."""
+        mark = zone_meta.c.name == REMOVING + record.conversation
+        held = self.rows.one(zone_meta, mark)
+        whose = record.principal if held is None else json.loads(held.value)["principal"]
+        value = json.dumps({"principal": whose, "turns": gone})
+        if held is not None:
+            self.rows.update(zone_meta, mark, value=value)
+            return
+        self.rows.insert(zone_meta, name=REMOVING + record.conversation, value=value)
+        here = conversations.c.conversation == record.conversation
+        self.rows.update(conversations, here, principal=NOBODY)
+
+    def removing_of(self, principal: str) -> list[str]:
+        """Conversations that were a person's and are being removed."""
+        found = self.rows.select(zone_meta, zone_meta.c.name.startswith(REMOVING))
+        own = [row for row in found if json.loads(row.value)["principal"] == principal]
+        return [row.name.removeprefix(REMOVING) for row in own]
+
+    def forget_some(self, principal: str, most: int) -> int:
+        """Erase what else is kept of a person, at most `most` of each kind; how much it was."""
+        chosen = (claims.c.name, claims.c.kind, claims.c.subject)
+        own = self.rows.pick(claims, chosen, claims.c.principal == principal, limit=most)
         mine = turns.c.principal == principal
-        own = self.rows.pick(
-            claims,
-            (claims.c.subject,),
-            claims.c.principal == principal,
-            claims.c.kind == "turn",
-            limit=_CHILDREN,
-        )
-        for row in own:
-            self.rows.delete(
-                turns, turns.c.turn == row.subject, mine, turns.c.conversation.is_(None), ~_RUNNING
-            )
-            self.rows.update(turns, turns.c.turn == row.subject, mine, claim=None)
-        self.rows.delete(claims, claims.c.principal == principal)
-        self.rows.delete(uses, uses.c.principal == principal)
-        self.rows.delete(notices_shown, notices_shown.c.principal == principal)
+        here = turns.c.turn.in_([row.subject for row in own if row.kind == "turn"])
+        self.rows.delete(turns, here, mine, turns.c.conversation.is_(None), ~_RUNNING)
+        self.rows.update(turns, here, mine, claim=None)
+        names = claims.c.name.in_([row.name for row in own])
+        gone = self.rows.delete(claims, claims.c.principal == principal, names)
+        objected = self.rows.pick(appeals, (appeals.c.appeal,), appeals.c.principal == principal, limit=most)
+        gone += self.rows.delete(appeals, appeals.c.appeal.in_([row.appeal for row in objected]))
+        if gone == 0:
+            gone += self.rows.delete(uses, uses.c.principal == principal)
+            gone += self.rows.delete(notices_shown, notices_shown.c.principal == principal)
+        return gone
+
+    def erasing(self, principal: str) -> Erasing | None:
+        """How far the erasure of a person is; None where none is on its way."""
+        row = self.rows.one(zone_meta, zone_meta.c.name == ERASING + principal)
+        return Erasing(**json.loads(row.value)) if row is not None else None
+
+    def keep_erasing(self, principal: str, so_far: Erasing | None) -> None:
+        """Mark a person as being erased, or no longer."""
+        self.rows.delete(zone_meta, zone_meta.c.name == ERASING + principal)
+        if so_far is not None:
+            self.rows.insert(zone_meta, name=ERASING + principal, value=json.dumps(asdict(so_far)))
+
+    def erased(self) -> None:
+        """What was removed leaves the database's own log too, once this transaction is committed."""
         self._connection.info[ERASED] = True
+
+    def stop(self, tag: str, notice: Mapping[str, str]) -> None:
+        """End running turns that carry a tag, with the notice; relays forget what they know by it."""
+        publish(self._connection, Change((tag,), "stop", notice), now_ms())
 
     def act(self, entry: Mapping[str, Any], stop: str | None, notice: Mapping[str, str]) -> None:
         """Enter an act in control's own log; `stop` names a tag whose running turns end with the notice."""
@@ -182,6 +261,18 @@ class SqlConversations:
     def __init__(self, database: Database, zone: str) -> None:
         self._database = database
         self._zone = zone
+
+    def erasing(self) -> list[tuple[str, str]]:
+        """(tenant, principal) of persons that are marked as being erased."""
+        query = sa.select(zone_meta.c.tenant, zone_meta.c.name).where(zone_meta.c.name.startswith(ERASING))
+        found = self._database.read(lambda c: list(c.execute(query)))
+        return [(row.tenant, row.name.removeprefix(ERASING)) for row in found]
+
+    def removing(self) -> list[tuple[str, str]]:
+        """(tenant, conversation) of those that are being removed."""
+        query = sa.select(zone_meta.c.tenant, zone_meta.c.name).where(zone_meta.c.name.startswith(REMOVING))
+        found = self._database.read(lambda c: list(c.execute(query)))
+        return [(row.tenant, row.name.removeprefix(REMOVING)) for row in found]
 
     def submit(self, tenant: str, work: Callable[[ConversationRows], T]) -> Future[T]:
         """Run on a tenant's rows in a durable transaction."""

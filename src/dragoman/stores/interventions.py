@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from dragoman.stores import schema
 from dragoman.stores.database import Database
+from dragoman.stores.decisions import RENEWED_MS
 from dragoman.stores.tenancy import rows_of
 
 Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -60,7 +61,10 @@ class Interventions:
         }
 
         def work(c: sa.Connection) -> None:
-            rows_of(c, tenant).insert_missing(schema.decisions, [row])
+            rows, table = rows_of(c, tenant), schema.decisions
+            rows.insert_missing(table, [row])
+            here = (table.c.decision == row["decision"], table.c.at < row["at"] - RENEWED_MS)
+            rows.update(table, *here, at=row["at"])
 
         return self._database.submit(work)
 

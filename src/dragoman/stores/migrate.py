@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from dragoman.errors import ConfigError
 from dragoman.ids import now_ms
-from dragoman.stores.turn_tables import metadata
+from dragoman.stores.search_tables import metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "alembic_version"
@@ -78,8 +78,8 @@ def create(file: Path, revision: str) -> None:
         connection.commit()
 
 
-def upgrade(file: Path) -> None:
-    """Run the steps that a file has not seen, one transaction each."""
+def upgrade(file: Path, to: str = "head") -> None:
+    """Run the steps that a file has not seen, up to a revision, one transaction each."""
     from alembic import command  # noqa: PLC0415 - only here, because most starts do without it
     from alembic.config import Config  # noqa: PLC0415 - as above
 
@@ -89,7 +89,7 @@ def upgrade(file: Path) -> None:
         connection.exec_driver_sql("PRAGMA synchronous=FULL")
         connection.rollback()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
         connection.commit()
 
 

@@ -21,7 +21,10 @@ USAGE_ROWS = 1_000
 
 USAGE_KEYS = ("day", "tenant", "model", "currency")
 USAGE_SUMS = ("turns", "input", "output", "unknown", "spend", "unpriced")
-_ABOUT = ("key", "passkey", "admin", "invite", "token", "session", "intervention", "log", "what")
+_ABOUT = (
+    *("key", "passkey", "admin", "invite", "token", "session", "intervention", "appeal", "log", "source"),
+    "what",
+)
 """Members of an entry that say what an act was about, the nearest first."""
 
 
@@ -65,6 +68,26 @@ class Overview:
         where = schema.statements.c.intervention == intervention
         row = self._database.read(lambda c: rows_of(c, tenant).one(schema.statements, where))
         return None if row is None else dict(json.loads(row.document))
+
+    def appeals(self, before: int | None = None) -> list[dict[str, Any]]:
+        """The newest appeals (before an instant, ms UTC), of every tenant, without their words."""
+        table = schema.appeals
+        columns = [
+            table.c[name] for name in ("tenant", "appeal", "at", "about", "turn", "state", "answer_by")
+        ]
+        query = sa.select(*columns).order_by(table.c.at.desc()).limit(PAGE_ROWS)
+        if before is not None:
+            query = query.where(table.c.at < before)
+        return self._database.read(lambda c: [dict(row) for row in c.execute(query).mappings()])
+
+    def appeal(self, tenant: str, name: str) -> dict[str, Any] | None:
+        """An appeal as it came; its salt is its owner's."""
+        where = schema.appeals.c.appeal == name
+        row = self._database.read(lambda c: rows_of(c, tenant).one(schema.appeals, where))
+        if row is None:
+            return None
+        found = {one.name: getattr(row, one.name) for one in schema.appeals.c if one.name != "salt"}
+        return {**found, "acknowledged": json.loads(row.acknowledged)}
 
     def changes(self, limit: int = PAGE_ROWS) -> list[dict[str, Any]]:
         """The newest changes that relays heard of."""

@@ -30,6 +30,16 @@ class Prepared:
 
         Raises SQLAlchemyError, which does not hold the values: they may be somebody's text.
         """
+        ready, found = self._given(connection, values)
+        return ready.rows(found) if ready.row is not None else ()
+
+    def plain(self, connection: sa.Connection, values: Mapping[str, Any]) -> Sequence[Any]:
+        """The rows as the driver gives them: for many, of columns that it gives as they were stored."""
+        return self._given(connection, values)[1]
+
+    def _given(
+        self, connection: sa.Connection, values: Mapping[str, Any]
+    ) -> tuple[_Ready, Sequence[Sequence[Any]]]:
         dialect = connection.dialect
         key = (dialect.name, *values)
         ready = self._ready.get(key)
@@ -42,7 +52,7 @@ class Prepared:
             cursor.execute(
                 ready.text, [values[name] if name in values else own[name] for name in ready.names]
             )
-            return ready.rows(cursor.fetchall()) if ready.row is not None else ()
+            return ready, cursor.fetchall()
         except dialect.loaded_dbapi.Error as fault:
             error = dialect.loaded_dbapi.Error
             raise DBAPIError.instance(ready.text, None, fault, error, dialect=dialect) from fault

@@ -101,6 +101,7 @@ decisions = sa.Table(
     sa.Column("decision", sa.Text, primary_key=True),
     sa.Column("at", sa.BigInteger, nullable=False),
     sa.Column("document", sa.Text, nullable=False),
+    sa.Column("grounds", sa.Text),  # null: refused before a turn was opened on it, or of an earlier release
 )
 
 interventions = sa.Table(
@@ -127,6 +128,27 @@ statements = sa.Table(
     sa.ForeignKeyConstraint(
         ["tenant", "intervention"], ["interventions.tenant", "interventions.intervention"]
     ),
+)
+
+# What people object to. Personal text; control's own log has its commitment alone.
+appeals = sa.Table(
+    "appeals",
+    metadata,
+    _tenant(),
+    sa.Column("appeal", sa.Text, primary_key=True),
+    sa.Column("principal", sa.Text, nullable=False),
+    sa.Column("key", sa.Text),
+    sa.Column("about", sa.Text, nullable=False),
+    sa.Column("turn", sa.Text),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("lang", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # received
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("contact", sa.Text),
+    sa.Column("salt", sa.Text, nullable=False),
+    sa.Column("acknowledged", sa.Text, nullable=False),
+    sa.Column("answer_by", sa.BigInteger),
+    sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"]),
 )
 
 usage_daily = sa.Table(
@@ -282,10 +304,17 @@ admin_tokens = sa.Table(
     sa.Column("revoked_at", sa.BigInteger),
 )
 
+OF_A_MINUTE = sa.text("instr(substr(bucket, length(\"limit\") + 2), ':') = 14")
+"""Buckets of a minute: the name of their window, which follows the limit's, has 13 characters."""
+
 sa.Index("ix_interventions_turn", interventions.c.tenant, interventions.c.turn)
 sa.Index("ix_interventions_at", interventions.c.at)
+sa.Index("ix_appeals_about", appeals.c.tenant, appeals.c.principal, appeals.c.about, unique=True)
+sa.Index("ix_appeals_at", appeals.c.at)
 sa.Index("ix_outbox_item", outbox.c.item)
 sa.Index("ix_changes_seq", changes.c.seq, unique=True)
 sa.Index("ix_outbox_pending", outbox.c.log_index, outbox.c.at)
 sa.Index("ix_buckets_ends", buckets.c.ends)
+sa.Index("ix_buckets_minutes", buckets.c.ends, sqlite_where=OF_A_MINUTE, postgresql_where=OF_A_MINUTE)
+sa.Index("ix_decisions_at", decisions.c.at, decisions.c.tenant, decisions.c.decision)
 sa.Index("ix_allotments_run", allotments.c.log, allotments.c.start)

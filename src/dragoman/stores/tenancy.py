@@ -31,6 +31,13 @@ def prepared_select(
     return Prepared(query if order is None else query.order_by(order))
 
 
+def prepared_count(table: sa.Table, *where: sa.ColumnElement[bool]) -> Prepared:
+    """How many rows of the tenant meet every condition (`n`), counted by the database up to `most`."""
+    found = sa.select(table.c.tenant).where(table.c.tenant == sa.bindparam("tenant"), *where)
+    counted = found.limit(sa.bindparam("most")).subquery()
+    return Prepared(sa.select(sa.func.count().label("n")).select_from(counted))
+
+
 def prepared_insert(table: sa.Table) -> Prepared:
     """A row; its columns are the parameters."""
     return Prepared(sa.insert(table))
@@ -120,6 +127,10 @@ class TenantRows:
     def run(self, prepared: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
         """Run a prepared statement on the tenant's rows; what it selects, else nothing."""
         return prepared.run(self._connection, {**values, prepared.tenant: self._tenant})
+
+    def plain(self, prepared: Prepared, values: Mapping[str, Any]) -> Sequence[Any]:
+        """The same, as the driver gives it: without names."""
+        return prepared.plain(self._connection, {**values, prepared.tenant: self._tenant})
 
     def pick(
         self,

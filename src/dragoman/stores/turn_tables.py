@@ -120,5 +120,6 @@ sa.Index(
 )
 sa.Index("ix_turns_seq", turns.c.tenant, turns.c.conversation, turns.c.seq)
 sa.Index("ix_turns_parent", turns.c.tenant, turns.c.conversation, turns.c.parent, turns.c.seq)
+sa.Index("ix_turns_decision", turns.c.tenant, turns.c.decision)
 sa.Index("ix_turns_running", turns.c.log, sqlite_where=_RUNNING, postgresql_where=_RUNNING)
 sa.Index("ix_claims_ends", claims.c.ends_at)

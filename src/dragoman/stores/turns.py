@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from dragoman.core.turns import (
     Claim,
     ConversationRecord,
+    Kept,
     PathTurn,
     Shown,
     TurnBrief,
@@ -25,8 +26,10 @@ from dragoman.core.turns import (
     Use,
     ZoneRows,
 )
-from dragoman.stores import schema
 from dragoman.stores.database import ERASED, Database
+from dragoman.stores.decisions import RENEWED_MS
+from dragoman.stores.schema import decisions, zone_meta
+from dragoman.stores.search import SqlSearchRows
 from dragoman.stores.tenancy import (
     TenantRows,
     prepared_climb,
@@ -42,6 +45,9 @@ T = TypeVar("T")
 
 NOTICES_OF_PERSON = 500
 """LIMIT: notices remembered as shown to one person; no set of packs comes near."""
+
+ERASING = "erasing:"
+"""How rows of `zone_meta` are named that mark a tenant's person as being erased; then its principal."""
 
 _BRIEF = tuple(one.name for one in fields(TurnBrief))
 _TEXTS = tuple(one.name for one in fields(TurnTexts))
@@ -69,6 +75,14 @@ _PUT_USE = prepared_put(uses, ("principal",), ("began_at", "last_at"))
 _SHOWN = prepared_select(
     notices_shown, notices_shown.c.principal == sa.bindparam("who"), limit=NOTICES_OF_PERSON
 )
+_HAS_GROUNDS = prepared_select(
+    decisions,
+    decisions.c.decision == sa.bindparam("name"),
+    decisions.c.grounds.is_not(None),
+    columns=("at",),
+)
+_PUT_GROUNDS = prepared_put(decisions, ("decision",), ("grounds",))
+_MARK = prepared_select(zone_meta, zone_meta.c.name == sa.bindparam("mark"), columns=("value",))
 _PUT_SHOWN = prepared_put(notices_shown, ("principal", "notice"), ("kind", "at"))
 
 
@@ -78,6 +92,7 @@ class SqlTurnRows:
     def __init__(self, rows: TenantRows, tenant: str) -> None:
         self.rows = rows
         self.tenant = tenant
+        self.search = SqlSearchRows(rows)
 
     def conversation(self, conversation: str) -> ConversationRecord | None:
         """A conversation of the tenant, whoever owns it."""
@@ -162,14 +177,20 @@ class SqlTurnRows:
         values = {"principal": principal, "notice": shown.notice, "kind": shown.kind, "at": shown.at}
         self.rows.run(_PUT_SHOWN, values)
 
-    def keep_decision(self, document: Mapping[str, Any]) -> None:
-        """Keep a decision that refused, so that its statement can be read."""
-        row = {
-            "decision": document["id"],
-            "at": document["as_of"],
-            "document": json.dumps(document, ensure_ascii=False),
-        }
-        self.rows.insert_missing(schema.decisions, [row])
+    def keep_decision(self, kept: Kept) -> None:
+        """Keep a decision with its grounds, once however many turns name it."""
+        found = self.rows.run(_HAS_GROUNDS, {"name": kept.decision})
+        if found:
+            if found[0].at < kept.at - RENEWED_MS:
+                self.rows.update(decisions, decisions.c.decision == kept.decision, at=kept.at)
+            return
+        document, grounds = (json.dumps(one, ensure_ascii=False) for one in kept.made())
+        values = {"decision": kept.decision, "at": kept.at, "document": document, "grounds": grounds}
+        self.rows.run(_PUT_GROUNDS, values)
+
+    def is_erasing(self, principal: str) -> bool:
+        """Whether what is kept of a person is being erased."""
+        return bool(self.rows.run(_MARK, {"mark": ERASING + principal}))
 
 
 class SqlZoneRows:

@@ -9,11 +9,15 @@ import base64
 import hashlib
 import json
 import secrets
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import httpx
+import uvicorn
 from joserfc import jwt
 from joserfc.jwk import OctKey, RSAKey
 from starlette.applications import Starlette
@@ -21,7 +25,24 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from dragoman.testing.ports import free_port
+
 KEY_BITS = 2048
+
+
+@contextmanager
+def served_oidc() -> Iterator[FakeOidc]:
+    """An issuer on a port of this machine."""
+    port = free_port()
+    fake = FakeOidc(f"http://127.0.0.1:{port}")
+    server = uvicorn.Server(uvicorn.Config(fake.app, port=port, log_level="error"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield fake
+    finally:
+        server.should_exit = True
+        thread.join(30)
 
 
 class FakeOidc:

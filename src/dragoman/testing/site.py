@@ -32,6 +32,7 @@ SESSION = "dragoman_session"
 LABEL = {"en": "[AI-generated] ", "zh": "【AI 生成】"}
 PIECE = 7
 """Code points of a streamed piece."""
+SAY = "say: "
 STEPS = "steps"
 """The file in the site's folder that says how many pieces of a "step by step" answer may be sent so far."""
 STEP_SECONDS = 60.0
@@ -45,11 +46,12 @@ HOSTILE = "<script>document.title='hit'</script><img src=x onerror=\"document.ti
 class RelayPart:
     """Answers turns; the words overload, break off, redact and script in a question make it misbehave.
 
-    A question with "step by step" is answered as far as the file STEPS allows, so that a test decides when.
+    A question that begins with SAY is answered with the rest of it.
+    One with "step by step" is answered as far as the file STEPS allows, so that a test decides when.
     """
 
     def __init__(self, knowledge: Knowledge, pause: float, steps: Path) -> None:
-        self._knowledge = knowledge
+        self.knowledge = knowledge
         self._pause = pause
         self._steps = steps
         self.headers: list[dict[str, str]] = []
@@ -90,9 +92,11 @@ class RelayPart:
         return False
 
     def _answer(self, question: str, locale: str) -> tuple[str, list[dict[str, Any]]]:
+        if question.startswith(SAY):
+            return LABEL[locale] + question.removeprefix(SAY), []
         if "script" in question:
             return LABEL[locale] + HOSTILE, [_note("javascript:document.title='hit'", "<b>")]
-        given = self._knowledge.answer(question, Asker(TENANT), locale)
+        given = self.knowledge.answer(question, Asker(TENANT), locale)
         return LABEL[locale] + given.text, [_note(c.url, c.title) for c in given.citations]
 
 

@@ -1,51 +1,50 @@
-"""An answer's plain text as parts for a page: label, paragraphs, quoted passages, linked `[n]` markers.
+"""An answer as parts for a page: label, what was said with its `[n]` markers linked, interventions.
 
-Pure. It makes no HTML: templates and their escaping do.
+Pure. What was said becomes nodes (`web.markdown`), and those become HTML or JSON in one place (`web.nodes`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
+
+from markupsafe import Markup
+
+from dragoman.web.markdown import nodes
+from dragoman.web.nodes import OWN_LINK, Node, to_html
+from dragoman.web.texts import LANGUAGES
 
 _LABEL = re.compile(r"\A(?:【[^】\n]{1,120}】|\[(?!\d+\])[^\]\n]{1,120}\] )")
-_MARKER = re.compile(r"\[(\d{1,3})\]")
-_OWN_LINK = re.compile(r"/sources/[A-Za-z0-9_-]+/[A-Za-z0-9_-]+(#[a-z0-9]+)?")
 _INTERVENTION = re.compile(r"int_[A-Za-z0-9_-]{1,120}")
+_DECISION = re.compile(r"dec_[A-Za-z0-9_-]{1,120}")
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A run of an answer: plain text, or a marker with the page it leads to."""
-
-    text: str
-    url: str | None = None
-    title: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """A paragraph or a quoted passage."""
-
-    kind: Literal["paragraph", "quote"]
-    parts: tuple[Part, ...]
+Source = tuple[str, str | None]
+"""A source's name, and its page where it has one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intervention:
-    """What a rule or a vendor's filter did to the answer, in one place or more, and where the reasons are."""
+    """What a rule, a vendor's filter or a change did, in one place or more, why, and where one appeals.
 
-    origin: str
-    action: str
+    `what`: the key of the sentence that says what was done. `message`: the rule's own words by language.
+    """
+
+    what: str
     rule: str | None
+    message: Mapping[str, str] | None
+    source: Source | None
     ids: tuple[str, ...]
 
-    @property
-    def urls(self) -> tuple[str, ...]:
-        """The statements of reasons, one for each place."""
-        return tuple(f"/v1/interventions/{name}" for name in self.ids)
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A decision that refused the turn: titles by language of the rules that did, with their sources."""
+
+    decision: str
+    rules: tuple[tuple[Mapping[str, str], str, Source | None], ...]
 
 
 def label_and_rest(text: str) -> tuple[str | None, str]:
@@ -56,65 +55,70 @@ def label_and_rest(text: str) -> tuple[str | None, str]:
     return match.group().strip().strip("【】[]"), text[match.end() :]
 
 
-def blocks(text: str, annotations: Sequence[dict[str, Any]]) -> list[Block]:
-    """Paragraphs and quotes of `text` (without the label); the nth marker takes the nth citation.
+def body(text: str, annotations: Sequence[object], *, plain: bool = False) -> list[Node]:
+    """What was said (without the label) as nodes of a page; the nth marker takes the nth citation."""
+    return nodes(text, [_link(note) for note in annotations], plain=plain)
 
-    Where markers and citations differ in number (a rule took some out), no marker is linked.
-    """
-    links = [_link(note) for note in annotations]
-    linked = len(links) == len(_MARKER.findall(text))
-    following = iter(links if linked else ())
-    found = []
-    for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
-        for kind, lines in _runs(paragraph.split("\n")):
-            parts = tuple(_parts("\n".join(lines), following))
-            if parts:
-                found.append(Block(kind, parts))
-    return found
+
+def html(text: str, annotations: Sequence[object], *, plain: bool = False) -> Markup:
+    """The same as HTML."""
+    return to_html(body(text, annotations, plain=plain))
 
 
 def interventions(metadata: object) -> list[Intervention]:
     """The interventions in the answer's `dragoman` object, equal ones together, malformed ones left out."""
     rows = metadata.get("interventions") if isinstance(metadata, dict) else None
-    found: dict[tuple[str, str, str | None], list[str]] = {}
+    found: dict[tuple[str, str | None], list[dict[str, Any]]] = {}
     for row in rows if isinstance(rows, list) else ():
         if isinstance(row, dict) and _INTERVENTION.fullmatch(str(row.get("id"))):
             rule = row.get("rule")
-            kind = (str(row.get("origin")), str(row.get("action")), str(rule) if rule else None)
-            found.setdefault(kind, []).append(row["id"])
-    return [Intervention(*kind, tuple(ids)) for kind, ids in found.items()]
+            found.setdefault((_what(row), str(rule) if rule else None), []).append(row)
+    return [
+        Intervention(
+            what,
+            rule,
+            _both(rows[0].get("message")),
+            source_of(rows[0].get("source"), "title"),
+            tuple(row["id"] for row in rows),
+        )
+        for (what, rule), rows in found.items()
+    ]
 
 
-def _runs(lines: list[str]) -> Iterator[tuple[Literal["paragraph", "quote"], list[str]]]:
-    run: list[str] = []
-    quoted = False
-    for line in lines:
-        if run and line.startswith("> ") != quoted:
-            yield ("quote" if quoted else "paragraph"), run
-            run = []
-        quoted = line.startswith("> ")
-        run.append(line.removeprefix("> "))
-    if run:
-        yield ("quote" if quoted else "paragraph"), run
+def refusal(metadata: object) -> Refusal | None:
+    """What refused the turn, in the answer's `dragoman` object; None where no decision did."""
+    if not isinstance(metadata, dict) or not _DECISION.fullmatch(str(metadata.get("decision"))):
+        return None
+    rows = [one for one in metadata.get("reasons") or () if isinstance(one, dict)]
+    rules = tuple(
+        (title, str(one.get("rule_id")), source_of(one.get("citation"), "source"))
+        for one in rows
+        if (title := _both(one.get("title"))) is not None
+    )
+    return Refusal(str(metadata["decision"]), rules) if rules else None
 
 
-def _parts(text: str, links: Iterator[tuple[str, str] | None]) -> Iterator[Part]:
-    at = 0
-    for match in _MARKER.finditer(text):
-        link = next(links, None)
-        if link is None:
-            continue
-        if match.start() > at:
-            yield Part(_bound(text[at : match.start()]))
-        yield Part(match.group(), *link)
-        at = match.end()
-    if at < len(text):
-        yield Part(text[at:])
+def source_of(cited: object, name: str) -> Source | None:
+    """A source by name (and article), with its address where that is a page of the web."""
+    if not isinstance(cited, dict) or not cited.get(name):
+        return None
+    url = str(cited.get("url") or "")
+    title = ", ".join(str(cited[part]) for part in (name, "article") if cited.get(part))
+    return title, url if url.startswith(("https://", "http://")) else None
 
 
-def _bound(text: str) -> str:
-    """A space before a marker keeps the marker on the line of its sentence."""
-    return text[:-1] + "\u00a0" if text.endswith(" ") else text
+def _what(row: Mapping[str, Any]) -> str:
+    """The key of the sentence that says what was done, and whether to the question or to the answer."""
+    if row.get("origin") in {"vendor", "change"}:
+        return "vendor" if row["origin"] == "vendor" else "ended"
+    done = "changed" if row.get("action", "redact") == "redact" else "refused"
+    lane = row.get("lane")
+    return done if lane is None or str(lane).startswith("/choices") else f"{done}_asked"
+
+
+def _both(text: object) -> Mapping[str, str] | None:
+    whole = isinstance(text, dict) and all(isinstance(text.get(one), str) for one in LANGUAGES)
+    return dict(text) if whole and isinstance(text, dict) else None
 
 
 def _link(note: object) -> tuple[str, str] | None:
@@ -123,6 +127,6 @@ def _link(note: object) -> tuple[str, str] | None:
     if not isinstance(cited, dict):
         return None
     url, title = cited.get("url"), cited.get("title")
-    if not isinstance(url, str) or not _OWN_LINK.fullmatch(url):
+    if not isinstance(url, str) or not OWN_LINK.fullmatch(url):
         return None
     return url, title if isinstance(title, str) else ""

@@ -12,7 +12,9 @@ from typing import Any
 
 from dragoman.accounts.simulated import Simulated
 from dragoman.core.facts import FactsError
+from dragoman.web.placement import country_named
 from dragoman.web.presets import Preset
+from dragoman.web.texts import TEXTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +33,42 @@ def bar(simulated: Simulated | None, presets: Sequence[Preset], language: str) -
     chosen = next((one for one in presets if one.simulated == simulated), None)
     if chosen is not None:
         return Bar(chosen.title[language], chosen.id, titles, simulated)
-    return Bar(None if simulated is None else _facts(simulated), None, titles, simulated)
+    return Bar(None if simulated is None else _facts(simulated, language), None, titles, simulated)
 
 
-def _facts(simulated: Simulated) -> str:
-    """`DE, 30, +49`: what is pretended, the address's country where it is not the residence."""
+def _facts(simulated: Simulated, language: str) -> str:
+    """`Germany (DE), at home, 30, +49`: what is pretended, and the address's country where it is another."""
     place = simulated.place if simulated.place != simulated.residence else None
-    kind = simulated.address_kind if simulated.address_kind != "unknown" else None
+    is_known = simulated.address_kind != "unknown"
+    kind = TEXTS[language][f"address_{simulated.address_kind}"] if is_known else None
     age = str(simulated.age) if simulated.age is not None else None
-    found = (simulated.residence, place, kind, age, simulated.phone, simulated.channel, simulated.app)
-    return ", ".join(one for one in found if one) or "?"
+    part = simulated.subdivision or ""
+    home = part if part[:2] == simulated.residence else simulated.residence
+    named = [country_named(one, language) for one in (home, place) if one]
+    found = (*named, kind, age, simulated.phone, simulated.channel, simulated.app)
+    return {"zh": "、"}.get(language, ", ").join(one for one in found if one) or "?"
 
 
-FIELDS = ("residence", "place", "address_kind", "age", "phone", "channel", "app")
+_WRONG = {
+    "residence": ("residence", "country"),
+    "place": ("place", "country"),
+    "subdivision": ("part", "part"),
+    "age": ("age", "age"),
+    "phone": ("phone", "phone"),
+}
+"""Of the fields that a person types: the texts of its label, and of what it takes."""
+
+
+def unset(fault: FactsError, language: str) -> str:
+    """Why the facts of a form were not taken, in a language; a fault that no form of ours makes as it is."""
+    t = TEXTS[language]
+    if fault.path not in _WRONG:
+        return str(fault)
+    label, takes = _WRONG[fault.path]
+    return f"{t[f'asking_{label}']}{t['gap']}{t[f'asking_wrong_{takes}']}"
+
+
+FIELDS = ("residence", "place", "subdivision", "address_kind", "age", "phone", "channel", "app")
 """Fields of the form that hold one value; `verified` holds several."""
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
 from dragoman.accounts.simulated import Simulated
 from dragoman.accounts.texts import nothing_simulated
+from dragoman.core.appeals import AppealStore
 from dragoman.knowledge.engine import Knowledge
+from dragoman.web.guest import Guest
+from dragoman.web.kept import Kept
+from dragoman.web.placement import Placed
 from dragoman.web.turn import TurnClient
 
-
-class Guest(NamedTuple):
-    """Whom a session cookie names."""
-
-    tenant: str
-    principal: str
+__all__ = ["Guest", "PagesContext"]
 
 
 def _nothing_simulated(_guest: Guest, _simulated: Simulated | None) -> None:
@@ -36,12 +35,22 @@ class PagesContext:
     session: Callable[[str], Guest | None]
     mint_session: Callable[[], str]
     keep_guest: Callable[[Guest], None]
+    appeals: AppealStore | None = None
+    """Appeals, to be read: what is sent goes to the relay. None: nobody appeals here."""
+    statement: Callable[[str, str, str], Mapping[str, Any] | None] = lambda _tenant, _principal, _id: None
+    """The statement of reasons of a tenant's principal by the id of an intervention or a decision."""
     simulate: Callable[[Guest, Simulated | None], None] = _nothing_simulated
     """Have a guest pretend, durably. Raises RefusedError where nothing may be simulated."""
     simulated: Callable[[Guest], Simulated | None] = lambda _: None
     """What a guest pretends to be."""
     simulates: Callable[[], bool] = lambda: False
     """Whether guests may pretend here at all."""
+    placed: Callable[[Mapping[str, Any]], Placed | None] = lambda _: None
+    """Where an address (`country`, `kind`, `peer`) places a guest; None where guests may pretend."""
+    kept: Kept | None = None
+    """The conversations of guests; None where there are none at all."""
+    keeps: Callable[[], bool] = lambda: False
+    """Whether guests may keep conversations here; they ask without any where they may not."""
     model: str = "dragoman"
     name: str = "Dragoman"
     session_cookie: str = "dragoman_session"

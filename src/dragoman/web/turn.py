@@ -15,6 +15,8 @@ import httpx
 
 WIRE = "1"
 CHANNEL = "web"
+CONVERSATIONS = "/v1/conversations"
+APPEALS = "/v1/appeals"
 MAX_ANSWER = 262_144
 """Code points of an answer that a page shows."""
 MAX_LINE_BYTES = 1_048_576
@@ -44,15 +46,24 @@ class Turn:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A question from a page: who asks, from where, and in which language."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """For whom the relay is asked: who it is, from where, and in which language."""
 
-    question: str
-    model: str
     principal: str
     address: str
     locale: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked(Caller):
+    """A question from a page. In a conversation it follows `parent`; the same `once` asks it once."""
+
+    question: str
+    model: str
+    conversation: str | None = None
+    parent: str = "last"
+    once: str | None = None
 
 
 class TurnClient:
@@ -74,22 +85,18 @@ class TurnClient:
     async def ask(self, asked: Asked) -> AsyncIterator[tuple[Turn, str]]:
         """Yield (the turn so far, the text just added) until the answer ends. Raises TurnError."""
         turn = Turn()
-        body = {
+        body: dict[str, Any] = {
             "model": asked.model,
             "stream": True,
             "messages": [{"role": "user", "content": asked.question}],
         }
-        headers = {
-            "dragoman-wire": WIRE,
-            "dragoman-principal": asked.principal,
-            "dragoman-channel": CHANNEL,
-            "dragoman-address": asked.address,
-            "dragoman-locale": asked.locale,
-        }
+        path = "/v1/chat/completions"
+        if asked.conversation is not None:
+            path = f"{CONVERSATIONS}/{asked.conversation}/turns"
+            body["parent"] = asked.parent
+        headers = _headers(asked, asked.once)
         try:
-            async with self._client.stream(
-                "POST", "/v1/chat/completions", json=body, headers=headers
-            ) as answer:
+            async with self._client.stream("POST", path, json=body, headers=headers) as answer:
                 if answer.status_code != httpx.codes.OK:
                     raise TurnError(answer.status_code, _message(await answer.aread()))
                 async for data in _events(answer):
@@ -99,6 +106,40 @@ class TurnClient:
                         return
         except httpx.HTTPError as error:
             raise TurnError(503, None) from error
+
+    async def send(
+        self, caller: Caller, method: str, path: str, body: object = None, once: str | None = None
+    ) -> dict[str, Any]:
+        """One request about conversations, `path` under theirs; the object it gave. Raises TurnError."""
+        return await self._sent(method, CONVERSATIONS + path, body, _headers(caller, once))
+
+    async def appeal(self, caller: Caller, body: object) -> dict[str, Any]:
+        """Appeal; what it was acknowledged with. Raises TurnError."""
+        return await self._sent("POST", APPEALS, body, _headers(caller, None))
+
+    async def _sent(self, method: str, path: str, body: object, headers: dict[str, str]) -> dict[str, Any]:
+        try:
+            answer = await self._client.request(method, path, json=body, headers=headers)
+        except httpx.HTTPError as error:
+            raise TurnError(503, None) from error
+        if not answer.is_success:
+            raise TurnError(answer.status_code, _message(answer.content))
+        try:
+            found = answer.json()
+        except ValueError as error:
+            raise TurnError(502, None) from error
+        return dict(found)
+
+
+def _headers(caller: Caller, once: str | None) -> dict[str, str]:
+    return {
+        "dragoman-wire": WIRE,
+        "dragoman-principal": caller.principal,
+        "dragoman-channel": CHANNEL,
+        "dragoman-address": caller.address,
+        "dragoman-locale": caller.locale,
+        **({"idempotency-key": once} if once else {}),
+    }
 
 
 async def _events(answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Turns values into pages: templates, the reader's language, security headers, static files.
 
-Everything is escaped by the templates; no page carries an inline script or anything of a third party.
+Everything is escaped, by the templates or by `web.nodes`; no page carries an inline script or anything
+of a third party.
 """
 
 from __future__ import annotations
@@ -8,17 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+import re
 from collections.abc import Iterable
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
-from dragoman.web.texts import EXAMPLES, LANGUAGES, TEXTS
+from dragoman.visible import AsWritten, finalized
+from dragoman.web.texts import LANGUAGES, TEXTS
 
-__all__ = ["View", "address_of", "country_of", "escape"]
+__all__ = ["View", "address_facts", "address_of", "country_of", "escape"]
 
 LANGUAGE_COOKIE = "dragoman_lang"
 LANGUAGE_SECONDS = 31_536_000
@@ -26,7 +30,8 @@ CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-_UNKNOWN_ADDRESS = '{"country":null,"kind":"unknown"}'
+UNKNOWN_ADDRESS = '{"country":null,"kind":"unknown"}'
+_IMPORT = re.compile(rb'from "\./([a-z]+\.js)"')
 _SPLIT = "<!--the answer grows here-->"
 
 
@@ -44,17 +49,21 @@ class View:
             **dict(headers),
         }
         self._secure = secure
-        self._static = {
-            entry.name: entry.read_bytes()
-            for entry in resources.files("dragoman.web").joinpath("static").iterdir()
-        }
+        self._static = _linked(
+            {
+                entry.name: entry.read_bytes()
+                for entry in resources.files("dragoman.web").joinpath("static").iterdir()
+            }
+        )
         self._templates = Environment(
             loader=PackageLoader("dragoman.web"),
             autoescape=True,
             undefined=StrictUndefined,
+            finalize=finalized,
             trim_blocks=True,
             lstrip_blocks=True,
         )
+        self._templates.filters.update(as_written=AsWritten, plainjson=_plain_json)
         self._templates.globals.update(name=name, static_url=self._static_url, languages=LANGUAGES)
 
     def language(self, request: Request) -> str:
@@ -91,9 +100,14 @@ class View:
         return self._templates.get_template(template).render(
             t=TEXTS[language],
             language=language,
-            examples=EXAMPLES[language],
-            here=path if path.startswith("/sources/") else "/",
-            **{"problem": None, "draft": "", "bar": None, **values},
+            **{
+                "here": path if path.startswith("/sources/") else "/",
+                "problem": None,
+                "draft": "",
+                "bar": None,
+                "placement": None,
+                **values,
+            },
         )
 
     def halves(self, request: Request, template: str, **values: object) -> tuple[str, str]:
@@ -103,7 +117,10 @@ class View:
 
     def error(self, request: Request, status: int, why: str | None = None) -> Response:
         """An error page, or an error object for whoever wants JSON; `why` says more than the status."""
-        title = self.text(request, f"error_{status}") + (f": {why}" if why else "")
+        known = f"error_{status}" in TEXTS[LANGUAGES[0]]
+        title = self.text(request, f"error_{status}" if known else "error_503") + (
+            f"{self.text(request, 'colon')}{why}" if why else ""
+        )
         if "text/html" in request.headers.get("accept", ""):
             return self.page(request, "error.html", status, number=status, title=title)
         error = {"message": title, "type": "invalid_request_error", "param": None, "code": f"http_{status}"}
@@ -119,18 +136,49 @@ class View:
         return Response(data, headers=headers, media_type=kind or "application/octet-stream")
 
     def _static_url(self, name: str) -> str:
-        return f"/static/{name}?v={hashlib.sha256(self._static[name]).hexdigest()[:16]}"
+        return f"/static/{_addressed(name, self._static[name])}"
+
+
+def _plain_json(value: object) -> str:
+    """A value as a reader sees it; the template escapes it."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _addressed(name: str, data: bytes) -> str:
+    return f"{name}?v={hashlib.sha256(data).hexdigest()[:16]}"
+
+
+def _linked(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files, where each module names those it imports with their digests: they are kept for good."""
+    done: dict[str, bytes] = {}
+
+    def link(name: str) -> bytes:
+        if name not in done:
+            imported = _IMPORT.sub(
+                lambda found: f'from "./{_addressed(found[1].decode(), link(found[1].decode()))}"'.encode(),
+                files[name],
+            )
+            done[name] = imported
+        return done[name]
+
+    return {name: link(name) for name in files}
+
+
+def address_facts(request: Request) -> dict[str, Any]:
+    """`country`, `kind` and `peer` of the caller's address as the relay gave them."""
+    try:
+        facts = json.loads(request.headers.get("dragoman-address", UNKNOWN_ADDRESS))
+    except ValueError:
+        facts = None
+    if not isinstance(facts, dict):
+        facts = json.loads(UNKNOWN_ADDRESS)
+    return {"country": facts.get("country"), "kind": facts.get("kind", "unknown"), "peer": facts.get("peer")}
 
 
 def address_of(request: Request) -> str:
-    """The caller's address facts as the relay gave them."""
-    try:
-        facts = json.loads(request.headers.get("dragoman-address", _UNKNOWN_ADDRESS))
-    except ValueError:
-        return _UNKNOWN_ADDRESS
-    if not isinstance(facts, dict):
-        return _UNKNOWN_ADDRESS
-    return json.dumps({"country": facts.get("country"), "kind": facts.get("kind", "unknown")})
+    """The caller's address facts as turn.sock takes them."""
+    facts = address_facts(request)
+    return json.dumps({"country": facts["country"], "kind": facts["kind"]})
 
 
 def country_of(request: Request) -> str | None:

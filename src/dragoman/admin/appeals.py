@@ -1,0 +1,66 @@
+"""Appeals as administrators read them: the newest, and one with its words.
+
+Reading one is entered in the ledger. They are received and kept here; deciding them is a later step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from dragoman.admin.context import AdminContext
+from dragoman.admin.pages import Anything, Rows, before, nothing, tenant_names
+from dragoman.admin.table import AdminRoute, Call
+from dragoman.admin.view import AdminView
+from dragoman.core.admins import AUDITOR
+
+
+class Appeals:
+    """The routes that show appeals."""
+
+    def __init__(self, context: AdminContext, view: AdminView) -> None:
+        self._context = context
+        self._view = view
+
+    def routes(self) -> Iterator[AdminRoute]:
+        """Pages and their twins in the API."""
+        one, older = "/appeals/{tenant}/{name}", ("before",)
+        yield AdminRoute("GET", "/appeals", AUDITOR, self.page, "Appeals received.")
+        yield AdminRoute("GET", one, AUDITOR, self.one_page, "An appeal.")
+        says = "Appeals received, the newest first."
+        yield AdminRoute("GET", "/admin/v1/appeals", AUDITOR, self.api, says, answer=Rows, queries=older)
+        says = "An appeal with its text and how it was acknowledged."
+        yield AdminRoute("GET", f"/admin/v1{one}", AUDITOR, self.one_api, says, answer=Anything)
+
+    async def page(self, call: Call) -> Response:
+        """The newest appeals, older ones by `?before=`."""
+        rows = await run_in_threadpool(self._context.overview.appeals, before(call))
+        names = await run_in_threadpool(tenant_names, self._context)
+        return self._view.page(call, "appeals", rows=rows, names=names)
+
+    async def api(self, call: Call) -> Response:
+        """The same as rows."""
+        return self._view.json(
+            {"rows": await run_in_threadpool(self._context.overview.appeals, before(call))}
+        )
+
+    async def one_page(self, call: Call) -> Response:
+        """One appeal."""
+        found = await run_in_threadpool(self._read, call)
+        said = found["acknowledged"][self._view.language(call.request)]
+        return self._view.page(call, "appeal", appeal=found, said=said)
+
+    async def one_api(self, call: Call) -> Response:
+        """The same as a document."""
+        return self._view.json(await run_in_threadpool(self._read, call))
+
+    def _read(self, call: Call) -> dict[str, Any]:
+        tenant, name = call.names["tenant"], call.names["name"]
+        found = self._context.overview.appeal(tenant, name)
+        if found is None:
+            raise nothing()
+        self._context.access.enter({"act": "appeal.read", "by": call.visitor.by, "appeal": name}).result()
+        return found

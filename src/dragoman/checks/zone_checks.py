@@ -1,0 +1,161 @@
+"""The checks of a zone: credentials, providers, packs, certificates, addresses, schema, administrator."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+from cryptography import x509
+
+from dragoman import _native
+from dragoman.budgets.bounds import faults
+from dragoman.checks.results import Result, Subject, result
+from dragoman.core.decision import Decision
+from dragoman.core.facts import Facts
+from dragoman.decide.cli_common import baseline
+from dragoman.decide.engine import decide
+from dragoman.ids import now_ms
+from dragoman.providers.provider_key import NoKeyError, read_key
+from dragoman.stores.admins import admin_exists
+from dragoman.stores.budgets import stored_limits
+from dragoman.stores.migrate import revision_of, versions
+
+CERTIFICATE_SOON_DAYS = 21
+ONLINE_TIMEOUT_S = 10.0
+REFUSING = frozenset({401, 403})
+DATABASE = "zone.db"
+
+
+def credentials(subject: Subject) -> Iterator[Result]:
+    """Keys of providers that are named and not there."""
+    for name, one in subject.settings.providers.items():
+        try:
+            read_key(one)
+        except NoKeyError:
+            put = f"export {one.key_env}=..." if one.key_env else f"install -m 600 KEY {one.key_file}"
+            yield result("credential_missing", provider=name, what=one.key_env or one.key_file, put=put)
+
+
+def providers(subject: Subject) -> Iterator[Result]:
+    """Ask each provider for its models, with its credential; only where the asker wants it."""
+    for name, one in subject.settings.providers.items():
+        if not subject.online or one.base_url is None:
+            continue
+        try:
+            key = read_key(one)
+        except NoKeyError:
+            continue  # `credentials` says so
+        headers = {one.key_header: f"{one.key_prefix}{key}"} if key else {}
+        url = f"{one.base_url}/models"
+        host = httpx.URL(url).host
+        try:
+            with httpx.Client(timeout=ONLINE_TIMEOUT_S, trust_env=False, follow_redirects=False) as client:
+                status = client.get(url, headers=headers).status_code
+        except (httpx.HTTPError, ValueError) as fault:
+            yield result("provider_unreachable", provider=name, host=host, why=type(fault).__name__, url=url)
+            continue
+        if status in REFUSING:
+            yield result("provider_refused", provider=name, host=host, status=status)
+
+
+def packs(subject: Subject) -> Iterator[Result]:
+    """Packs that nobody reviewed, and markets in which nothing would be answered."""
+    if subject.loaded is None:
+        return
+    drafts = [name for name, one in subject.loaded.packs.status.items() if one["status"] != "reviewed"]
+    if drafts:
+        yield result("packs_unreviewed", packs=", ".join(drafts))
+    for market in subject.settings.deployment.markets:
+        items = not_ready(subject, market)
+        if items:
+            yield result("market_not_ready", market=market, items=", ".join(items))
+
+
+def not_ready(subject: Subject, market: str) -> tuple[str, ...]:
+    """What the operator lacks to answer an identified adult who lives in a market."""
+    decision = decided_in(subject, market)
+    return () if decision is None else decision.not_ready
+
+
+def decided_in(subject: Subject, market: str) -> Decision | None:
+    """What is decided for an identified adult who lives in a market; None where nothing could be read."""
+    if subject.loaded is None:
+        return None
+    document: dict[str, Any] = baseline()
+    own = subject.loaded.world.deployment
+    document = {name: value for name, value in document.items() if name not in {*own, "operator", "model"}}
+    document.update(
+        residence=market,
+        address_country=market,
+        model=next(iter(subject.loaded.attempts)),
+        as_of=dt.datetime.fromtimestamp(subject.machine.now_s(), dt.UTC).date().isoformat(),
+    )
+    return decide(Facts.from_json(json.dumps(document)), subject.loaded.packs, subject.loaded.world)
+
+
+def certificates(subject: Subject) -> Iterator[Result]:
+    """Certificates that cannot be read, have ended or end soon."""
+    now = dt.datetime.fromtimestamp(subject.machine.now_s(), dt.UTC)
+    for path in (subject.settings.edge.certificate, subject.settings.admin.tls_cert):
+        if path is None:
+            continue
+        try:
+            end = x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc
+        except (OSError, ValueError) as fault:
+            why = fault.strerror if isinstance(fault, OSError) else "not PEM"
+            yield result("certificate_unreadable", path=path, why=why)
+            continue
+        if end <= now:
+            yield result("certificate_expired", path=path, end=end.date())
+        elif end - now < dt.timedelta(days=CERTIFICATE_SOON_DAYS):
+            yield result("certificate_soon", path=path, end=end.date())
+
+
+def addresses(subject: Subject) -> Iterator[Result]:
+    """Address files that cannot be read or are old."""
+    files = subject.settings.edge.address_files
+    for one in json.loads(_native.look_up_addresses(list(files), []))["files"] if files else ():
+        if one["error"] is not None:
+            yield result("addresses_unreadable", why=one["error"])
+        elif one["old"]:
+            yield result("addresses_old", path=one["path"], days=one["age_days"])
+
+
+def administrator(subject: Subject) -> Iterator[Result]:
+    """The last gate of the stage `public`."""
+    database = subject.data / DATABASE
+    if subject.settings.deployment.stage == "public" and not admin_exists(database):
+        yield result("no_administrator")
+
+
+def limits(subject: Subject) -> Iterator[Result]:
+    """Limits that were set and cannot be kept since the file changed: turns they concern are refused."""
+    if subject.loaded is None:
+        return
+    try:
+        stored = stored_limits(subject.data / DATABASE)
+    except sqlite3.DatabaseError:
+        return  # `schema` says so
+    for problem in faults(stored, subject.loaded.attempts, subject.loaded.prices, now_ms()):
+        yield result("limit_unkept", problem=problem)
+
+
+def schema(subject: Subject) -> Iterator[Result]:
+    """Whether this version can use the database."""
+    database = subject.data / DATABASE
+    if not database.exists():
+        return
+    try:
+        revision = revision_of(database)
+    except sqlite3.DatabaseError as fault:
+        yield result("database_unreadable", path=database, why=fault)
+        return
+    steps = versions()
+    if revision is not None and revision not in steps:
+        yield result("schema_newer", schema=revision)
+    elif revision is not None and revision != steps[-1]:
+        yield result("schema_older", schema=revision, head=steps[-1])
