@@ -4,7 +4,7 @@ BIN := .venv/bin
 export CARGO_TERM_PROGRESS_WHEN ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check bench prove wheel setup setup-dev clean
+.PHONY: help serve test check docs bench prove wheel setup setup-dev clean
 
 help:            ## this list
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*## */\t/' | expand -t 14
@@ -23,6 +23,9 @@ test: setup-dev  ## set up, build and run every test (the long ones at a small s
 
 check: setup-dev ## the gates: style, types, sizes, imports, licences, secrets, docs
 	@$(BIN)/python tools/check.py
+
+docs:            ## these documents as a site to read offline, in build/docs
+	@$(PYTHON) tools/build_docs.py
 
 prove: setup-dev ## the full counts behind the promises; resumable; writes build/prove.json
 	@$(BIN)/python tools/prove.py $(ARGS)

@@ -103,8 +103,9 @@ def start_dragoman(rig: Rig) -> System:
     for name in models():
         top += [f'[models."{name}"]', 'provider = "rig"', f'model = "{name}"']
     note = f"{RULES} words and one phrase on every lane, AI label, durable ledger"
+    top += ["[edge]", "requests_per_minute = 1_000_000"]
     if tls := rig.provider.tls:
-        top += ["[edge]", f'certificate = "{tls["certificate"]}"', f'key = "{tls["key"]}"']
+        top += [f'certificate = "{tls["certificate"]}"', f'key = "{tls["key"]}"']
     system = _serve(folder, top, note, "plain", tls)
     made = _output([str(_program()), "keys", "create", "--end-users", "declared", "--json"], folder)
     if made:

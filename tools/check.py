@@ -13,8 +13,8 @@ BIN = Path(PYTHON).parent
 GATES: tuple[tuple[str, list[str]], ...] = (
     ("rustfmt", ["cargo", "fmt", "--all", "--check"]),
     ("clippy", ["cargo", "clippy", "--release", "--locked", "--all-targets", "-q", "--", "-D", "warnings"]),
-    ("ruff format", [f"{BIN}/ruff", "format", "--check", "-q", "src", "tests", "tools", "bench"]),
-    ("ruff", [f"{BIN}/ruff", "check", "-q", "src", "tests", "tools", "bench"]),
+    ("ruff format", [f"{BIN}/ruff", "format", "--check", "-q", "src", "tests", "tools", "bench", "docs"]),
+    ("ruff", [f"{BIN}/ruff", "check", "-q", "src", "tests", "tools", "bench", "docs"]),
     ("mypy", [f"{BIN}/mypy"]),
     ("stubs", [PYTHON, "-m", "mypy.stubtest", "dragoman._native", "--mypy-config-file", "pyproject.toml"]),
     ("imports", [f"{BIN}/lint-imports"]),

@@ -85,6 +85,7 @@ BROAD_EDGES: dict[str, str] = {
     "src/dragoman/admin/site.py": "the edge of the admin listener: one failed request, told in the log",
     "src/dragoman/control/reload.py": "the watching thread: the old configuration stays",
     "src/dragoman/control/own_log.py": "the outbox thread: what was not written stays in the outbox",
+    "src/dragoman/web/maths.py": "a panic of the native reader of formulas: that formula stays code",
     "src/dragoman/stores/database.py": "the writer's thread: what a write raises goes to its caller, undone",
 }
 SECRETS = re.compile(
