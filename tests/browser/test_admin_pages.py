@@ -25,6 +25,7 @@ pytestmark = pytest.mark.browser
 CONFIG = """
 [deployment]
 name = "Osmanthus Lane"
+markets = ["DE", "KR"]
 [zone]
 data = "d"
 listen = "127.0.0.1:{listen}"
@@ -303,6 +304,11 @@ PAGES = (
     "",
     "setup",
     "setup/documents",
+    "packs",
+    "packs?place=DE",
+    "packs/eu",
+    "packs/cn/cn.companion.reminder",
+    "timeline?all=1",
     "interventions",
     "appeals",
     "usage",

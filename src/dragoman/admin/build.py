@@ -7,11 +7,13 @@ from dragoman.admin.appeals import Appeals
 from dragoman.admin.context import AdminContext
 from dragoman.admin.documents import Documents
 from dragoman.admin.entry import Entry
+from dragoman.admin.packs import PackPages
 from dragoman.admin.pages import Pages
 from dragoman.admin.setup import Setup
 from dragoman.admin.setup_changes import SetupChanges
 from dragoman.admin.site import AdminSite
 from dragoman.admin.table import RouteTable
+from dragoman.admin.timeline import Timelines
 from dragoman.admin.view import AdminView
 
 
@@ -19,7 +21,8 @@ def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
     """Every route there is."""
     entry, pages, acts = Entry(context, view), Pages(context, view), Acts(context, view)
     setup, documents, appeals = Setup(context, view), Documents(context, view), Appeals(context, view)
-    groups = (entry, pages, setup, SetupChanges(context, view), documents, acts, appeals)
+    law = (PackPages(context, view), Timelines(context, view))
+    groups = (entry, pages, setup, SetupChanges(context, view), documents, acts, appeals, *law)
     table = RouteTable([route for one in groups for route in one.routes()])
     entry.table = pages.table = setup.table = table
     return table

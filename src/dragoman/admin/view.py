@@ -29,6 +29,8 @@ SHARED_STATIC = ("page.css", "icon.svg")
 PAGES = (
     "home",
     "setup",
+    "packs",
+    "timeline",
     "interventions",
     "appeals",
     "usage",

@@ -13,7 +13,7 @@ from cryptography import x509
 
 from dragoman import _native
 from dragoman.budgets.bounds import faults
-from dragoman.checks.results import Result, Subject, result
+from dragoman.checks.results import Reading, Result, Subject, result
 from dragoman.core.decision import Decision
 from dragoman.core.facts import Facts
 from dragoman.decide.cli_common import baseline
@@ -85,16 +85,23 @@ def decided_in(subject: Subject, market: str) -> Decision | None:
     """What is decided for an identified adult who lives in a market; None where nothing could be read."""
     if subject.loaded is None:
         return None
+    return decide(
+        person_of(subject.loaded, market, subject.machine.now_s()), subject.loaded.packs, subject.loaded.world
+    )
+
+
+def person_of(loaded: Reading, market: str, now_s: float) -> Facts:
+    """An identified adult who lives in a market and asks for the first model; the operator is as it is."""
     document: dict[str, Any] = baseline()
-    own = subject.loaded.world.deployment
+    own = loaded.world.deployment
     document = {name: value for name, value in document.items() if name not in {*own, "operator", "model"}}
     document.update(
         residence=market,
         address_country=market,
-        model=next(iter(subject.loaded.attempts)),
-        as_of=dt.datetime.fromtimestamp(subject.machine.now_s(), dt.UTC).date().isoformat(),
+        model=next(iter(loaded.attempts)),
+        as_of=dt.datetime.fromtimestamp(now_s, dt.UTC).date().isoformat(),
     )
-    return decide(Facts.from_json(json.dumps(document)), subject.loaded.packs, subject.loaded.world)
+    return Facts.from_json(json.dumps(document))
 
 
 def certificates(subject: Subject) -> Iterator[Result]:
