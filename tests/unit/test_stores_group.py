@@ -48,21 +48,66 @@ def rows(database: Database) -> list[int]:
     return database.read(lambda c: [row.n for row in c.execute(sa.text("SELECT n FROM t ORDER BY n"))])
 
 
-def commits(database: Database) -> list[int]:
-    """Counts commits of the writer from now on."""
-    seen: list[int] = []
-    sa.event.listen(database._writer_engine, "commit", lambda _: seen.append(1))
+def ends(database: Database) -> list[str]:
+    """The statements that begin or end transactions of the writer from now on, as the database runs them."""
+    seen: list[str] = []
+
+    def note(statement: str) -> None:
+        if statement.split()[0] in {"BEGIN", "COMMIT", "ROLLBACK"}:
+            seen.append(statement)
+
+    database.write(lambda c: c.connection.dbapi_connection.set_trace_callback(note))  # type: ignore[union-attr]
+    seen.clear()
     return seen
 
 
 def test_what_waits_is_committed_together(database: Database) -> None:
+    seen = ends(database)
     go = held(database)
-    seen = commits(database)
     futures = [database.submit(insert(n)) for n in range(GROUP + 1)]
     go.set()
     assert [future.result(WAIT) for future in futures] == [1] * (GROUP + 1)
     assert rows(database) == list(range(GROUP + 1))
-    assert len(seen) == 3, "the one that kept the writer, a full group, the one left"
+    once = ["BEGIN IMMEDIATE", "COMMIT"]
+    assert seen == once * 3, "the one that kept the writer, a full group, the one left"
+
+
+def test_a_write_that_raises_ends_its_transaction(database: Database) -> None:
+    seen = ends(database)
+
+    def half(connection: sa.Connection) -> None:
+        insert(1)(connection)
+        raise KeyError("half")
+
+    with pytest.raises(KeyError):
+        database.write(half)
+    assert seen == ["BEGIN IMMEDIATE", "ROLLBACK"]
+    assert database.write(insert(2)) == 1
+    assert seen[2:] == ["BEGIN IMMEDIATE", "COMMIT"], "the control: one that stands"
+    assert rows(database) == [2]
+
+
+def test_a_commit_that_is_refused_leaves_nothing_open(database: Database) -> None:
+    """A reference that leads nowhere is found by COMMIT, which leaves the transaction as it was."""
+
+    def make(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("CREATE TABLE u (n REFERENCES t (n) DEFERRABLE INITIALLY DEFERRED)")
+
+    def refer(n: int) -> Any:
+        return lambda c: c.execute(sa.text("INSERT INTO u VALUES (:n)"), {"n": n}).rowcount
+
+    database.write(make)
+    seen = ends(database)
+    with pytest.raises(sa.exc.IntegrityError):
+        database.write(refer(7))
+    assert seen == ["BEGIN IMMEDIATE", "COMMIT", "ROLLBACK"]
+    go = held(database)
+    futures = [database.submit(work) for work in (insert(1), refer(7), refer(1), insert(2))]
+    go.set()
+    faults = [future.exception(WAIT) for future in futures]
+    assert [isinstance(fault, sa.exc.IntegrityError) for fault in faults] == [False, True, False, False]
+    assert rows(database) == [1, 2]
+    assert database.read(lambda c: c.execute(sa.text("SELECT n FROM u")).scalars().all()) == [1]
 
 
 def test_a_write_that_fails_undoes_itself_alone(database: Database) -> None:

@@ -6,6 +6,7 @@ resolves. This module never holds SQL of a table; `tenancy.rows_of` is the acces
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import queue
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, QueuePool
 
 from dragoman.errors import UnavailableError
@@ -52,6 +54,8 @@ WRITE_QUEUE = 10_000
 """LIMIT: writes waiting; beyond it callers are refused at once."""
 
 _BEGIN_IMMEDIATE = Prepared(sa.text("BEGIN IMMEDIATE"))
+_COMMIT = Prepared(sa.text("COMMIT"))
+_ROLLBACK = Prepared(sa.text("ROLLBACK"))
 _BEGIN = Prepared(sa.text("BEGIN"))
 _SAVEPOINT = Prepared(sa.text("SAVEPOINT one"))
 _ROLLBACK_TO = Prepared(sa.text("ROLLBACK TO one"))
@@ -93,7 +97,6 @@ class Database:
             connect_args={"check_same_thread": False},
         )
         sa.event.listen(self._writer_engine, "connect", _prepare_writer)
-        sa.event.listen(self._writer_engine, "begin", _begin_immediate)
         sa.event.listen(self._reader_engine, "connect", _prepare_reader)
         sa.event.listen(self._reader_engine, "begin", _begin_deferred)
         self.on_publish: Callable[[], None] | None = None
@@ -245,20 +248,30 @@ class _LostError(Exception):
 def _commit(connection: sa.Connection, group: list[_Queued]) -> bool:
     """Run a group and commit it. The writer's edge: what a write raises goes to its caller.
 
-    False where nothing of the group stands.
+    False where nothing of the group stands. What the library notes of transactions is not asked: it would
+    cost each write more than the statements that begin and end one.
     """
     try:
-        with connection.begin():
-            for one in group:
-                _run_one(connection, one, alone=len(group) == 1)
-            _check_open(connection)
+        _BEGIN_IMMEDIATE.run(connection, {})
+        for one in group:
+            _run_one(connection, one, alone=len(group) == 1)
+        _check_open(connection)
+        _COMMIT.run(connection, {})
     except BaseException as error:  # noqa: BLE001 - handed whole to the callers that asked for the writes
         for one in group:
             one.settle(None, error)
+        _undo(connection)
         return False
     finally:
         _take(connection)
     return True
+
+
+def _undo(connection: sa.Connection) -> None:
+    """Undo what a transaction that failed has left open; or, where that fails, leave it to the next."""
+    with contextlib.suppress(_LostError, SQLAlchemyError):  # the callers have their error already
+        _check_open(connection)
+        _ROLLBACK.run(connection, {})
 
 
 def _run_one(connection: sa.Connection, one: _Queued, *, alone: bool) -> None:
@@ -281,8 +294,9 @@ def _run_one(connection: sa.Connection, one: _Queued, *, alone: bool) -> None:
 
 def _take(connection: sa.Connection) -> tuple[list[Callable[[], None]], set[str]]:
     """What a write left on the connection's info, taken off it."""
-    flags = {name for name in (PUBLISHED, ENTERED, ERASED) if connection.info.pop(name, False)}
-    return connection.info.pop(AFTER_COMMIT, []), flags
+    info = connection.info
+    flags = {name for name in (PUBLISHED, ENTERED, ERASED) if info.pop(name, False)}
+    return info.pop(AFTER_COMMIT, []), flags
 
 
 def _check_open(connection: sa.Connection) -> None:
@@ -327,10 +341,6 @@ def _prepare_reader(raw: Any, _record: Any) -> None:
     raw.isolation_level = None
     for statement in ("query_only=ON", f"busy_timeout={BUSY_MS}"):
         raw.execute(f"PRAGMA {statement}").close()
-
-
-def _begin_immediate(connection: sa.Connection) -> None:
-    _BEGIN_IMMEDIATE.run(connection, {})
 
 
 def _begin_deferred(connection: sa.Connection) -> None:
