@@ -12,10 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dragoman.control import residual
 from dragoman.control.loaded import Holder, Loaded, read_all
 from dragoman.control.planner import Planner
 from dragoman.control.residual import Residuals
 from dragoman.core.facts import Facts
+from dragoman.core.turns import Residual
 from dragoman.decide.engine import decide
 from dragoman.decide.packs import PackSet, read_pack
 
@@ -181,6 +183,72 @@ def test_the_engine_itself_agrees(worlds: list[Loaded], which: int, turn: Any) -
     assert {code.removeprefix("AQ_").lower() for code, _ in reasons} <= {
         r.removeprefix("aq.") for r in opened.residual
     }
+
+
+DAY_MS = 86_400_000
+FLIPS = NOW - NOW % DAY_MS + DAY_MS
+"""The midnight, UTC, from which the rules of `flipping` hold."""
+
+
+@pytest.fixture(scope="module")
+def flipping(tmp_path_factory: pytest.TempPathFactory) -> list[Loaded]:
+    """The worlds with rules that begin at a midnight."""
+    folder = tmp_path_factory.mktemp("flipping")
+    begins = "effective_from = 2026-11-19"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{__name__}.RULE", RULE.replace("effective_from = 2020-01-01", begins))
+        return [read(folder / "a", RULES), read(folder / "c", [*RULES, LABEL]), read(folder / "e", RULES[:1])]
+
+
+ASKED = st.lists(
+    st.tuples(st.sampled_from(sorted(CLASSES)), FACTS, st.integers(-70_000, 70_000)), min_size=2, max_size=12
+)
+
+
+def told(added: Residual) -> dict[str, Any]:
+    """All that a turn gets, without the instants of its decision."""
+    entry = {name: one for name, one in (added.entry or {}).items() if name != "as_of"}
+    document, grounds = added.kept.made() if added.kept else ({}, {})
+    document = {name: one for name, one in document.items() if name != "as_of"}
+    said = [names(added.notices), added.due, added.decision, document, grounds, entry]
+    return {"said": said, "refusal": added.refusal}
+
+
+def differing(loaded: Loaded, asked: list[tuple[str, dict[str, int], int]]) -> list[int]:
+    """Instants, beside the flip, at which a shared decision is another than a fresh one."""
+    planner = Planner(Holder(loaded), CLASSES.get)
+    sharing = Residuals(planner, Holder(loaded))
+    wrong = []
+    for klass, turn, beside in sorted(asked, key=lambda one: one[2]):
+        now = FLIPS + beside
+        fresh = Residuals(planner, Holder(loaded)).decide(question(klass), turn, now)
+        if told(sharing.decide(question(klass), turn, now)) != told(fresh):
+            wrong.append(beside)
+    return wrong
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(which=st.integers(0, 7), asked=ASKED)
+def test_shared_is_fresh(
+    worlds: list[Loaded], flipping: list[Loaded], which: int, asked: list[tuple[str, dict[str, int], int]]
+) -> None:
+    assert differing([*worlds, *flipping][which], asked) == []
+
+
+def test_what_is_shared_too_long_or_too_widely_is_caught(
+    worlds: list[Loaded], flipping: list[Loaded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The negative controls of the same check."""
+    late = [("placed", {"turn.index": 51}, -10), ("placed", {"turn.index": 51}, 10)]
+    other = [("placed", {"turn.index": 2}, 0), ("placed", {"turn.index": 51}, 1)]
+    assert differing(flipping[0], late) == differing(worlds[0], other) == []
+    with monkeypatch.context() as patch:
+        patch.setattr(residual, "ends", lambda now, _: now + 60_000)
+        patch.setattr(residual, "min", lambda first, _: first, raising=False)
+        assert differing(flipping[0], late) == [10]
+    with monkeypatch.context() as patch:
+        patch.setattr(residual, "generalise", lambda *_: {})
+        assert differing(worlds[0], other) == [1]
 
 
 def test_each_kind_of_rule_has_its_moment(worlds: list[Loaded]) -> None:

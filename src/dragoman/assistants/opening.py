@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from dragoman.assistants import answers
@@ -191,7 +190,6 @@ def _keep(  # noqa: PLR0913, PLR0917 - all that one new row is made of
 
 def _texts(opening: Opening, residual: Residual, history: Carried, head: str | None) -> TurnTexts:
     """`head`: where the conversation stood, for a turn that is given back."""
-    shown = {"notices": list(residual.notices), "refusal": residual.refusal, "entry": residual.entry}
     context = {"turns": history.turns, "left_out": history.left_out, "room": opening.room, "head": head}
     return TurnTexts(
         model=str(opening.question["model"]),
@@ -206,8 +204,8 @@ def _texts(opening: Opening, residual: Residual, history: Carried, head: str | N
         replied=None,
         answer=None,
         result=None,
-        shown=json.dumps(shown, ensure_ascii=False),
-        due=json.dumps([asdict(one) for one in residual.due], ensure_ascii=False),
+        shown=residual.shown_text,
+        due=residual.due_text,
         context=json.dumps(context),
     )
 

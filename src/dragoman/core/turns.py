@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from dragoman.core.search import SearchRows
@@ -191,11 +193,12 @@ class Kept:
     made: Callable[[], tuple[Mapping[str, Any], Mapping[str, Any]]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Residual:
     """What the rules that read `turn.*` come to, and everything due with the turn's answer.
 
     `entry` is of a decision that differs from the plan's, else None; `kept` is the turn's in any case.
+    Turns share one, so its texts are made once.
     """
 
     notices: Sequence[Mapping[str, Any]]
@@ -204,6 +207,17 @@ class Residual:
     decision: str
     entry: Mapping[str, Any] | None
     kept: Kept | None
+
+    @cached_property
+    def shown_text(self) -> str:
+        """What the answer to `POST /turns` says of it, as a turn keeps it."""
+        shown = {"notices": list(self.notices), "refusal": self.refusal, "entry": self.entry}
+        return json.dumps(shown, ensure_ascii=False)
+
+    @cached_property
+    def due_text(self) -> str:
+        """What is due, as a turn keeps it."""
+        return json.dumps([asdict(one) for one in self.due], ensure_ascii=False)
 
 
 class TurnRows(Protocol):
