@@ -23,8 +23,9 @@ from dragoman.settings_limits import Limit
 from dragoman.stores import schema
 from dragoman.stores.acts import record
 from dragoman.stores.database import AFTER_COMMIT, Database
+from dragoman.stores.prepared import Prepared
 from dragoman.stores.schema import OF_A_MINUTE, ZONE_TENANT
-from dragoman.stores.tenancy import COUNTER_MAX, rows_of
+from dragoman.stores.tenancy import COUNTER_MAX, prepared_add_up, prepared_select, rows_of
 
 LIST_LIMIT = 10_000
 """LIMIT: rows of one listing."""
@@ -35,6 +36,27 @@ MINUTE_KEPT_MS = 2 * 3_600_000
 minutes after it, a turn lasts an hour at most, and what spends later changes nothing any more."""
 SWEPT_AT_ONCE = 2_000
 """LIMIT: old buckets removed in one transaction."""
+
+_OVER = prepared_select(
+    schema.relay_runs,
+    schema.relay_runs.c.log == sa.bindparam("name"),
+    schema.relay_runs.c.ends <= sa.bindparam("upto"),
+    columns=("start",),
+    limit=LIST_LIMIT,
+)
+
+_STARTS = prepared_select(
+    schema.relay_runs, schema.relay_runs.c.log == sa.bindparam("name"), columns=("start",), limit=LIST_LIMIT
+)
+_ADD_SPENT = prepared_add_up(schema.buckets, ("bucket",), ("spent",))
+_held_of = schema.allotments.c
+_ADD_SETTLED = Prepared(
+    sa.update(schema.allotments)
+    .where(_held_of.tenant == sa.bindparam("of_tenant"), _held_of.bucket == sa.bindparam("of_bucket"))
+    .where(_held_of.log == sa.bindparam("of_log"), _held_of.start == sa.bindparam("of_start"))
+    .values(settled=sa.func.min(_held_of.settled + sa.bindparam("amount"), COUNTER_MAX)),
+    "of_tenant",
+)
 
 Grant = Callable[[Ask, int], int]
 """How much an ask gets, of what is taken of its bucket already."""
@@ -160,24 +182,17 @@ def settle(c: sa.Connection, log: str, spends: Iterable[Spend]) -> None:
             runs = _starts(c, log)
         start = max((at for at in runs if at <= spend.index), default=None)
         rows = rows_of(c, spend.tenant)
-        key = {"bucket": spend.bucket, "limit": spend.limit, "ends": spend.ends}
-        rows.insert_missing(schema.buckets, [{**key, "spent": 0}])
-        table = schema.buckets
-        spent = sa.func.min(table.c.spent + spend.amount, COUNTER_MAX)
-        rows.update(table, table.c.bucket == spend.bucket, spent=spent)
+        bucket = {"bucket": spend.bucket, "limit": spend.limit, "ends": spend.ends, "spent": spend.amount}
+        rows.run(_ADD_SPENT, bucket)
         if start is not None:
-            held = schema.allotments
-            settled = sa.func.min(held.c.settled + spend.amount, COUNTER_MAX)
-            rows.update(held, *_of(_Run(log, start), spend.bucket), settled=settled)
+            held = {"of_bucket": spend.bucket, "of_log": log, "of_start": start, "amount": spend.amount}
+            rows.run(_ADD_SETTLED, held)
 
 
 def release(c: sa.Connection, log: str, upto: int) -> None:
     """Give back what ended runs of a log held, once its entries before `upto` are all projected."""
-    runs = schema.relay_runs
-    over = rows_of(c, ZONE_TENANT).select(
-        runs, runs.c.log == log, runs.c.ends.is_not(None), runs.c.ends <= upto, limit=LIST_LIMIT
-    )
-    table = schema.allotments
+    runs, table = schema.relay_runs, schema.allotments
+    over = rows_of(c, ZONE_TENANT).run(_OVER, {"name": log, "upto": upto})
     for run in over:
         c.execute(sa.delete(table).where(table.c.log == log, table.c.start == run.start))
         rows_of(c, ZONE_TENANT).delete(runs, runs.c.log == log, runs.c.start == run.start)
@@ -246,9 +261,7 @@ def _of(run: _Run, bucket: str) -> tuple[sa.ColumnElement[bool], ...]:
 
 
 def _starts(c: sa.Connection, log: str) -> list[int]:
-    runs = schema.relay_runs
-    rows = rows_of(c, ZONE_TENANT).select(runs, runs.c.log == log, limit=LIST_LIMIT)
-    return [int(row.start) for row in rows]
+    return [int(row.start) for row in rows_of(c, ZONE_TENANT).run(_STARTS, {"name": log})]
 
 
 def _cursor(c: sa.Connection, log: str) -> int:

@@ -17,7 +17,7 @@ from dragoman.stores.acts import enter
 from dragoman.stores.budgets import release, settle
 from dragoman.stores.database import Database
 from dragoman.stores.schema import ZONE_TENANT
-from dragoman.stores.tenancy import rows_of
+from dragoman.stores.tenancy import prepared_add_up, prepared_put, prepared_select, rows_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,12 @@ class Usage:
 USAGE_KEY = ("day", "key", "app", "model", "provider", "upstream", "currency")
 USAGE_SUMS = ("turns", "input", "cached", "output", "unknown", "spend", "unpriced")
 
+_CURSOR = prepared_select(
+    schema.journal_cursor, schema.journal_cursor.c.log == sa.bindparam("name"), columns=("next",)
+)
+_PUT_CURSOR = prepared_put(schema.journal_cursor, ("log",), ("next",))
+_ADD_USAGE = prepared_add_up(schema.usage_daily, USAGE_KEY, USAGE_SUMS)
+
 
 class JournalCursors:
     """Cursors by log."""
@@ -92,16 +98,13 @@ class JournalCursors:
             if first != expected:
                 return False, expected
             for row in batch.usage:
-                key = {name: getattr(row, name) for name in USAGE_KEY}
-                amounts = {name: getattr(row, name) for name in USAGE_SUMS}
-                rows_of(c, row.tenant).add_up(schema.usage_daily, key, amounts)
+                added = {name: getattr(row, name) for name in (*USAGE_KEY, *USAGE_SUMS)}
+                rows_of(c, row.tenant).run(_ADD_USAGE, added)
             for opened in batch.opened:
                 entry = {"kind": "registry", "event": "log_admitted", **asdict(opened)}
                 enter(c, self._zone, ZONE_TENANT, entry, now_ms())
             settle(c, log, batch.spends)
-            zone = rows_of(c, ZONE_TENANT)
-            zone.insert_missing(schema.journal_cursor, [{"log": log, "next": 0}])
-            zone.update(schema.journal_cursor, schema.journal_cursor.c.log == log, next=first + batch.entries)
+            rows_of(c, ZONE_TENANT).run(_PUT_CURSOR, {"log": log, "next": first + batch.entries})
             release(c, log, first + batch.entries)
             return True, first + batch.entries
 
@@ -109,5 +112,5 @@ class JournalCursors:
 
 
 def _next(connection: sa.Connection, log: str) -> int:
-    row = rows_of(connection, ZONE_TENANT).one(schema.journal_cursor, schema.journal_cursor.c.log == log)
-    return 0 if row is None else int(row.next)
+    found = rows_of(connection, ZONE_TENANT).run(_CURSOR, {"name": log})
+    return int(found[0].next) if found else 0

@@ -62,6 +62,14 @@ def prepared_put(table: sa.Table, key: Sequence[str], changed: Sequence[str]) ->
     return Prepared(put)
 
 
+def prepared_add_up(table: sa.Table, key: Sequence[str], amounts: Sequence[str]) -> Prepared:
+    """A row of counters, or where its key is there what they are more by; a counter stops at COUNTER_MAX."""
+    statement = sqlite.insert(table)
+    sums = {name: sa.func.min(table.c[name] + statement.excluded[name], COUNTER_MAX) for name in amounts}
+    index = [table.c.tenant, *(table.c[name] for name in key)]
+    return Prepared(statement.on_conflict_do_update(index_elements=index, set_=sums))
+
+
 def prepared_climb(
     table: sa.Table, row: str, parent: str, weight: str, columns: Sequence[str] = ()
 ) -> Prepared:
@@ -172,17 +180,6 @@ class TenantRows:
         return self._connection.execute(
             sa.delete(table).where(table.c.tenant == self._tenant, *where)
         ).rowcount
-
-    def add_up(self, table: sa.Table, key: dict[str, Any], amounts: dict[str, int]) -> None:
-        """Insert a row of counters, or add to the one with this key; a counter stops at COUNTER_MAX."""
-        statement = sqlite.insert(table).values(tenant=self._tenant, **key, **amounts)
-        statement = statement.on_conflict_do_update(
-            index_elements=[table.c.tenant, *(table.c[name] for name in key)],
-            set_={
-                name: sa.func.min(table.c[name] + statement.excluded[name], COUNTER_MAX) for name in amounts
-            },
-        )
-        self._connection.execute(statement)
 
 
 def rows_of(connection: sa.Connection, tenant: str) -> TenantRows:
