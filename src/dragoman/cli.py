@@ -21,6 +21,7 @@ from dragoman.control import (
     cli_geo,
     cli_knowledge,
     cli_models,
+    cli_retention,
 )
 from dragoman.control.cli_common import JsonOption
 from dragoman.decide import cli as decide_cli
@@ -57,6 +58,7 @@ app.add_typer(cli_accounts.keys, name="keys")
 app.add_typer(cli_accounts.tenants, name="tenants")
 app.add_typer(cli_admin.app, name="admin")
 app.add_typer(cli_conversations.app, name="conversations")
+app.add_typer(cli_retention.app, name="retention")
 app.add_typer(cli_budgets.limits, name="limits")
 app.add_typer(cli_budgets.prices, name="prices")
 app.add_typer(cli_budgets.usage, name="usage")

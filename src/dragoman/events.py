@@ -173,12 +173,13 @@ class ClaimsExpired(Event):
 
 
 @dataclass(frozen=True)
-class GuestsForgotten(Event):
-    """Guests who can come back no more and own nothing that is kept were forgotten."""
+class RetentionRun(Event):
+    """A run of retention ended: `count` rows whose time was over are gone, in `milliseconds`."""
 
-    name: ClassVar[str] = "guests_forgotten"
+    name: ClassVar[str] = "retention_run"
     level: ClassVar[str] = "info"
     count: int
+    milliseconds: int
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
 from dragoman.settings_edge import Edge, check_public, public_host
 from dragoman.settings_faults import built, unknown_overrides
 from dragoman.settings_limits import Limit, Model, Price, Rate, Table
-from dragoman.settings_operations import Log, Telemetry
+from dragoman.settings_operations import Log, Retention, Telemetry
 from dragoman.settings_text import read_text
 
 DEFAULT_FILE = "dragoman.toml"
@@ -259,6 +259,7 @@ class Settings(BaseSettings):
     edge: Edge = Edge()
     log: Log = Log()
     telemetry: Telemetry = Telemetry()
+    retention: Retention = Retention()
 
     @classmethod
     def settings_customise_sources(

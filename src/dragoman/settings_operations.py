@@ -1,4 +1,4 @@
-"""The tables `[log]` and `[telemetry]` of the configuration: what a zone says of itself, and to whom."""
+"""The tables `[log]`, `[telemetry]`, `[retention]`: what a zone says of itself, and how long it keeps."""
 
 from __future__ import annotations
 
@@ -44,3 +44,29 @@ class Telemetry(_Closed):
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
             raise ValueError("http is for loopback only; use https")
         return value.rstrip("/")
+
+
+DAYS_MOST = 36_500
+"""LIMIT: days that a setting may ask for; a hundred years."""
+RECORD_DAYS_LEAST = 30
+"""LIMIT: days for which what was decided and done is kept at the least."""
+
+
+class Retention(_Closed):
+    """How long rows of each class are kept, in days. Where the law asks for longer, that is refused at load.
+
+    Without a value a class is kept as long as the law asks, and as its default says.
+    """
+
+    conversations_days: int | None = Field(default=None, ge=1, le=DAYS_MOST)
+    """Days after its last change for which a conversation is kept. Without it: until somebody erases it."""
+    decisions_days: int | None = Field(default=None, ge=RECORD_DAYS_LEAST, le=DAYS_MOST)
+    """Days for which a decision is kept after it was last made. Without it: 200, or as the law asks."""
+    interventions_days: int | None = Field(default=None, ge=RECORD_DAYS_LEAST, le=DAYS_MOST)
+    """Days for which an intervention is kept with its statement. Without it: 200, or as the law asks."""
+    appeals_days: int | None = Field(default=None, ge=RECORD_DAYS_LEAST, le=DAYS_MOST)
+    """Days for which an appeal is kept after it came. Without it: until its person is erased."""
+    sign_ins_days: int | None = Field(default=None, ge=RECORD_DAYS_LEAST, le=DAYS_MOST)
+    """Days for which ended sessions, links and tokens of admins are kept. Without it: as the decisions."""
+    usage_days: int | None = Field(default=None, ge=RECORD_DAYS_LEAST, le=DAYS_MOST)
+    """Days for which the counts of usage of a day are kept. Without it: without end."""

@@ -13,18 +13,21 @@ import pytest
 import sqlalchemy as sa
 from turns_control import Unix
 
-from dragoman.accounts import leaving
 from dragoman.accounts.newcomers import Newcomers
 from dragoman.accounts.sessions import SESSION_MS
 from dragoman.control.app import Control
 from dragoman.control.core import DATABASE
 from dragoman.control.relay_config import SESSION_COOKIE
+from dragoman.control.retention import Retention
 from dragoman.errors import RefusedError
 from dragoman.ids import now_ms
 from dragoman.settings_edge import GUEST_DAYS_LEAST
-from dragoman.stores.guests import SqlGuests
+from dragoman.stores import retention
+from dragoman.stores.retention import RetentionRows
 
 LOCAL = '[zone]\ndata = "d"\n'
+DAY_MS = 86_400_000
+GUEST_DAYS = 10
 PUBLIC = """
 [deployment]
 stage = "public"
@@ -118,7 +121,9 @@ def entries(control: Control) -> int:
 
 @pytest.fixture
 def zone(tmp_path: Path) -> Iterator[Control]:
-    (tmp_path / "dragoman.toml").write_text('[zone]\ndata = "d"\n[edge]\nguest_days = 10\n', encoding="utf-8")
+    (tmp_path / "dragoman.toml").write_text(
+        f'[zone]\ndata = "d"\n[edge]\nguest_days = {GUEST_DAYS}\n', encoding="utf-8"
+    )
     control = Control(tmp_path / "dragoman.toml")
     yield control
     control.core.close()
@@ -127,44 +132,51 @@ def zone(tmp_path: Path) -> Iterator[Control]:
 def test_guests_who_are_due_and_own_nothing_are_forgotten(
     zone: Control, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaving, "AT_ONCE", 3)
+    monkeypatch.setattr(retention, "AT_ONCE", 3)
     now = now_ms()
-    old, young = now - 11 * leaving.DAY_MS, now - 9 * leaving.DAY_MS
+    old, young = now - 11 * DAY_MS, now - 9 * DAY_MS
     due = [f"prn_due_{n}" for n in range(10)]
     tenant = guests(zone, [*due, *(f"prn_owns_{table}" for table in OWNED)], old)
     guests(zone, ["prn_young"], young)
     for table, values in OWNED.items():
-        sql = f"INSERT INTO {table} {values.format(at=old + leaving.DAY_MS)}"
+        sql = f"INSERT INTO {table} {values.format(at=old + DAY_MS)}"
         owner = (tenant, f"prn_owns_{table}")
         zone.core.database.write(lambda c, sql=sql, owner=owner: c.exec_driver_sql(sql, owner))
     before = entries(zone)
-    assert zone.core.forget_guests(lambda: True) == 0, "who is asked to stop forgets nobody more"
-    assert zone.core.forget_guests() == len(due)
+    assert not zone.core.retention.run(lambda: True).finished, "who is asked to stop forgets nobody more"
+    assert {"prn_young", *due} < rows(zone, "principals")
+    assert zone.core.retention.run().gone["guests"] == len(due)
     left = {"prn_young", *(f"prn_owns_{table}" for table in OWNED)}
     assert rows(zone, "principals") == rows(zone, "uses") == rows(zone, "notices_shown") == left
-    assert zone.core.forget_guests() == 0
-    assert entries(zone) == before, "the ledger gets nothing of it"
+    assert zone.core.retention.run().gone["guests"] == 0
+    assert entries(zone) == before + 2, "an entry of each run, and nothing of a guest"
 
 
 def test_nobody_is_forgotten_whose_cookie_may_still_work(zone: Control) -> None:
-    assert GUEST_DAYS_LEAST * leaving.DAY_MS == SESSION_MS
-    store, now = SqlGuests(zone.core.database), now_ms()
-    guests(zone, ["prn_1"], now - SESSION_MS + 60_000)
-    assert leaving.forget_guests(store, 0, now) == 0
-    assert leaving.forget_guests(store, 0, now + 120_000) == 1
+    assert GUEST_DAYS_LEAST * DAY_MS == SESSION_MS
+    guests(zone, ["prn_1"], now_ms() - GUEST_DAYS * DAY_MS + 60_000)
+    soon = Retention(
+        zone.core.holder,
+        RetentionRows(zone.core.database, "local"),
+        zone.core.conversations,
+        lambda: now_ms() + 120_000,
+    )
+    assert zone.core.retention.run().gone["guests"] == 0
+    assert soon.run().gone["guests"] == 1
 
 
 def test_a_step_is_small_and_the_thread_stops_between_two(zone: Control) -> None:
-    count = 3 * leaving.AT_ONCE
+    count = 3 * retention.AT_ONCE
     guests(zone, [f"prn_{n:05d}" for n in range(count)], 1)
     asked: list[int] = []
 
     def stopping() -> bool:
         asked.append(len(rows(zone, "principals")))
-        return len(asked) > 2
+        return asked[-1] < 2 * retention.AT_ONCE
 
-    assert leaving.forget_guests(SqlGuests(zone.core.database), 7, now_ms(), stopping) == 2 * leaving.AT_ONCE
-    assert asked == [count, count - leaving.AT_ONCE, count - 2 * leaving.AT_ONCE]
+    assert not zone.core.retention.run(stopping).finished
+    assert sorted(set(asked)) == [count - 2 * retention.AT_ONCE, count - retention.AT_ONCE, count]
+    assert zone.core.retention.run().gone["guests"] == count, "gone on with, and counted together"
 
 
 def test_places_come_free_with_time() -> None:

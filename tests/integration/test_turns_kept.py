@@ -15,7 +15,6 @@ from dragoman.assistants.turns import KEPT_MS
 from dragoman.control.app import Control
 from dragoman.control.turns import GRACE_SECONDS, TurnSweep, Watch
 from dragoman.ids import new_id, now_ms
-from dragoman.stores import decisions, schema
 
 DEADLINE_S = 1_800
 
@@ -116,44 +115,6 @@ def test_answers_of_stateless_turns_end_with_their_salts(control: Control, relay
         "stays"
     )
     assert relay.open(None, idempotency=claim)[1]["state"] == "opened"
-
-
-def test_decisions_that_nothing_names_are_forgotten_after_their_time(
-    control: Control, relay: Relay, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(decisions, "AT_ONCE", 2)
-    core, tenant = control.core, relay.who["tenant"]
-    relay.lang = "en"
-    name = relay.conversation()
-    relay.turn(name)
-    used = {row[0] for row in core.database.read(lambda c: c.exec_driver_sql("SELECT decision FROM turns"))}
-    at = now_ms()
-    for n in range(5):
-        core.interventions.keep_decision(tenant, {"id": f"dec_local_{n:032}", "as_of": at - n}).result()
-    again = {"id": f"dec_local_{4:032}", "as_of": at + decisions.KEPT_MS}
-    core.interventions.keep_decision(tenant, again).result()
-    objected = {one.name: 0 if one.name in {"at", "due_at"} else "x" for one in schema.appeals.c}
-    objected |= {"tenant": tenant, "about": f"dec_local_{3:032}"}
-    core.database.write(lambda c: c.execute(schema.appeals.insert().values(objected)))
-
-    def left() -> set[str]:
-        return {
-            row[0]
-            for row in core.database.read(lambda c: c.exec_driver_sql("SELECT decision FROM decisions"))
-        }
-
-    due = at + decisions.KEPT_MS + 86_400_000
-    before = left()
-    assert decisions.forget_decisions(core.database, due, lambda: True) == 0
-    assert decisions.forget_decisions(core.database, at) == 0, "not yet"
-    assert decisions.forget_decisions(core.database, due) >= 3
-    kept = {f"dec_local_{3:032}", f"dec_local_{4:032}"}
-    assert left() == (before & used) | kept, "a turn names it, someone objected, it was made again"
-    assert before & used
-    core.database.write(lambda c: c.execute(schema.appeals.delete()))
-    assert control.core.eraser.erase(tenant, relay.who["principal"])["conversations"] == 1
-    decisions.forget_decisions(core.database, due)
-    assert f"dec_local_{3:032}" not in left(), "the control"
 
 
 def test_one_person_is_exported_and_erased(control: Control, relay: Relay) -> None:

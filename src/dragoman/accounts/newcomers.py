@@ -1,6 +1,7 @@
 """How many new guests are kept in a minute where anybody may come by: no more than may ask.
 
-What is kept of a guest is a row, for weeks (`leaving`), and it is kept before the relay counts its turn.
+What is kept of a guest is a row, for weeks (`edge.guest_days`), and it is kept before the relay counts its
+turn.
 """
 
 from __future__ import annotations

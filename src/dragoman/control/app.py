@@ -124,7 +124,7 @@ class Control:
             core.holder, core.registry, core.people, self.reloader.reload, core.database.snapshot
         )
         conversations = ConversationVerbs(core.conversations, core.registry, core.eraser)
-        verbs = conversations.added_to(core.budget_verbs(admin.app()))
+        verbs = core.retention.added_to(conversations.added_to(core.budget_verbs(admin.app())))
         self.plan_socket = SocketServer(
             run / "plan.sock",
             plan.app(Starlette(routes=local_provider(knowledge, self._asker))),
@@ -201,6 +201,7 @@ class Control:
         self.log.start()
         self.sweep.start()
         self.indexer.start()
+        self.core.retention.start()
         emit(ControlReady(self.core.zone, self.core.holder.loaded.config_digest))
 
     def stop(self) -> None:
@@ -208,6 +209,7 @@ class Control:
         self.reloader.stop()
         self.sweep.stop()
         self.indexer.stop()
+        self.core.retention.stop()
         if self.admin is not None:
             self.admin.stop()
         for socket in (self.admin_socket, self.pages_socket, self.plan_socket):

@@ -5,13 +5,11 @@ Opening it takes the zone's lock; closing gives it back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from dragoman.accounts.classes import Classes
-from dragoman.accounts.leaving import forget_guests
 from dragoman.accounts.newcomers import Newcomers
 from dragoman.accounts.pepper import open_pepper
 from dragoman.accounts.principals import Principals
@@ -25,9 +23,9 @@ from dragoman.control.asgi import Routes
 from dragoman.control.budget_verbs import BudgetVerbs
 from dragoman.control.loaded import Holder, Loaded
 from dragoman.control.planner import Planner
-from dragoman.control.turns import EXPIRE_ROUNDS, GUEST_ROUNDS, Chore
+from dragoman.control.retention import Retention
+from dragoman.control.turns import EXPIRE_ROUNDS, Chore
 from dragoman.core.accounts import Change, TenantRecord
-from dragoman.events import GuestsForgotten, emit
 from dragoman.ids import now_ms
 from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
@@ -37,12 +35,11 @@ from dragoman.stores.appeals import SqlAppeals
 from dragoman.stores.budgets import Budgets
 from dragoman.stores.conversations import SqlConversations
 from dragoman.stores.database import Database, ZoneLock
-from dragoman.stores.decisions import forget_decisions
-from dragoman.stores.guests import SqlGuests
 from dragoman.stores.interventions import Interventions
 from dragoman.stores.journal import JournalCursors
 from dragoman.stores.migrate import migrate
 from dragoman.stores.outbox import Outbox
+from dragoman.stores.retention import RetentionRows
 from dragoman.stores.search import SqlSearch
 from dragoman.stores.turns import SqlTurns
 from dragoman.stores.usage import UsageRows
@@ -91,6 +88,7 @@ class Core:
         self.turns = SqlTurns(self.database)
         self.conversations = SqlConversations(self.database, zone.id)
         self.eraser = Eraser(self.conversations)
+        self.retention = Retention(self.holder, RetentionRows(self.database, zone.id), self.conversations)
         self.appeals = SqlAppeals(self.database, zone.id)
         self.search = SqlSearch(self.database)
         self.admins = SqlAdmins(self.database, zone.id)
@@ -114,21 +112,11 @@ class Core:
         return self.holder.loaded.settings.deployment.stage == "local"
 
     def chores(self) -> tuple[Chore, ...]:
-        """What the zone's sweep does besides: erasures that were left, what is due to be forgotten."""
+        """What the zone's sweep does besides: erasures that were left, windows that are over."""
         return (
             Chore(EXPIRE_ROUNDS, self.eraser.resume),
             Chore(EXPIRE_ROUNDS, lambda stopping: self.budgets.forget_over(now_ms(), stopping)),
-            Chore(GUEST_ROUNDS, self.forget_guests),
-            Chore(GUEST_ROUNDS, lambda stopping: forget_decisions(self.database, now_ms(), stopping)),
         )
-
-    def forget_guests(self, stopping: Callable[[], bool] = lambda: False) -> int:
-        """Forget guests who are due by the setting; how many."""
-        days = self.holder.loaded.settings.edge.guest_days
-        forgotten = forget_guests(SqlGuests(self.database), days, now_ms(), stopping)
-        if forgotten:
-            emit(GuestsForgotten(forgotten))
-        return forgotten
 
     def _guests_a_minute(self) -> int | None:
         """How many new guests a public port keeps; at one's own machine whoever sits there."""

@@ -10,13 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dragoman.core.decision import Decision, Obligation, Reason
+from dragoman.core.decision import BINDING, Decision, Obligation, Reason
 from dragoman.settings import Label, Settings
 
 OPERATOR_LABEL = "operator.label_always"
-BINDING = frozenset({"in_force", "grace"})
-"""Enforcements with full effect; the others are listed in the decision and oblige nobody yet."""
-
 CARRIED_AFTER = frozenset(
     {"retention", "localise", "log", "right", "complaint_channel", "human_review", "statement_of_reasons",
      "report", "incident", "evaluation", "consent"}

@@ -22,6 +22,7 @@ from dragoman.decide.schema import PackError
 from dragoman.decide.world import Offer, World
 from dragoman.errors import ConfigError
 from dragoman.ids import now_ms
+from dragoman.policy.retention import contradictions
 from dragoman.policy.rules import Compile, Rule, RuleSet, load_rules, rule_set
 from dragoman.providers.catalogue import load_catalogue, output_field_of, pack_of
 from dragoman.providers.prices import PriceBook, load_shipped
@@ -126,11 +127,14 @@ def read_all(
         for name, ways in attempts.items()
     }
     terms = packs.providers()
+    world = World.of(settings.zone.id, models, _zones(settings), deployment_facts(settings.deployment))
+    if problems := contradictions(settings, packs, world, now_ms()):
+        raise ConfigError(problems)
     return Loaded(
         file=file,
         settings=settings,
         packs=packs,
-        world=World.of(settings.zone.id, models, _zones(settings), deployment_facts(settings.deployment)),
+        world=world,
         attempts=attempts,
         territory=frozenset(
             name

@@ -44,8 +44,6 @@ EXPIRE_ROUNDS = 12
 """Every how many rounds idempotency keys are looked through: once a minute."""
 GRACE_SECONDS = 120.0
 """How long past its deadline a turn may still be closed by a relay that is in contact."""
-GUEST_ROUNDS = 720
-"""Every how many rounds guests are looked through: once an hour."""
 EXPIRED_AT_ONCE = 500
 """LIMIT: idempotency claims that one transaction of the sweep drops."""
 

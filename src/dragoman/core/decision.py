@@ -22,6 +22,9 @@ SCOPES = ("turn", "session", "account")
 QUIET = frozenset({"oblige", "warn"})
 """Effects of reasons that keep no one from an answer."""
 
+BINDING = frozenset({"in_force", "grace"})
+"""Enforcements with full effect; the others are listed in a decision and oblige nobody yet."""
+
 STEP_UP_SIGNALS = ("real_name", "residence", "age_reliable", "guardian", "verifiable_parent")
 
 OBLIGATION_KINDS = (

@@ -38,6 +38,21 @@ class SqlGuests:
             GuestRecord(row["tenant"], row["principal"], row["class"], row["created_at"]) for row in found
         ]
 
+    def free(self, guests: Sequence[GuestRecord]) -> list[str]:
+        """Of these the principals of those who own nothing that is kept."""
+        if not guests:
+            return []
+
+        def work(c: sa.Connection) -> list[str]:
+            explained = _explained(c, guests)
+            due = defaultdict(list)
+            for guest in guests:
+                if guest.principal not in explained:
+                    due[guest.tenant].append(guest.principal)
+            return [one for tenant, names in due.items() for one in _free(rows_of(c, tenant), names)]
+
+        return self._database.read(work)
+
     def forget(self, guests: Sequence[GuestRecord]) -> int:
         """Remove those who own nothing that is kept, with what rules remember of their use; how many."""
         explained = self._database.read(lambda c: _explained(c, guests))
@@ -66,14 +81,18 @@ def _explained(connection: sa.Connection, guests: Sequence[GuestRecord]) -> set[
     return set(connection.execute(query).scalars())
 
 
-def _forget(rows: TenantRows, names: Sequence[str]) -> int:
+def _free(rows: TenantRows, names: Sequence[str]) -> list[str]:
     owns = [
         _has(table, table.c.principal == principals.c.principal) for table in (conversations, claims, appeals)
     ]
     erasing = _has(zone_meta, zone_meta.c.name == ERASING + principals.c.principal)
     these = (principals.c.principal.in_(names), principals.c.kind == GUEST)
     free = rows.pick(principals, (principals.c.principal,), *these, ~sa.or_(*owns, erasing), limit=len(names))
-    gone = [row.principal for row in free]
+    return [row.principal for row in free]
+
+
+def _forget(rows: TenantRows, names: Sequence[str]) -> int:
+    gone = _free(rows, names)
     for table in (uses, notices_shown):
         rows.delete(table, table.c.principal.in_(gone))
     return rows.delete(principals, principals.c.principal.in_(gone))

@@ -11,8 +11,10 @@ import sqlalchemy as sa
 
 from dragoman.stores import schema
 from dragoman.stores.database import Database
-from dragoman.stores.decisions import RENEWED_MS
 from dragoman.stores.tenancy import rows_of
+
+RENEWED_MS = 86_400_000
+"""How old the note of when a decision was last made may get before it is made anew."""
 
 Pair = tuple[Mapping[str, Any], Mapping[str, Any]]
 """An intervention as the relay sent it, and its statement."""

@@ -27,7 +27,7 @@ from dragoman.core.turns import (
     ZoneRows,
 )
 from dragoman.stores.database import ERASED, Database
-from dragoman.stores.decisions import RENEWED_MS
+from dragoman.stores.interventions import RENEWED_MS
 from dragoman.stores.schema import decisions, zone_meta
 from dragoman.stores.search import SqlSearchRows
 from dragoman.stores.tenancy import (
