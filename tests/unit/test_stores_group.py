@@ -53,7 +53,7 @@ def ends(database: Database) -> list[str]:
     seen: list[str] = []
 
     def note(statement: str) -> None:
-        if statement.split()[0] in {"BEGIN", "COMMIT", "ROLLBACK"}:
+        if statement.partition(" ")[0] in {"BEGIN", "COMMIT", "ROLLBACK"}:
             seen.append(statement)
 
     database.write(lambda c: c.connection.dbapi_connection.set_trace_callback(note))  # type: ignore[union-attr]
@@ -230,7 +230,7 @@ def test_erased_text_leaves_every_file(database: Database, tmp_path: Path) -> No
 
 def test_a_full_queue_refuses(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     go = held(database)
-    database._queue.maxsize = 2
+    monkeypatch.setattr("dragoman.stores.database.WRITE_QUEUE", 2)
     kept = [database.submit(insert(n)) for n in range(2)]
     with pytest.raises(UnavailableError):
         database.submit(insert(9))

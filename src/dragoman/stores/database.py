@@ -51,7 +51,7 @@ EMPTY_AGAIN_S = 1.0
 GROUP = 64
 """LIMIT: writes that share one transaction and its sync."""
 WRITE_QUEUE = 10_000
-"""LIMIT: writes waiting; beyond it callers are refused at once."""
+"""LIMIT: writes waiting; beyond it callers are refused at once. Each thread that asks may pass it by one."""
 
 _BEGIN_IMMEDIATE = Prepared(sa.text("BEGIN IMMEDIATE"))
 _COMMIT = Prepared(sa.text("COMMIT"))
@@ -103,18 +103,17 @@ class Database:
         """Called on the writer's thread after a commit in which a change was published."""
         self.on_entry: Callable[[], None] | None = None
         """The same, after a commit that left an entry for control's journal."""
-        self._queue: queue.Queue[_Queued | None] = queue.Queue(maxsize=WRITE_QUEUE)
+        self._queue: queue.SimpleQueue[_Queued | None] = queue.SimpleQueue()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="zone-writer", daemon=True)
         self._thread.start()
 
     def submit(self, work: Write[T]) -> Future[T]:
         """Queue a write; the future resolves after its commit is durable, or with what it raised."""
+        if self._queue.qsize() >= WRITE_QUEUE:
+            raise UnavailableError("the database has too many writes waiting; try again")
         future: Future[T] = Future()
-        try:
-            self._queue.put_nowait(_Queued(work, future))
-        except queue.Full:
-            raise UnavailableError("the database has too many writes waiting; try again") from None
+        self._queue.put(_Queued(work, future))
         return future
 
     def write(self, work: Write[T]) -> T:
@@ -295,6 +294,8 @@ def _run_one(connection: sa.Connection, one: _Queued, *, alone: bool) -> None:
 def _take(connection: sa.Connection) -> tuple[list[Callable[[], None]], set[str]]:
     """What a write left on the connection's info, taken off it."""
     info = connection.info
+    if not info:
+        return [], set()
     flags = {name for name in (PUBLISHED, ENTERED, ERASED) if info.pop(name, False)}
     return info.pop(AFTER_COMMIT, []), flags
 

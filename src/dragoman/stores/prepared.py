@@ -48,10 +48,8 @@ class Prepared:
         # The driver's own connection: the pool's cursor is a proxy that nothing here needs.
         cursor = connection.connection.dbapi_connection.cursor()  # type: ignore[union-attr]
         try:
-            own = ready.own
-            cursor.execute(
-                ready.text, [values[name] if name in values else own[name] for name in ready.names]
-            )
+            given = {**ready.own, **values} if ready.own else values
+            cursor.execute(ready.text, [given[name] for name in ready.names])
             return ready, cursor.fetchall()
         except dialect.loaded_dbapi.Error as fault:
             error = dialect.loaded_dbapi.Error
