@@ -313,6 +313,8 @@ PAGES = (
     "appeals",
     "usage",
     "limits",
+    "vocabulary",
+    "vocabulary?q=us-ca",
     "keys",
     "tenants",
     "people",

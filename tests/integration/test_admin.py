@@ -582,7 +582,9 @@ def test_an_auditor_changes_nothing(control: Control, port: int) -> None:
     auditor = came_in(control, port, AUDITOR)
     before, swept = state(control), 0
     for route in routes(control):
-        if route.changes and not route.own:
+        if route.asks:
+            assert auditor.post(route.path, {}).code == "invalid_value", "asked, and told what is missing"
+        elif route.changes and not route.own:
             body: Any = {} if route.is_api else None
             answer = auditor.post(route.path, body) if route.is_api else auditor.form(route.path)
             assert (answer.status, answer.code) == (403, "wrong_role"), route.path
@@ -616,6 +618,9 @@ def test_a_route_without_a_thought_about_its_role_does_not_start(control: Contro
         {"method": "POST", "role": ANYONE},
         {"method": "DELETE", "role": METRICS},
         {"role": ANYONE, "fresh": True},
+        {"role": AUDITOR, "asks": True},
+        {"method": "POST", "role": ANYONE, "asks": True},
+        {"method": "POST", "role": METRICS, "asks": True},
     ):
         made = {"method": "GET", "path": "/x", "endpoint": endpoint, "says": "x", **wrong}
         with pytest.raises(ValueError, match="/x"):

@@ -12,8 +12,9 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from dragoman.core.facts import Facts, FactsError
+from dragoman.decide.asked import decide_facts
 from dragoman.decide.cases import case_facts
-from dragoman.decide.cli import app, decide_facts
+from dragoman.decide.cli import app
 from dragoman.decide.cli_common import baseline, json_values
 from dragoman.decide.engine import decide
 from dragoman.decide.packs import baseline_document, load_packs

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dragoman.admin.acts import Acts
 from dragoman.admin.appeals import Appeals
 from dragoman.admin.context import AdminContext
+from dragoman.admin.decisions import Decisions
 from dragoman.admin.documents import Documents
 from dragoman.admin.entry import Entry
 from dragoman.admin.packs import PackPages
@@ -21,7 +22,7 @@ def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
     """Every route there is."""
     entry, pages, acts = Entry(context, view), Pages(context, view), Acts(context, view)
     setup, documents, appeals = Setup(context, view), Documents(context, view), Appeals(context, view)
-    law = (PackPages(context, view), Timelines(context, view))
+    law = (Decisions(context, view), PackPages(context, view), Timelines(context, view))
     groups = (entry, pages, setup, SetupChanges(context, view), documents, acts, appeals, *law)
     table = RouteTable([route for one in groups for route in one.routes()])
     entry.table = pages.table = setup.table = table

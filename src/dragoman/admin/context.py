@@ -14,6 +14,7 @@ from dragoman.admin.passkeys import Ceremonies
 from dragoman.admin.people import NewInvite, People
 from dragoman.admin.sessions import Sessions
 from dragoman.admin.setup_desk import SetupDesk
+from dragoman.decide.packs import PackSet
 from dragoman.knowledge.engine import Knowledge
 from dragoman.knowledge.intake import Intake
 from dragoman.settings import Settings
@@ -46,6 +47,8 @@ class AdminContext:
     intake: Intake
     settings: Callable[[], Settings]
     """The configuration in use."""
+    packs: Callable[[], PackSet]
+    """The packs in use."""
     limits: Callable[[], list[dict[str, Any]]]
     """Every limit with how many windows are open and how full the fullest one is."""
     status: Callable[[], dict[str, Any]]

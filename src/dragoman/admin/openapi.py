@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, ClassVar
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from dragoman.admin.table import ANYONE, AdminRoute
 
@@ -16,6 +17,15 @@ _REFUSED = {
     "description": "Refused.",
     "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Refused"}}},
 }
+
+
+class Published(BaseModel):
+    """A document with a JSON Schema of its own, by which it is checked elsewhere."""
+
+    model_config = ConfigDict(extra="allow")
+
+    published: ClassVar[Callable[[], dict[str, Any]]]
+    """The schema, its definitions under `$defs`."""
 
 
 def document(routes: Iterable[AdminRoute]) -> dict[str, Any]:
@@ -68,12 +78,30 @@ def _operation(route: AdminRoute, schemas: dict[str, Any]) -> dict[str, Any]:
     return told
 
 
+def _moved(schema: Any) -> Any:
+    """The schema with its own definitions referred to where this document holds them."""
+    if isinstance(schema, list):
+        return [_moved(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: one.replace("#/$defs/", "#/components/schemas/") if key == "$ref" else _moved(one)
+        for key, one in schema.items()
+    }
+
+
 def _name(path: str) -> str:
     return re.sub(r"[^a-z]+", "_", path.removeprefix(PREFIX)).strip("_")
 
 
 def _schema(kind: Any, schemas: dict[str, Any]) -> dict[str, Any]:
-    made = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
+    """A reference to the type's own schema, or to the one it publishes."""
+    if issubclass(kind, Published):
+        made = _moved(kind.published())
+        made["description"] = inspect.getdoc(kind)
+        made.pop("$schema")
+    else:
+        made = TypeAdapter(kind).json_schema(ref_template="#/components/schemas/{model}")
     schemas.update(made.pop("$defs", {}))
     schemas[kind.__name__] = made
     return {"$ref": f"#/components/schemas/{kind.__name__}"}

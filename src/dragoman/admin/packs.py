@@ -22,7 +22,6 @@ from dragoman.decide.browse import Wanted
 from dragoman.decide.cli_common import json_values
 from dragoman.decide.packs import Pack, PackSet
 from dragoman.decide.shown import pack_document
-from dragoman.errors import UnavailableError
 
 WANTED_CHARS = 100
 """LIMIT: characters of a filter; what is longer is cut."""
@@ -116,7 +115,7 @@ class PackPages:
         return self._view.json({"rows": json_values(rules[:SHOWN_RULES]), "more": more})
 
     def _packs(self) -> PackSet:
-        return packs_in_use(self._context)
+        return self._context.packs()
 
     def _pack(self, call: Call) -> tuple[PackSet, Pack]:
         packs = self._packs()
@@ -130,14 +129,6 @@ class PackPages:
         if found is None:
             raise nothing()
         return found
-
-
-def packs_in_use(context: AdminContext) -> PackSet:
-    """The packs that decide now. Raises UnavailableError where none are loaded."""
-    loaded = context.setup.subject().loaded
-    if loaded is None:
-        raise UnavailableError("No packs are loaded.")
-    return loaded.packs
 
 
 def wanted_of(call: Call, packs: PackSet) -> Wanted:

@@ -115,6 +115,8 @@ class AdminRoute:
     """Asks nobody who they are: a file that is the same for all."""
     limited: bool = False
     """Counts as an attempt of its address."""
+    asks: bool = False
+    """Sends a document and changes nothing: a question that is too long for an address."""
     files: bool = False
     """Takes files beside the fields of its body, as `multipart/form-data`."""
 
@@ -122,10 +124,12 @@ class AdminRoute:
         place = f"{self.method} {self.path}"
         if self.role not in ROLES:
             raise ValueError(f"{place}: names no role; say who may use it")
-        if self.method not in SAFE and not self.own and self.role != OPERATOR:
+        if self.method not in SAFE and not (self.own or self.asks) and self.role != OPERATOR:
             raise ValueError(f"{place}: changes something, so it is for operators")
         if self.bare and (self.role != ANYONE or self.method not in SAFE):
             raise ValueError(f"{place}: only what is for anyone asks nobody who they are")
+        if self.asks and (self.method in SAFE or self.role not in (AUDITOR, OPERATOR)):
+            raise ValueError(f"{place}: what asks by a document is a POST of somebody who is in")
         if self.fresh and self.role == ANYONE:
             raise ValueError(f"{place}: nobody is there who could prove it")
 

@@ -35,6 +35,7 @@ PAGES = (
     "appeals",
     "usage",
     "limits",
+    "vocabulary",
     "keys",
     "tenants",
     "people",

@@ -17,6 +17,7 @@ from typing import Any
 
 MAX_DOCUMENT_BYTES = 262_144  # LIMIT: a facts document, bytes
 MAX_LIST_ITEMS = 512  # LIMIT: entries of any list or map in the document
+LAST_MS = 32_503_680_000_000  # LIMIT: the last instant of a document, 3000-01-01 in milliseconds UTC
 MAX_TEXT_CHARS = 256  # LIMIT: any string in the document, code points
 
 EVENTS = (
@@ -95,11 +96,12 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,127}\Z")
 
 
 class FactsError(ValueError):
-    """A facts document that cannot be used. `path` names the field, the message says what to do."""
+    """A facts document that cannot be used. `path` names the field, `said` what is wrong and what to do."""
 
     def __init__(self, path: str, message: str) -> None:
         super().__init__(f"{path}: {message}" if path else message)
         self.path = path
+        self.said = message
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,20 +225,19 @@ def instant(value: Any) -> int:
     """
     if isinstance(value, bool):
         raise ValueError("is not a time")  # noqa: TRY004 - one error type for a bad document
-    if isinstance(value, int):
-        if not 0 <= value <= 32_503_680_000_000:
-            raise ValueError("milliseconds UTC between 1970 and 3000")
-        return value
     if isinstance(value, str):
         value = date.fromisoformat(value) if len(value) == 10 else datetime.fromisoformat(value)
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, 12, tzinfo=UTC)
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("a time needs its zone, for example 2026-11-22T12:00:00+08:00")
-        return int(value.timestamp() * 1000)
-    if isinstance(value, date):
-        noon = datetime(value.year, value.month, value.day, 12, tzinfo=UTC)
-        return int(noon.timestamp() * 1000)
-    raise ValueError("give a date, an ISO 8601 time or milliseconds UTC")
+        value = int(value.timestamp() * 1000)
+    if not isinstance(value, int):
+        raise ValueError("give a date, an ISO 8601 time or milliseconds UTC")  # noqa: TRY004 - as above
+    if not 0 <= value <= LAST_MS:
+        raise ValueError("lies between 1970 and 3000")
+    return value
 
 
 def _flatten(prefix: str, table: Mapping[str, Any], out: dict[str, Any]) -> None:

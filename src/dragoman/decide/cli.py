@@ -13,6 +13,7 @@ import typer
 
 from dragoman.core.decision import Decision
 from dragoman.core.facts import Facts
+from dragoman.decide.asked import decide_facts, decision_document
 from dragoman.decide.cli_common import (
     Json,
     Lang,
@@ -26,10 +27,8 @@ from dragoman.decide.cli_common import (
 )
 from dragoman.decide.cli_packs import packs_app
 from dragoman.decide.cli_refresh import refresh_command
-from dragoman.decide.engine import decide
 from dragoman.decide.explain import describe, trace
 from dragoman.decide.packs import PackSet
-from dragoman.decide.vocabulary import check_names
 from dragoman.decide.world import World
 
 app = typer.Typer(help="Facts to decisions over packs.", no_args_is_help=True)
@@ -37,17 +36,11 @@ packs_app.command("refresh")(refresh_command)
 app.add_typer(packs_app, name="packs")
 
 
-def decide_facts(facts: Facts, packs: PackSet, world: World | None = None) -> Decision:
-    """The decision for a document from outside, its names checked. Raises FactsError."""
-    check_names(facts, packs)
-    return decide(facts, packs, world or World.from_packs(packs))
-
-
-def decide_file(path: Path, packs: PackSet, world: World | None = None) -> tuple[Facts, Decision]:
+def decide_file(path: Path, packs: PackSet) -> tuple[Facts, Decision]:
     """The decision for a facts document in JSON or TOML. Raises FactsError, OSError."""
     text = path.read_text("utf-8")
     facts = Facts.from_toml(text) if path.suffix == ".toml" else Facts.from_json(text)
-    return facts, decide_facts(facts, packs, world)
+    return facts, decide_facts(facts, packs)
 
 
 @app.command("decide")
@@ -73,16 +66,11 @@ def decide_command(
         fail("give a facts document with --facts FILE; --baseline prints one to edit")
     language_or_fail(lang)
     packs = load_or_fail(packs_dir)
-    world = World.from_packs(packs)
-    known, decision = or_fail(lambda: decide_file(facts, packs, world))
-    steps = trace(known, packs, world) if explain else []
+    known, decision = or_fail(lambda: decide_file(facts, packs))
     if as_json:
-        document = decision.to_dict()
-        if explain:
-            document["trace"] = [step.to_dict() for step in steps]
-        print_json(document)
+        print_json(decision_document(decision, known, packs, explain=explain))
         return
     typer.echo(describe(decision, lang))
-    for step in steps:
+    for step in trace(known, packs, World.from_packs(packs)) if explain else ():
         applies = {True: "applies", False: "does not apply", None: "may apply (unknown)"}[step.applies]
         typer.echo(f"  · {step.rule_id}: {step.phase}, {applies}; read {', '.join(step.read)}")

@@ -210,9 +210,12 @@ def _fact_item(kind: str) -> Schema:
 def _places() -> Schema:
     part: Schema = {"type": "string", "pattern": "^[A-Z]{2}-[A-Z0-9]{1,3}$"}
     return {
-        "country": {"enum": sorted(countries())},
+        "country": {"enum": sorted(countries()), "description": "ISO 3166-1 alpha-2, in capitals"},
         "subdivision": {**part, "description": "ISO 3166-2; loading knows which exist"},
-        "place": {"anyOf": [{"$ref": "#/$defs/country"}, {"$ref": "#/$defs/subdivision"}]},
+        "place": {
+            "description": "a country or a part of one",
+            "anyOf": [{"$ref": "#/$defs/country"}, {"$ref": "#/$defs/subdivision"}],
+        },
     }
 
 
