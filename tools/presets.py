@@ -53,7 +53,12 @@ keyword_list = { number = "example" }
 test_bank = { number = "example" }
 """
 """What an operator states who is ready for all presets. The numbers are made up."""
-INSTALLS = {"fresh": "", "ready": STATED}
+DECLARED = """[deployment]
+feature = "assistant"
+
+"""
+"""What an operator states who says only that it offers no companion."""
+INSTALLS = {"fresh": "", "declared": DECLARED, "ready": STATED}
 FIRST_TURN = {"turn.index": 1, "turn.continuous_minutes": 0}
 AGAINST = ("deny", "not_ready", "step_up", "handoff", "route")
 
@@ -151,12 +156,17 @@ No real vendor is called for a simulated person: where this page says *shown*, t
 built-in model `dragoman`, the only one of the four without territory terms.
 
 - **fresh**: nothing is stated in `dragoman.toml` but the models. Who states nothing about itself has more duties, not fewer.
+- **declared**: the operator states what it offers, and nothing else:
+
+```toml
+{DECLARED}```
+
 - **ready**: the operator states what it is and holds, here with made-up numbers:
 
 ```toml
 {STATED}```
 
-Both with the vendors' models, whose hosts bring their terms:
+All with the vendors' models, whose hosts bring their terms:
 ```toml{models_toml(HOSTS)}```
 """
 MARKS = """The mark behind a source says how it was read: `V` in the official text, `v` in a secondary source, `g` general knowledge that was not read
@@ -222,11 +232,13 @@ def _law(mine: dict[str, dict[str, Cell]]) -> str:
         cell = mine[name]["deepseek"]
         for rule, reason in cell.reasons.items():
             if reason.citation is not None and not rule.startswith("deepseek"):
-                row = rows.setdefault(rule, [f"`{rule}`", reason.title["en"], _source(reason), "", ""])
+                row = rows.setdefault(
+                    rule, [f"`{rule}`", reason.title["en"], _source(reason), *("" for _ in INSTALLS)]
+                )
                 row[3 + at] = ", ".join(_states(cell, rule))
     if not rows:
         return "No rule of law that is in a pack asks for anything in a turn.\n"
-    head = [["rule of law", "what", "source", *INSTALLS], ["---"] * 5]
+    head = [["rule of law", "what", "source", *INSTALLS], ["---"] * (3 + len(INSTALLS))]
     return _table([*head, *(rows[rule] for rule in sorted(rows))])
 
 
@@ -239,7 +251,7 @@ def _states(cell: Cell, rule: str) -> Iterator[str]:
 
 
 def _models(mine: dict[str, dict[str, Cell]]) -> str:
-    rows = [["model", *INSTALLS], ["---"] * 3]
+    rows = [["model", *INSTALLS], ["---"] * (1 + len(INSTALLS))]
     rows += [[model, *(_told(model, mine[name][model]) for name in INSTALLS)] for model in MODELS]
     return _table(rows)
 
@@ -256,10 +268,15 @@ def _told(model: str, cell: Cell) -> str:
         said.append(f"with {', '.join(f'`{rule}`' for rule in cell.shown)}")
     lifts = [*cell.step_up, *cell.not_ready, *cell.models]
     if lifts:
-        said.append(f"changed by {', '.join(f'`{one}`' for one in lifts)}")
+        said.append(f"changed by {', '.join(_any_of(one) for one in lifts)}")
     if cell.warns:
         said.append(f"warns {', '.join(f'`{one}`' for one in cell.warns)}")
     return "; ".join(said)
+
+
+def _any_of(needed: str) -> str:
+    """What would do, any of `a|b`; a bar would end the table's cell."""
+    return " or ".join(f"`{one}`" for one in needed.split("|"))
 
 
 def _facts(preset: Preset) -> str:

@@ -24,7 +24,7 @@ from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
 from dragoman.settings_edge import Edge, check_public, public_host
 from dragoman.settings_faults import built, unknown_overrides
 from dragoman.settings_limits import Limit, Model, Price, Rate, Table
-from dragoman.settings_operations import Log, Retention, Telemetry
+from dragoman.settings_operations import CrisisPlaces, LocalText, Log, Retention, Telemetry
 from dragoman.settings_text import read_text
 
 DEFAULT_FILE = "dragoman.toml"
@@ -36,13 +36,6 @@ LOCAL_OUTPUT_TOKENS = 4_096
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$"
 _COUNTRY = r"^[A-Z]{2}$"
-
-
-class LocalText(Table):
-    """A text in every shipped language."""
-
-    en: str = Field(min_length=1, max_length=2000)
-    zh: str = Field(min_length=1, max_length=2000)
 
 
 class Owner(Table):
@@ -260,6 +253,7 @@ class Settings(BaseSettings):
     log: Log = Log()
     telemetry: Telemetry = Telemetry()
     retention: Retention = Retention()
+    crisis: CrisisPlaces = Field(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(

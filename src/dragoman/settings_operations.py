@@ -1,11 +1,12 @@
-"""The tables `[log]`, `[telemetry]`, `[retention]`: what a zone says of itself, and how long it keeps."""
+"""The tables `[log]`, `[telemetry]`, `[retention]`, `[crisis.PLACE]`: how a zone is run."""
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from dragoman.settings_admin import LOOPBACK
 
@@ -45,6 +46,30 @@ class Telemetry(_Closed):
             raise ValueError("http is for loopback only; use https")
         return value.rstrip("/")
 
+
+class LocalText(_Closed):
+    """A text in every shipped language."""
+
+    en: str = Field(min_length=1, max_length=2000)
+    zh: str = Field(min_length=1, max_length=2000)
+
+
+class Crisis(_Closed):
+    """To whom people in crisis are referred at one place."""
+
+    refer: LocalText
+    """What a person reads there: the service and how it is reached, in English and Chinese. None ships."""
+
+
+def _places(value: dict[str, Crisis]) -> dict[str, Crisis]:
+    for name in value:
+        if re.fullmatch(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", name) is None:
+            raise ValueError(f"{name!r} is no place: write a code of ISO 3166, such as US or US-NY")
+    return value
+
+
+CrisisPlaces = Annotated[dict[str, Crisis], AfterValidator(_places)]
+"""Referrals by the place they are for."""
 
 DAYS_MOST = 36_500
 """LIMIT: days that a setting may ask for; a hundred years."""

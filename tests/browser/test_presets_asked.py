@@ -26,7 +26,7 @@ pytestmark = pytest.mark.browser
 
 tool = _tool("presets")
 PRESETS = {one.id: one for one in load_presets()}
-LANGUAGE = {"fresh": "en", "ready": "zh"}
+LANGUAGE = {"fresh": "en", "declared": "zh", "ready": "zh"}
 """In which language a person of this installation is shown it."""
 QUESTION = "How do I return an item?"
 ASK = """async ([models, text]) => {
@@ -80,7 +80,10 @@ def installed(server: Server, install: str) -> None:
     """Have the operator state what `install` says, from now on."""
     file = server.folder / "dragoman.toml"
     before = file.read_text(encoding="utf-8")
-    stated = tool.INSTALLS[install] + before.removeprefix(tool.STATED)
+    rest = before
+    for one in tool.INSTALLS.values():
+        rest = rest.removeprefix(one)
+    stated = tool.INSTALLS[install] + rest
     if stated != before:
         file.write_text(stated, encoding="utf-8")
         server.dragoman("reload")

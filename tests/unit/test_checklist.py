@@ -22,6 +22,7 @@ STATED = """
 seat = "SG"
 owners = [{ country = "SG", percent = 100 }]
 roles = ["ai_deployer"]
+feature = "assistant"
 contact = "mailto:appeal@example.org"
 markets = ["SG"]
 [deployment.evidence."representative.ie"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from dragoman.control.duties import duties, with_operator_label
 from dragoman.control.refusal import Service, lifts, refusal
 from dragoman.control.rule_check import compile_rules
 from dragoman.core.decision import Citation, Decision, Obligation, Reason, Remark
 from dragoman.errors import ConfigError
+from dragoman.policy.duties import duties, with_operator_label
 from dragoman.policy.rules import load_rules, rule_set
 from dragoman.policy.statements import compose
 from dragoman.settings import load

@@ -41,7 +41,7 @@ def differing(cell: dict[str, Any], wanted: dict[str, Any]) -> dict[str, tuple[A
 
 
 def test_every_preset_is_there_with_every_model(cells: Cells) -> None:
-    assert len(cells) == 48
+    assert len(cells) == 72
     assert sorted(cells) == sorted(WRITTEN)
 
 

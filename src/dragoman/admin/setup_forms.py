@@ -20,7 +20,14 @@ from dragoman.settings_edit import Edit
 EVIDENCE_ROWS = 12
 """LIMIT: filings of one form; further ones are added one at a time."""
 _EVIDENCE = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)?")
-_OTHER_KEYS = ("data_locations.", "operator.", "territory_list.", "retention.")
+_OTHER_KEYS = (
+    "data_locations.",
+    "operator.",
+    "territory_list.",
+    "retention.",
+    "crisis_rule.",
+    "crisis_referral.",
+)
 """What a decision misses and no evidence is."""
 BASES = ("consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests")
 ORGANISATION = (
@@ -30,6 +37,7 @@ ORGANISATION = (
     Field("owners", ("deployment", "owners"), "owners"),
     Field("roles", ("deployment", "roles"), "words"),
     Field("model_use", ("deployment", "model_use"), "choice", ("", "own", "fine_tuned", "api")),
+    Field("feature", ("deployment", "feature")),
     Field("audience", ("deployment", "audience"), "choice", ("", "public", "internal")),
     Field("legal_basis", ("deployment", "legal_basis"), "choice", ("", *BASES)),
 )

@@ -70,6 +70,7 @@ def organisation(subject: Subject) -> Iterator[Item]:
         ("seat", own.seat, [*_rules_on(subject, "operator.seat"), *seated]),
         ("owners", owners, _terms(subject, lambda one: one.ownership is not None)),
         ("roles", ", ".join(own.roles), _rules_on(subject, "operator.roles")),
+        ("feature", own.feature, _rules_on(subject, "feature")),
     )
     for name, value, wanted in stated:
         by = tuple(rule for rule, _ in wanted[:NAMED])

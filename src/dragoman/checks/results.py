@@ -22,6 +22,7 @@ from dragoman.budgets.bounds import Prices, Way
 from dragoman.decide.packs import PackSet
 from dragoman.decide.world import World
 from dragoman.ledger.texts import LANGUAGES, language
+from dragoman.policy.duties import Means
 from dragoman.settings import Settings
 
 SEVERITIES = ("note", "warning", "error")
@@ -135,6 +136,10 @@ class Reading(Protocol):
     @property
     def world(self) -> World:
         """The operator's own facts, and the models on offer."""
+
+    @property
+    def means(self) -> Means:
+        """What the operator has set up for duties that need it."""
 
     @property
     def attempts(self) -> Mapping[str, Sequence[Way]]:

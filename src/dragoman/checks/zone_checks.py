@@ -19,6 +19,7 @@ from dragoman.core.facts import Facts
 from dragoman.decide.cli_common import baseline
 from dragoman.decide.engine import decide
 from dragoman.ids import now_ms
+from dragoman.policy.duties import not_carried, uncarried, with_feature_asked
 from dragoman.providers.provider_key import NoKeyError, read_key
 from dragoman.stores.admins import admin_exists
 from dragoman.stores.budgets import stored_limits
@@ -85,16 +86,22 @@ def decided_in(subject: Subject, market: str) -> Decision | None:
     """What is decided for an identified adult who lives in a market; None where nothing could be read."""
     if subject.loaded is None:
         return None
-    return decide(
-        person_of(subject.loaded, market, subject.machine.now_s()), subject.loaded.packs, subject.loaded.world
-    )
+    loaded = subject.loaded
+    made = decide(person_of(loaded, market, subject.machine.now_s()), loaded.packs, loaded.world)
+    made = with_feature_asked(made, loaded.means)
+    left = uncarried(made, loaded.means) if made.allowed else ()
+    return not_carried(made, left, loaded.means) if left else made
+
+
+OWN = ("operator", "model", "feature")
+"""What the operator alone can say: where it has not, it is unknown."""
 
 
 def person_of(loaded: Reading, market: str, now_s: float) -> Facts:
     """An identified adult who lives in a market and asks for the first model; the operator is as it is."""
     document: dict[str, Any] = baseline()
     own = loaded.world.deployment
-    document = {name: value for name, value in document.items() if name not in {*own, "operator", "model"}}
+    document = {name: value for name, value in document.items() if name not in {*own, *OWN}}
     document.update(
         residence=market,
         address_country=market,

@@ -22,6 +22,8 @@ from dragoman.decide.schema import PackError
 from dragoman.decide.world import Offer, World
 from dragoman.errors import ConfigError
 from dragoman.ids import now_ms
+from dragoman.policy.crisis import with_referrals
+from dragoman.policy.duties import Means, means_of
 from dragoman.policy.retention import contradictions
 from dragoman.policy.rules import Compile, Rule, RuleSet, load_rules, rule_set
 from dragoman.providers.catalogue import load_catalogue, output_field_of, pack_of
@@ -56,6 +58,7 @@ class Loaded:
     territory: frozenset[str]
     """Providers whose pack has terms about places: they accept no merely declared or simulated users."""
     rules: RuleSet
+    means: Means
     prices: PriceBook
     relay: dict[str, Any]
 
@@ -130,6 +133,7 @@ def read_all(
     world = World.of(settings.zone.id, models, _zones(settings), deployment_facts(settings.deployment))
     if problems := contradictions(settings, packs, world, now_ms()):
         raise ConfigError(problems)
+    rules = with_referrals(load_rules(settings.rules), settings)
     return Loaded(
         file=file,
         settings=settings,
@@ -141,7 +145,8 @@ def read_all(
             for name, pack in packs_by_provider.items()
             if pack is not None and terms[pack].depends_on_place
         ),
-        rules=rule_set(load_rules(settings.rules), compile_rules),
+        rules=rule_set(rules, compile_rules),
+        means=means_of(settings, rules, packs),
         prices=prices,
         relay=relay_config(
             settings, catalogue, {n: terms[p].wire for n, p in packs_by_provider.items() if p}

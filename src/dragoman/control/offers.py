@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dragoman.control.duties import uncarried
 from dragoman.control.loaded import deployment_facts
 from dragoman.core.facts import Facts
 from dragoman.decide.engine import decide
 from dragoman.decide.iso3166 import countries
 from dragoman.decide.packs import PackSet
 from dragoman.decide.world import Offer, World
+from dragoman.policy.duties import uncarried
 from dragoman.settings import Deployment
 
 _ADULT = 30

@@ -15,7 +15,6 @@ from dragoman.budgets.book import TAG, Book, NoLimits
 from dragoman.canonical import digest
 from dragoman.control import guests, pretence
 from dragoman.control.bounds import Bounds, bounds_of
-from dragoman.control.duties import Duties, duties, not_carried, uncarried, with_operator_label
 from dragoman.control.loaded import Attempt, Holder, Loaded
 from dragoman.control.refusal import refusal, service_of
 from dragoman.core.decision import NOT_CARRIED_OUT, Decision, Reason
@@ -25,6 +24,14 @@ from dragoman.decide.generalise import generalise
 from dragoman.errors import RefusedError
 from dragoman.events import PlanMade, emit
 from dragoman.ids import new_id
+from dragoman.policy.duties import (
+    Duties,
+    duties,
+    not_carried,
+    uncarried,
+    with_feature_asked,
+    with_operator_label,
+)
 from dragoman.settings import Deployment, Tenant
 
 CAP_MS = 60_000
@@ -163,6 +170,8 @@ class Planner:
             facts = Facts(facts.as_of, {**facts.values, **turn})
         opened = () if question["route"] in STATELESS or turn is not None else ("turn.",)
         decision = decide(facts, loaded.packs, loaded.world, open=opened)
+        known = "feature" in facts.values
+        decision = with_feature_asked(decision, loaded.means, feature_known=known)
         permitted = decision.permitted.get(question["model"], ()) if decision.allowed else ()
         attempts = tuple(one for one in ways if one.provider in permitted)
         barred: dict[str, Reason] = {}
@@ -178,13 +187,15 @@ class Planner:
             left = guests.permitted(attempts, loaded.settings)
             barred |= _barred(attempts, left, guests.LOCAL_ONLY)
             attempts, decision = left, decision if left else guests.refused(decision)
-        if attempts and (undone := uncarried(decision)):
-            decision, attempts = not_carried(decision, undone), ()
+        if attempts and (undone := uncarried(decision, loaded.means)):
+            decision, attempts = not_carried(decision, undone, loaded.means, feature_known=known), ()
         if attempts and loaded.settings.label.always:
             decision = with_operator_label(decision, loaded.settings.label)
         named = _named(decision, question["tenant"], facts, loaded, bool(person.get("simulated")), barred)
         decision = replace(decision, id=named)
-        todo = duties(decision, loaded.settings, question["model"]) if attempts else Duties([], [], [])
+        todo = Duties([], [], [])
+        if attempts:
+            todo = duties(decision, loaded.settings, question["model"], loaded.means)
         return Outcome(facts, decision, attempts, todo, pool, bool(person.get("simulated")), barred)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dragoman.control.duties import not_carried
 from dragoman.control.grounds import kept
 from dragoman.control.loaded import Holder, Loaded
 from dragoman.control.planner import Outcome, Planner, decision_entry, elsewhere, is_reusable
@@ -20,6 +19,7 @@ from dragoman.core.decision import Decision
 from dragoman.core.facts import Facts
 from dragoman.core.turns import Due, Residual
 from dragoman.decide.generalise import generalise
+from dragoman.policy.duties import not_carried
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dragoman.canonical import canonical, digest
 from dragoman.errors import ConfigError
-from dragoman.settings import LocalText
 from dragoman.settings_faults import explain
+from dragoman.settings_operations import LocalText
 from dragoman.settings_text import MAX_FILE_BYTES
 
 MAX_RULES = 10_000
@@ -59,6 +59,8 @@ class Rule(_Closed):
     granularity: Literal["span", "answer"] = "span"
     edges: Edges = Edges()
     exempts: tuple[str, ...] = ()
+    category: Literal["selfharm"] | None = None
+    """What the rule recognises, where a law asks for a protocol on it."""
     reason_code: str = Field(default="OPERATOR_RULE", pattern=r"^[A-Z][A-Z0-9_]{0,63}$")
 
     @field_validator("words")

@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dragoman.core.decision import BINDING, Decision, Obligation, Reason
+from dragoman.core.decision import BINDING, QUIET, Decision, Obligation, Reason
+from dragoman.decide.packs import PackSet
+from dragoman.policy.crisis import NOTHING, Crisis, crisis_of
+from dragoman.policy.rules import Rule
 from dragoman.settings import Label, Settings
 
 OPERATOR_LABEL = "operator.label_always"
@@ -39,24 +42,54 @@ class Duties:
     must: list[str]
 
 
-def duties(decision: Decision, settings: Settings, model: str) -> Duties:
+@dataclass(frozen=True)
+class Means:
+    """What the operator has set up for duties that need something of it.
+
+    `by_feature`: rules that read which feature is offered, where the operator has not stated it.
+    """
+
+    crisis: Crisis = NOTHING
+    by_feature: frozenset[str] = frozenset()
+
+
+NO_MEANS = Means()
+FEATURE = "operator.feature"
+"""What an operator lacks who has not stated which feature it offers."""
+
+
+def means_of(settings: Settings, rules: Sequence[Rule], packs: PackSet) -> Means:
+    """What the configuration, its rules and the packs amount to."""
+    rules_of_packs = (rule for pack in packs.packs.values() for rule in pack.rules)
+    reading = frozenset(one.rule_id for one in rules_of_packs if "feature" in one.condition.paths)
+    unstated = reading if settings.deployment.feature is None else frozenset[str]()
+    return Means(crisis_of(settings, rules, packs), unstated)
+
+
+def duties(decision: Decision, settings: Settings, model: str, means: Means = NO_MEANS) -> Duties:
     """Labels, notices and `must` of an allowed turn with a model, by the name its users know."""
     due = _due(decision)
     labels = [label for one in due for label in _labels(one, settings)]
     notices = [_notice(one) for one in due if one.kind in {"notice", "reminder"}]
     notices += [_display(one, model) for one in due if one.kind == "display" and _numbers(one)]
-    left = {_name(one) for one in uncarried(decision)}
+    left = {_name(one) for one in uncarried(decision, means)}
     must = {label["kind"] for label in labels} | ({"notice"} if notices else set()) | left
     return Duties(labels, notices, sorted(must))
 
 
-def uncarried(decision: Decision) -> tuple[Obligation, ...]:
+def uncarried(decision: Decision, means: Means = NO_MEANS) -> tuple[Obligation, ...]:
     """Duties due in the turn that nothing here carries out yet."""
-    return tuple(one for one in _due(decision) if _is_uncarried(one))
+    return tuple(one for one in _due(decision) if _is_uncarried(one, means))
 
 
-def not_carried(decision: Decision, left: Sequence[Obligation]) -> Decision:
-    """The decision as NOT_READY: each duty that cannot be carried out, with title and source of its rule."""
+def not_carried(
+    decision: Decision, left: Sequence[Obligation], means: Means = NO_MEANS, *, feature_known: bool = False
+) -> Decision:
+    """The decision as NOT_READY: each duty that is not carried out, with title and source of its rule.
+
+    `not_ready` says what the operator has to set up or state. `feature_known`: the turn itself says which
+    feature it uses, so that stating one would change nothing.
+    """
     obliging = {reason.rule_id: reason for reason in decision.reasons if reason.effect == "oblige"}
     reasons = tuple(
         Reason(
@@ -66,19 +99,49 @@ def not_carried(decision: Decision, left: Sequence[Obligation]) -> Decision:
             citation=reason.citation if reason else None,
             effect="not_ready",
             certainty=reason.certainty if reason else None,
-            text=_not_yet(reason.title if reason else _untitled(one), _name(one)),
+            text=(_not_set_up if _lacks(one, means) else _not_yet)(
+                reason.title if reason else _untitled(one), _name(one)
+            ),
         )
         for one in left
         for reason in [obliging.get(one.rule_id)]
     )
-    return replace(decision, outcome="NOT_READY", scope="session", reasons=(*reasons, *decision.reasons))
+    needs = {need for one in left for need in _needs(one, means, feature_known=feature_known)}
+    return replace(
+        decision,
+        outcome="NOT_READY",
+        scope="session",
+        reasons=(*reasons, *decision.reasons),
+        not_ready=tuple(sorted({*decision.not_ready, *needs})),
+    )
+
+
+def with_feature_asked(decision: Decision, means: Means, *, feature_known: bool = False) -> Decision:
+    """The decision, naming the unstated feature where a rule that reads it stands in the way."""
+    against = {one.rule_id for one in decision.reasons if one.effect not in QUIET}
+    if feature_known or not against & means.by_feature:
+        return decision
+    return replace(decision, not_ready=tuple(sorted({*decision.not_ready, FEATURE})))
+
+
+def _needs(one: Obligation, means: Means, *, feature_known: bool) -> list[str]:
+    """What would have it carried out, or not asked for: any of `a|b` will do."""
+    state = [FEATURE] if one.rule_id in means.by_feature and not feature_known else []
+    lacks = _lacks(one, means)
+    return ["|".join([lack, *state]) for lack in lacks] if lacks else state
+
+
+def _lacks(one: Obligation, means: Means) -> tuple[str, ...] | None:
+    return means.crisis.lacks(one) if one.kind == "crisis" else None
 
 
 def _due(decision: Decision) -> list[Obligation]:
     return [one for one in decision.obligations if not one.standing and one.enforcement in BINDING]
 
 
-def _is_uncarried(one: Obligation) -> bool:
+def _is_uncarried(one: Obligation, means: Means) -> bool:
+    if one.kind == "crisis":
+        return _lacks(one, means) != ()
     if one.kind == "content":
         return one.parameters.get("action") in {"block", "route_human"}
     if one.kind == "label.machine":
@@ -105,6 +168,15 @@ def _not_yet(title: Mapping[str, str], name: str) -> dict[str, str]:
     return {
         "en": f"{english}: this duty cannot be carried out on this route yet ({name}).",
         "zh": f"{chinese}：本接口目前尚不能履行该义务（{name}）。",
+    }
+
+
+def _not_set_up(title: Mapping[str, str], name: str) -> dict[str, str]:
+    english = title["en"].rstrip(".")
+    chinese = title.get("zh", title["en"]).rstrip("。")
+    return {
+        "en": f"{english}: the operator has not set up what this duty needs ({name}).",
+        "zh": f"{chinese}：运营者尚未配置履行该义务所需的内容（{name}）。",
     }
 
 
