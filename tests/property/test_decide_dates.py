@@ -14,6 +14,7 @@ from dragoman.core.decision import Decision
 from dragoman.core.facts import Facts, instant
 from dragoman.decide.engine import decide
 from dragoman.decide.packs import PackSet, read_pack
+from dragoman.decide.roster import FOREVER, Roster, Schedule
 from dragoman.decide.world import Offer, World
 
 RUN = settings(
@@ -117,6 +118,16 @@ def test_cached_is_fresh_for_random_packs_and_instants(facts: Facts, loaded: Pac
     assert same_until(facts, loaded, part)
 
 
+class Endless:
+    """A schedule that keeps to its dates and names none."""
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+
+    def at(self, now: int) -> Roster:
+        return replace(self.schedule.at(now), until=FOREVER)
+
+
 def test_control_without_the_dates_of_rules_it_is_not() -> None:
     text = HEAD.format(zones='["UTC"]') + RULE.format(
         number=0, kind="availability", begin="2026-11-23", end="", old="", enforcement="in_force",
@@ -125,7 +136,7 @@ def test_control_without_the_dates_of_rules_it_is_not() -> None:
     loaded = PackSet.of([read_pack(text, "zz.toml")])
     facts = Facts.parse({"as_of": "2026-11-22", "residence": "NO", "model": "local"})
     assert decide(facts, loaded, WORLD).holds_until == instant("2026-11-23T00:00:00+00:00")
-    blind = replace(loaded, instants=dict.fromkeys(loaded.instants, ()))
+    blind = replace(loaded, schedules={key: Endless(one) for key, one in loaded.schedules.items()})
 
     assert same_until(facts, loaded, 1.0)
     assert not same_until(facts, blind, 1.0)

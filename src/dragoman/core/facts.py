@@ -124,7 +124,7 @@ class Evidence:
 class Facts:
     """Leaves by dotted path, for example `operator.evidence.icp_filing`; lists are tuples.
 
-    `as_of` is ms UTC. Build it with `Facts.parse`; the constructor trusts its values.
+    `as_of` is ms UTC; no value is None. Build it with `Facts.parse`; the constructor trusts its values.
     """
 
     as_of: int
@@ -186,13 +186,12 @@ class Reader:
     `open_facts` names prefixes left undecided (`turn.`): reading one gives unknown and sets `touched`.
     """
 
-    __slots__ = ("_fallback", "_values", "open_facts", "read", "touched")
+    __slots__ = ("_values", "open_facts", "read", "touched")
 
     def __init__(
         self, facts: Facts, fallback: Mapping[str, Any] | None = None, open_facts: tuple[str, ...] = ()
     ) -> None:
-        self._values = facts.values
-        self._fallback = fallback or {}
+        self._values = {**fallback, **facts.values} if fallback else facts.values
         self.open_facts = open_facts
         self.read: set[str] = set()
         self.touched = False
@@ -203,13 +202,15 @@ class Reader:
             self.touched = True
             return None
         self.read.add(path)
-        value = self._values.get(path)
-        return self._fallback.get(path) if value is None else value
+        return self._values.get(path)
+
+    def values_of(self, paths: Iterable[str]) -> list[Any]:
+        """The values without a trace, None where unknown."""
+        return [self._values.get(path) for path in paths]
 
     def value_of(self, path: str) -> Any:
         """The value without a trace, for what only describes reads already made."""
-        value = self._values.get(path)
-        return self._fallback.get(path) if value is None else value
+        return self._values.get(path)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -39,17 +39,26 @@ def one_of(names: tuple[str, ...]) -> tuple[str, ...]:
     return ("|".join(names),)
 
 
-def missing(rule: Rule, context: Context) -> Need | None:
-    """What the rule asks for and does not find, or None."""
-    test = _MISSING.get(rule.kind)
-    return test(rule, context) if test else None
+Check = Callable[["Rule", Context], Need | None]
+"""What the rule asks for and does not find, or None."""
+
+
+def looks(rule: Rule) -> bool:
+    """Whether it matters what the rule asks for and does not find."""
+    return check_of(rule) is not None and rule.on_missing != "oblige"
+
+
+def check_of(rule: Rule) -> Check | None:
+    """How to find what is missing; None where nothing can be."""
+    asks = KINDS[rule.kind].checks(rule.payload) or rule.on_missing == "step_up"
+    return _MISSING.get(rule.kind) if asks else None
 
 
 def _prerequisite(rule: Rule, context: Context) -> Need | None:
     if rule.when.test(context) is False:
         return None
     wanted = rule.payload["type"]
-    if any(context.holds(name) for name in rule.payload.get("any_of", wanted)):
+    if context.holds_any(rule.payload.get("any_of", wanted)):
         return None
     return Need(evidence=one_of(wanted))
 
@@ -135,10 +144,10 @@ def _transfer(rule: Rule, context: Context) -> Need | None:
         count = context.get(f"operator.counters.{tier['metric']}") or 0
         if tier["from"] <= count < tier.get("to", float("inf")):
             wanted = tuple(tier["mechanism"])
-            if not any(context.holds(name) for name in wanted):
+            if not context.holds_any(wanted):
                 return Need(evidence=one_of(wanted))
     mechanisms = rule.payload.get("mechanisms", ())
-    if mechanisms and not any(context.holds(name) for name in mechanisms):
+    if mechanisms and not context.holds_any(mechanisms):
         return Need(evidence=one_of(mechanisms))
     return None
 
@@ -165,7 +174,7 @@ def _minors(rule: Rule, context: Context) -> Need | None:
     return None
 
 
-_MISSING: Mapping[str, Callable[[Rule, Context], Need | None]] = {
+_MISSING: Mapping[str, Check] = {
     "availability": _availability,
     "prerequisite": _prerequisite,
     "signals": _signals,
@@ -180,35 +189,48 @@ _MISSING: Mapping[str, Callable[[Rule, Context], Need | None]] = {
 }
 
 
-def due(rule: Rule, context: Context) -> str | None:
-    """`due` in this event, `standing`, or None where the duty is not owed now."""
+def due(rule: Rule, event: str, context: Context | None) -> str | None:
+    """`due` in this event, `standing`, or None where the duty is not owed now.
+
+    Without a context only for what is `settled`.
+    """
     if rule.kind == "notice":
-        return _notice_due(rule, context)
-    if rule.kind == "content" and context.event == "complaint" and "order_sla_min" in rule.payload:
+        return _notice_due(rule, event, context)
+    if rule.kind == "content" and event == "complaint" and "order_sla_min" in rule.payload:
         return "due"  # a complaint that has to be answered like an order
     events = KINDS[rule.kind].due_at
-    return "due" if events is None or context.event in events else "standing"
+    return "due" if events is None or event in events else "standing"
 
 
-def _notice_due(rule: Rule, context: Context) -> str | None:
+def settled(rule: Rule, event: str) -> bool:
+    """Whether a notice's trigger and the event alone say when it is due."""
+    trigger = rule.payload["trigger"]
+    if trigger in ("policy", "event"):
+        return True
+    if trigger == "signup":
+        return event == "signup" or "every" not in rule.payload
+    return event != "turn"
+
+
+def _notice_due(rule: Rule, event: str, context: Context | None) -> str | None:
     trigger = rule.payload["trigger"]
     if trigger == "policy":
         return "standing"
     if trigger == "event":
         return "due"
     if trigger == "signup":
-        return "due" if context.event == "signup" or _again(rule, context) else None
-    if context.event != "turn":
+        return "due" if event == "signup" or _again(rule, context) else None
+    if event != "turn" or context is None:
         return None
     index = context.get("turn.index")
     first = index is None or index <= 1
     return "due" if first or _again(rule, context) else None
 
 
-def _again(rule: Rule, context: Context) -> bool:
+def _again(rule: Rule, context: Context | None) -> bool:
     """Whether a repeated notice is due again; one never recorded as given is."""
     every = rule.payload.get("every")
-    if every is None:
+    if every is None or context is None:
         return False
     since = context.get(f"turn.minutes_since.{rule.payload['id']}")
     if since is None:
@@ -225,11 +247,18 @@ def reminder_due(notice: str, interval_min: int, context: Context) -> bool:
     return since is None or since >= interval_min
 
 
+def has_deadline(rule: Rule, event: str) -> bool:
+    """Whether `deadline` may name one at this event."""
+    if rule.kind == "content":
+        return event in ("order", "complaint") and "order_sla_min" in rule.payload
+    return (rule.kind, event) in (("right", "erasure"), ("complaint", "complaint"))
+
+
 def deadline(rule: Rule, context: Context) -> int | None:
     """When an accepted complaint, request or order must be answered, in ms UTC."""
     payload = rule.payload
     if rule.kind == "right" and context.event == "erasure" and "sla" in payload:
-        return _after(rule, _received(context), payload["sla"])
+        return _after(context, _received(context), payload["sla"])
     if rule.kind == "complaint" and context.event == "complaint":
         hours = payload.get("ack_hours", payload.get("resolve_days", 0) * 24)
         return _received(context) + hours * HOUR_MS if hours else None
@@ -246,7 +275,7 @@ def _received(context: Context) -> int:
     return context.as_of
 
 
-def _after(rule: Rule, start: int, period: Mapping[str, int]) -> int:
+def _after(context: Context, start: int, period: Mapping[str, int]) -> int:
     if "months" in period:
-        return rule.civil.add_months(start, period["months"])
+        return context.months_after(start, period["months"])
     return start + (period.get("days", 0) * 24 + period.get("hours", 0)) * HOUR_MS

@@ -32,7 +32,7 @@ class Civil:
 
     def until(self, day: date) -> int:
         """The first instant at which `day` is over anywhere: the end of what must not outlive it."""
-        return self.start(day + timedelta(days=1))
+        return _until(self._zones, day)
 
     def add_months(self, at: int, months: int) -> int:
         """`at` plus calendar months, the day clipped to the month's length."""
@@ -42,6 +42,11 @@ class Civil:
         year, month = divmod(index, 12)
         day = min(local.day, _month_days(year, month + 1))
         return int(local.replace(year=year, month=month + 1, day=day).timestamp() * 1000)
+
+
+@lru_cache(maxsize=4096)
+def _until(zones: tuple[ZoneInfo, ...], day: date) -> int:
+    return min(_midnight(zone, day + timedelta(days=1)) for zone in zones)
 
 
 @lru_cache(maxsize=4096)

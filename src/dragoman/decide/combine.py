@@ -13,14 +13,19 @@ from dragoman.core.decision import Obligation, Reason
 from dragoman.decide.civil import longest_days
 from dragoman.decide.weigh import Tally, remark
 
+KEEPING = frozenset({"retention", "log"})
+"""Duties to keep data."""
+
 
 def combine_retention(event: str, tally: Tally) -> None:
     """Find data classes that no period satisfies: NOT_READY at deploy, a warning elsewhere."""
+    kept = [duty for duty in tally.duties.values() if duty.kind in KEEPING and duty.enforcement != "advisory"]
+    if not any("max_days" in duty.parameters for duty in kept):
+        return
     by_class: dict[str, list[Obligation]] = {}
-    for obligation in tally.obligations.values():
-        if obligation.kind in ("retention", "log") and obligation.enforcement != "advisory":
-            name = str(obligation.parameters.get("data_class", "logs"))
-            by_class.setdefault(name, []).append(obligation)
+    for obligation in kept:
+        name = str(obligation.parameters.get("data_class", "logs"))
+        by_class.setdefault(name, []).append(obligation)
     for name, obligations in sorted(by_class.items()):
         least, most = retention_bounds([obligation.parameters for obligation in obligations])
         if most is None or least <= most:

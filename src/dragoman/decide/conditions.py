@@ -6,8 +6,10 @@ Kleene logic: True, False, or None for unknown. A rule applies unless its root i
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from dragoman.core.facts import EVENTS, FIELDS, nearest
@@ -182,7 +184,13 @@ def feature_matches(fact: str | None, wanted: frozenset[str]) -> Truth:
         return None
     if fact in wanted or fact.partition(":")[0] in wanted:
         return True
-    return None if any(name.startswith(f"{fact}:") for name in wanted) else False
+    return None if fact in _families(wanted) else False
+
+
+@lru_cache(maxsize=1024)
+def _families(wanted: frozenset[str]) -> frozenset[str]:
+    """What the wanted names begin with, up to each of their colons."""
+    return frozenset(name[:at] for name in wanted for at, char in enumerate(name) if char == ":")
 
 
 def _feature(value: Any) -> Condition:
@@ -194,12 +202,13 @@ def _feature(value: Any) -> Condition:
 
 def _category(value: Any) -> Condition:
     wanted = _names(value)
+    within = tuple(f"{name}." for name in sorted(wanted))
 
     def test(context: Context) -> Truth:
         fact = context.get("content.category")
         if fact is None:
             return None
-        return any(fact == name or fact.startswith(f"{name}.") for name in wanted)
+        return fact in wanted or fact.startswith(within)
 
     return Condition(test, paths=frozenset({"content.category"}))
 
@@ -221,11 +230,8 @@ def _flag(path: str, absent: Truth = None) -> Callable[[Any], Condition]:
 
 
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
-    "lt": lambda fact, limit: fact < limit,
-    "lte": lambda fact, limit: fact <= limit,
-    "gt": lambda fact, limit: fact > limit,
-    "gte": lambda fact, limit: fact >= limit,
-}
+    "lt": operator.lt, "lte": operator.le, "gt": operator.gt, "gte": operator.ge,
+}  # fmt: skip
 
 
 def _bounds(path: str, value: Any, absent: float | None = None) -> Condition:
@@ -241,7 +247,12 @@ def _bounds(path: str, value: Any, absent: float | None = None) -> Condition:
         fact = context.get(path)
         if fact is None:
             fact = absent
-        return None if fact is None else all(compare(fact, limit) for compare, limit in limits)
+        if fact is None:
+            return None
+        for compare, limit in limits:  # noqa: SIM110 - a generator takes as long as the comparison
+            if not compare(fact, limit):
+                return False
+        return True
 
     # A band edge b means "b and above is another band": strict bounds cut just above their limit.
     edges = {limit + (name in ("lte", "gt")) for name, limit in value.items()}

@@ -5,13 +5,15 @@ Made by `engine.decide` for each decision and thrown away after it. Holds no law
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from datetime import date
 from typing import Any
 
 from dragoman.core.facts import Facts, Reader
 from dragoman.decide.civil import Civil
 
 UTC = Civil(("UTC",))
+_EVIDENCE = "operator.evidence."
 
 
 class Context(Reader):
@@ -23,7 +25,8 @@ class Context(Reader):
     """
 
     __slots__ = (
-        "_capabilities", "as_of", "civil", "countries", "event", "instants", "phone_regions", "timed",
+        "_capabilities", "_months", "as_of", "civil", "countries", "event", "instants", "phone_regions",
+        "timed",
     )  # fmt: skip
 
     def __init__(
@@ -42,17 +45,31 @@ class Context(Reader):
         self.phone_regions: tuple[str, ...] = ()
         self.timed = False
         self._capabilities = capabilities
+        self._months: dict[tuple[Civil, int, int], int] = {}
 
-    def holds(self, evidence: str) -> bool:
+    def holds_any(self, names: Iterable[str]) -> bool:
+        """Whether the operator has one of these pieces of evidence; reads no further than the first."""
+        for name in names:
+            record = self.get(_EVIDENCE + name)
+            if record is not None and (record.expires is None or self._lasts(record.expires)):
+                return True
+        return False
+
+    def holds(self, name: str) -> bool:
         """Whether the operator has this evidence and it has not expired."""
-        record = self.get(f"operator.evidence.{evidence}")
-        if record is None:
-            return False
-        if record.expires is None:
-            return True
-        end = self.civil.until(record.expires)
+        return self.holds_any((name,))
+
+    def _lasts(self, expires: date) -> bool:
+        end = self.civil.until(expires)
         self.instants.add(end)
         return self.as_of < end
+
+    def months_after(self, start: int, months: int) -> int:
+        """`start` (ms UTC) plus calendar months of the pack under evaluation, counted once."""
+        key = (self.civil, start, months)
+        if key not in self._months:
+            self._months[key] = self.civil.add_months(start, months)
+        return self._months[key]
 
     def verified(self, signal: str) -> bool:
         """Whether this signal of the person is verified; absent is not verified."""

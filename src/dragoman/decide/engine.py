@@ -6,21 +6,24 @@ carries anything out.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-
 from dragoman.core.decision import Decision, Reason
 from dragoman.core.facts import Facts
 from dragoman.decide.combine import combine_retention
+from dragoman.decide.conditions import Test
 from dragoman.decide.context import Context
 from dragoman.decide.generalise import decision_id
-from dragoman.decide.judge import ANSWERED, ASK, FIRM, Reminder, consider, settle_reminders
+from dragoman.decide.judge import ANSWERED, ASK, FIRM, settle_reminders
 from dragoman.decide.models import LeftOut, Permitted, decide_models
 from dragoman.decide.packs import PackSet
 from dragoman.decide.places import Places, find_places
+from dragoman.decide.roster import FOREVER, Roster
+from dragoman.decide.rules import Rule
 from dragoman.decide.territory import Terms, list_findings
 from dragoman.decide.weigh import Tally, remark
 from dragoman.decide.world import World
 
+Span = tuple[int, int]
+"""A stretch of time [since, until), ms UTC."""
 MODEL_EVENTS = frozenset({"turn", "signup"})
 """Events at which a model is, or is about to be, used."""
 
@@ -41,7 +44,7 @@ def decide(
     places = find_places(context, packs, tally)
     context.countries = places.countries
     _zone(context, world, tally)
-    _law(context, packs, places, tally)
+    span = _law(context, packs, places, tally)
     eligible: tuple[str, ...] = ()
     permitted: Permitted = {}
     left_out: LeftOut = {}
@@ -52,12 +55,13 @@ def decide(
         used = terms.used
     _lists(context, packs, world, tally)
     combine_retention(context.event, tally)
-    since, until = _interval(context, packs, places)
+    read = tuple(sorted(context.read))
+    since, until = _interval(context, span)
     outcome, scope = tally.outcome()
     channel = packs.channels.get(context.value_of("channel") or "")
     used_packs = sorted({*places.packs, *used, *((channel,) if channel else ())})
     return Decision(
-        id=decision_id(context, packs, world, (since, until)),
+        id=decision_id(context, read, packs, world, (since, until)),
         as_of=facts.as_of,
         outcome=outcome,
         scope=scope,
@@ -69,7 +73,7 @@ def decide(
         advice=tuple(tally.advice[key] for key in sorted(tally.advice)),
         eligible_models=eligible,
         warnings=tuple(tally.warnings[key] for key in sorted(tally.warnings)),
-        read=tuple(sorted(context.read)),
+        read=read,
         packs={pack_id: packs.status[pack_id] for pack_id in used_packs},
         permitted=permitted,
         holds_until=until,
@@ -78,28 +82,50 @@ def decide(
     )
 
 
-def _law(context: Context, packs: PackSet, places: Places, tally: Tally) -> None:
-    reminders: list[Reminder] = []
-    event = context.event
-    for pack_id, provisional in places.packs.items():
-        standing = _standing(context, packs, pack_id, provisional)
-        for rule in packs.rules[pack_id, event]:
-            consider(rule, context, tally, standing, reminders)
+def _law(context: Context, packs: PackSet, places: Places, tally: Tally) -> Span:
+    """Every rule in play; returns the stretch of time in which no date of theirs falls."""
+    since, until = 0, FOREVER
+    reminders: list[tuple[Rule, Test | None]] = []
+    standing = {
+        name: _standing(context, packs, name) if provisional else FIRM
+        for name, provisional in places.schedules.items()
+    }
     channel = packs.channels.get(context.get("channel") or "")
     if channel is not None:
-        for rule in packs.rules[channel, event]:
-            consider(rule, context, tally, FIRM, reminders)
+        standing[channel] = FIRM
+    for name, firmness in standing.items():
+        roster = packs.schedules[name, context.event].at(context.as_of)
+        since = max(since, roster.since)
+        until = min(until, roster.until)
+        reminders += roster.reminders
+        _hear(roster, firmness, context, tally)
     settle_reminders(reminders, context, tally)
+    return since, until
 
 
-def _standing(context: Context, packs: PackSet, pack_id: str, provisional: bool) -> str:
+def _hear(roster: Roster, standing: str, context: Context, tally: Tally) -> None:
+    """What one pack says: of everybody, under a condition, and by looking further."""
+    tally.take(roster.always)
+    for group in roster.groups:
+        context.touched = False
+        if group.test(context) is False:
+            continue
+        if context.touched:
+            tally.residual.update(group.rules)
+        else:
+            tally.take(group.findings)
+    for act in roster.acts:
+        act(context, tally, standing)
+
+
+def _standing(context: Context, packs: PackSet, name: str) -> str:
     """A residence verified elsewhere answers a provisional denial; one inside the jurisdiction does not."""
-    if not provisional:
-        return FIRM
     if not context.verified("residence"):
         return ASK
     home = context.get("residence")
-    inside = home is None or any(code[:2] == home for code in packs.packs[pack_id].iso)
+    pack = packs.packs.get(name)
+    places = (name,) if pack is None else pack.iso
+    inside = home is None or any(code[:2] == home for code in places)
     return ASK if inside else ANSWERED
 
 
@@ -136,21 +162,13 @@ def _lists(context: Context, packs: PackSet, world: World, tally: Tally) -> None
         tally.warn(warning)
 
 
-def _interval(context: Context, packs: PackSet, places: Places) -> tuple[int | None, int | None]:
+def _interval(context: Context, span: Span) -> tuple[int | None, int | None]:
     """The stretch of time [since, until) within which no dated thing that was considered changes."""
     now = context.as_of
-    since: int | None = None
-    until: int | None = None
-    for pack_id in places.packs:
-        moments = packs.instants[pack_id, context.event]
-        at = bisect_right(moments, now)
-        if at > 0 and (since is None or moments[at - 1] > since):
-            since = moments[at - 1]
-        if at < len(moments) and (until is None or moments[at] < until):
-            until = moments[at]
+    since, until = span
     for moment in context.instants:
-        if moment <= now and (since is None or moment > since):
-            since = moment
-        if moment > now and (until is None or moment < until):
-            until = moment
-    return since, until
+        if moment <= now:
+            since = max(since, moment)
+        else:
+            until = min(until, moment)
+    return since or None, None if until == FOREVER else until

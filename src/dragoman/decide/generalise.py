@@ -22,6 +22,10 @@ DROPPED = frozenset({"agreement.version", "agreement.signed_at", "received_at", 
 """Facts the ledger does without: no rule reads them, or they date one person's act."""
 
 
+_KEPT = frozenset({str, bool, tuple, type(None)})
+"""Types of facts that enter a decision's id as they are; the others are evidence, dates and numbers."""
+
+
 def generalise(facts: Facts, packs: PackSet) -> dict[str, Any]:
     """Every fact given, by path, as the ledger holds it: JSON values, nothing about one person."""
     out: dict[str, Any] = {}
@@ -37,27 +41,32 @@ def generalise(facts: Facts, packs: PackSet) -> dict[str, Any]:
 
 def decision_id(
     context: Context,
+    paths: tuple[str, ...],
     packs: PackSet,
     world: World,
     interval: tuple[int | None, int | None],
 ) -> str:
     """`dec_` and 32 hex digits: equal for equal decisions, different under other packs or another world.
 
-    SHA-256 over the facts read (generalised, evidence numbers kept because the decision repeats them), the
-    interval in which no considered date changes, the digest of the packs and the world.
+    SHA-256 over the facts read (`paths`, sorted; generalised, evidence numbers kept because the decision
+    repeats them), the interval in which no considered date changes, the digest of the packs and the world.
     """
-    read: list[Any] = []
-    for path in sorted(context.read):
-        value = context.value_of(path)
-        if path == "phone":
-            value = context.phone_regions
-        elif isinstance(value, Evidence):
-            value = (value.number, value.expires and value.expires.isoformat())
-        elif value is not None and not isinstance(value, str) and path != "received_at":
-            value = _general(path, value, packs.cuts)
-        read.append((path, value))
+    read = context.values_of(paths)
+    for at, value in enumerate(read):
+        kind = value.__class__
+        if kind in _KEPT:
+            continue
+        if kind is Evidence:
+            read[at] = (value.number, value.expires and value.expires.isoformat())
+        elif kind is date:
+            read[at] = value.isoformat()
+        elif paths[at] != "received_at":
+            # The place among the cuts says as much as the band in words, and is found sooner.
+            read[at] = bisect_right(_cuts_of(paths[at], packs.cuts), value)
+    if "phone" in context.read:
+        read[paths.index("phone")] = context.phone_regions
     as_of = context.as_of if context.timed else None
-    preimage = (1, read, interval, as_of, context.open_facts, packs.digest, world.digest)
+    preimage = (2, "\0".join(paths), read, interval, as_of, context.open_facts, packs.digest, world.digest)
     return "dec_" + hashlib.sha256(repr(preimage).encode()).hexdigest()[:32]
 
 
@@ -80,17 +89,17 @@ def _general(path: str, value: Any, cuts: Mapping[str, tuple[float, ...]]) -> An
     if isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
-        return band(value, cuts.get(_cut_path(path, cuts), ()))
+        return band(value, _cuts_of(path, cuts))
     if isinstance(value, tuple):
         return [{"country": o.country, "percent": o.percent} if isinstance(o, Owner) else o for o in value]
     return _exact(value)
 
 
-def _cut_path(path: str, cuts: Mapping[str, tuple[float, ...]]) -> str:
+def _cuts_of(path: str, cuts: Mapping[str, tuple[float, ...]]) -> tuple[float, ...]:
     # All reminders are due at the shortest interval in play, so every one's age is cut at every interval.
     if path.startswith("turn.minutes_since.") and path not in cuts:
-        return "turn.continuous_minutes"
-    return path
+        path = "turn.continuous_minutes"
+    return cuts.get(path, ())
 
 
 def _exact(value: Any) -> Any:

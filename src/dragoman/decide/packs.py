@@ -20,6 +20,7 @@ from dragoman.core.facts import EVENTS
 from dragoman.decide.cases import Case, check_cases, read_cases
 from dragoman.decide.civil import Civil
 from dragoman.decide.provider import Provider, read_provider
+from dragoman.decide.roster import Schedule
 from dragoman.decide.rules import Rule, read_rule
 from dragoman.decide.schema import Fields, PackError, Table, read_toml
 
@@ -67,7 +68,10 @@ class Pack:
 
 @dataclass(frozen=True, slots=True)
 class PackSet:
-    """Loaded packs, indexed by place and event. Build it with `load_packs` or `PackSet.of`."""
+    """Loaded packs, indexed by place and event. Build it with `load_packs` or `PackSet.of`.
+
+    `schedules`: by pack id, or `parts_of` a country, and event.
+    """
 
     packs: Mapping[str, Pack]
     cases: tuple[Case, ...]
@@ -76,8 +80,7 @@ class PackSet:
     by_subdivision: Mapping[str, tuple[str, ...]]
     subdivided: Mapping[str, tuple[str, ...]]
     federal: frozenset[str]
-    rules: Mapping[tuple[str, str], tuple[Rule, ...]]
-    instants: Mapping[tuple[str, str], tuple[int, ...]]
+    schedules: Mapping[tuple[str, str], Schedule]
     capabilities: Mapping[str, frozenset[str]]
     channels: Mapping[str, str]
     cuts: Mapping[str, tuple[float, ...]]
@@ -98,8 +101,7 @@ class PackSet:
             by_subdivision=by_subdivision,
             subdivided=subdivided,
             federal=frozenset(code for p in by_id.values() if p.federal for code in p.iso),
-            rules={(p.id, e): _rules_at(p, e) for p in by_id.values() for e in EVENTS},
-            instants={(p.id, e): _instants(_rules_at(p, e)) for p in by_id.values() for e in EVENTS},
+            schedules=_schedules(by_id, subdivided),
             capabilities={p.channel: p.capabilities for p in by_id.values() if p.channel},
             channels={p.channel: p.id for p in by_id.values() if p.channel},
             cuts=_cuts(by_id.values()),
@@ -300,12 +302,18 @@ def _places(packs: Mapping[str, Pack]) -> tuple[dict[str, tuple[str, ...]], ...]
     return country, subdivision, subdivided
 
 
-def _rules_at(pack: Pack, event: str) -> tuple[Rule, ...]:
-    return tuple(rule for rule in pack.rules if event in rule.condition.events)
+def parts_of(country: str) -> str:
+    """What stands in `PackSet.schedules` for all packs of this country's parts together."""
+    return f"{country}-*"
 
 
-def _instants(rules: Iterable[Rule]) -> tuple[int, ...]:
-    return tuple(sorted({moment for rule in rules for moment in rule.instants()}))
+def _schedules(
+    packs: Mapping[str, Pack], subdivided: Mapping[str, tuple[str, ...]]
+) -> dict[tuple[str, str], Schedule]:
+    rules = {pack.id: pack.rules for pack in packs.values()}
+    for country, parts in subdivided.items():
+        rules[parts_of(country)] = tuple(rule for part in parts for rule in packs[part].rules)
+    return {(name, event): Schedule.of(found, event) for name, found in rules.items() for event in EVENTS}
 
 
 def _cuts(packs: Iterable[Pack]) -> Mapping[str, tuple[float, ...]]:

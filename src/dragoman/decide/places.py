@@ -7,40 +7,50 @@ provisional. Reads facts through the context, decides nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import phonenumbers
 
+from dragoman.core.decision import Remark
 from dragoman.decide.context import Context
-from dragoman.decide.packs import PackSet
+from dragoman.decide.packs import PackSet, parts_of
 from dragoman.decide.weigh import Tally, remark
 
 SHORTEST_NUMBER = 5  # characters with the plus sign; anything as short is a prefix
+_REGIONS = {
+    code: tuple(sorted(region for region in regions if len(region) == 2 and region.isalpha()))
+    for code, regions in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
+}
+"""Countries by country code; none for what belongs to no country, such as 800."""
 UNPROVEN_KINDS = frozenset({"vpn", "tor", "hosting", "unknown"})
 """Kinds of address that do not show where the person is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Countries in play and packs in play; True means provisional (by phone, or a guessed subdivision)."""
+    """Countries in play and packs in play; True means provisional (by phone, or a guessed subdivision).
+
+    `schedules` are the packs by the names of `PackSet.schedules`: all parts of a country may be one.
+    """
 
     countries: dict[str, bool]
     packs: dict[str, bool]
+    schedules: dict[str, bool]
 
 
 def phone_regions(phone: str) -> tuple[str, ...]:
     """The countries a number can belong to; several where the prefix is shared and the number incomplete."""
-    table = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
-    if len(phone) > SHORTEST_NUMBER:
+    # Country codes have one to three digits and none begins another; most are of one country.
+    codes = [int(phone[1:end]) for end in (2, 3, 4)]
+    regions = next((_REGIONS[code] for code in codes if code in _REGIONS), ())
+    if len(phone) > SHORTEST_NUMBER and len(regions) > 1:
         try:
             region = phonenumbers.region_code_for_number(phonenumbers.parse(phone))
         except phonenumbers.NumberParseException:
             region = None
         if region is not None and len(region) == 2 and region.isalpha():
             return (region,)
-    # A bare prefix such as "+86": country codes have one to three digits and none begins another.
-    codes = [int(phone[1:end]) for end in (2, 3, 4)]
-    regions = next((table[code] for code in codes if code in table), ())
-    return tuple(sorted(region for region in regions if len(region) == 2 and region.isalpha()))
+    return regions
 
 
 def find_places(context: Context, packs: PackSet, tally: Tally) -> Places:
@@ -57,11 +67,10 @@ def find_places(context: Context, packs: PackSet, tally: Tally) -> Places:
         tally.warn(remark("PLACE_UNKNOWN", "place",
             "No place is known: neither residence nor address, market or phone. No law was applied.",
             "没有任何地点信息（居住地、地址、市场或电话），因此未适用任何法律。"))  # fmt: skip
-    chosen: dict[str, bool] = {}
-    for code, provisional in sorted(countries.items()):
-        for pack, doubtful in _packs_of(code, context, packs, tally, provisional=provisional):
-            chosen[pack] = chosen.get(pack, True) and doubtful
-    return Places(countries, chosen)
+    places = Places(countries, {}, {})
+    for code in sorted(countries):
+        _packs_of(code, context, packs, tally, places)
+    return places
 
 
 def _phone(context: Context, countries: dict[str, bool]) -> None:
@@ -73,27 +82,31 @@ def _phone(context: Context, countries: dict[str, bool]) -> None:
         countries.setdefault(code, True)
 
 
-def _packs_of(
-    code: str, context: Context, packs: PackSet, tally: Tally, *, provisional: bool
-) -> list[tuple[str, bool]]:
-    """The packs of one country, and of its parts that may be meant, with whether each is provisional."""
+def _packs_of(code: str, context: Context, packs: PackSet, tally: Tally, places: Places) -> None:
+    """Add the packs of one country, and of its parts that may be meant, with whether each is provisional."""
+    provisional = places.countries[code]
     found = packs.by_country.get(code, ())
     if not found and (not provisional or len(context.phone_regions) == 1):
-        tally.warn(remark("NO_PACK", code,
-            f"No pack covers {code}: no duty of its law is known here.",
-            f"没有覆盖 {code} 的法域包：此处不掌握其法律义务。"))  # fmt: skip
+        tally.warn(_no_pack(code))
+    for pack in found:
+        firm = not provisional or places.packs.get(pack) is False
+        places.packs[pack] = places.schedules[pack] = not firm
     if code in packs.federal and not provisional:
         _warn_of_parts(code, context, packs, tally)
-    parts = _subdivision_packs(code, context, packs) if code in packs.subdivided else []
-    return [(pack, provisional) for pack in found] + [(pack, provisional or guess) for pack, guess in parts]
+    if code in packs.subdivided:
+        _subdivision_packs(code, context, packs, places)
 
 
-def _subdivision_packs(code: str, context: Context, packs: PackSet) -> list[tuple[str, bool]]:
+def _subdivision_packs(code: str, context: Context, packs: PackSet, places: Places) -> None:
     """Packs of parts of a country. An unknown part may be any of them: all are in play, provisionally."""
     known = _parts(code, context)
     if None in known or not known:
-        return [(pack, True) for pack in packs.subdivided[code]]
-    return [(pack, False) for part in known if part for pack in packs.by_subdivision.get(part, ())]
+        places.packs.update(dict.fromkeys(packs.subdivided[code], True))
+        places.schedules[parts_of(code)] = True
+        return
+    for part in known:
+        for pack in packs.by_subdivision.get(part or "", ()):
+            places.packs[pack] = places.schedules[pack] = places.countries[code]
 
 
 def _parts(code: str, context: Context) -> list[str | None]:
@@ -111,11 +124,21 @@ def _parts(code: str, context: Context) -> list[str | None]:
 def _warn_of_parts(code: str, context: Context, packs: PackSet, tally: Tally) -> None:
     """The parts make law of their own: say which of it no pack holds."""
     for part in _parts(code, context):
-        if part is None:
-            tally.warn(remark("NO_PACK", f"{code}-?",
-                f"The parts of {code} make law of their own; of those without a pack no duty is known here.",
-                f"{code} 的各组成部分有各自的法律，其中没有法域包的，此处不掌握其法律义务。"))  # fmt: skip
-        elif part is not None and part not in packs.by_subdivision:
-            tally.warn(remark("NO_PACK", part,
-                f"No pack covers {part}: of its own law no duty is known here, only of the law of {code}.",
-                f"没有覆盖 {part} 的法域包：此处只掌握 {code} 的法律义务，不掌握其自身的法律。"))  # fmt: skip
+        if part is None or part not in packs.by_subdivision:
+            tally.warn(_no_pack(code, part or f"{code}-?"))
+
+
+@lru_cache(maxsize=1024)
+def _no_pack(code: str, part: str | None = None) -> Remark:
+    """That no pack covers a country, a part of it, or (`XX-?`) some of its parts."""
+    if part is None:
+        return remark("NO_PACK", code,
+            f"No pack covers {code}: no duty of its law is known here.",
+            f"没有覆盖 {code} 的法域包：此处不掌握其法律义务。")  # fmt: skip
+    if part.endswith("?"):
+        return remark("NO_PACK", part,
+            f"The parts of {code} make law of their own; of those without a pack no duty is known here.",
+            f"{code} 的各组成部分有各自的法律，其中没有法域包的，此处不掌握其法律义务。")  # fmt: skip
+    return remark("NO_PACK", part,
+        f"No pack covers {part}: of its own law no duty is known here, only of the law of {code}.",
+        f"没有覆盖 {part} 的法域包：此处只掌握 {code} 的法律义务，不掌握其自身的法律。")  # fmt: skip

@@ -67,6 +67,7 @@ class Provider:
     open_codes: frozenset[str]
     complete: bool
     subdivision_exclude: frozenset[str]
+    divided: frozenset[str]
     basis: frozenset[str]
     ownership: Ownership | None
     min_age: int | None
@@ -93,7 +94,7 @@ class Provider:
 
     def partly(self, country: str) -> bool:
         """Whether the terms leave out parts of this country."""
-        return any(code.startswith(f"{country}-") for code in self.subdivision_exclude)
+        return country in self.divided
 
     def snapshot_at(self, days: int) -> int:
         """The instant (ms UTC) at which the list becomes `days` old."""
@@ -115,6 +116,7 @@ def read_provider(data: Any, pack: str, sources: Mapping[str, Citation], where: 
     terms = table.get("territory_terms", True)
     complete = table.get("complete", True)
     open_codes = frozenset(table.get("open_codes", ()))
+    excluded = frozenset(table.get("subdivision_exclude", ()))
     cites, certainty = _cited(table, sources, where)
     provider = Provider(
         pack=pack,
@@ -125,7 +127,8 @@ def read_provider(data: Any, pack: str, sources: Mapping[str, Citation], where: 
         territory_allow=None if allow is None else frozenset(allow),
         open_codes=open_codes,
         complete=complete,
-        subdivision_exclude=frozenset(table.get("subdivision_exclude", ())),
+        subdivision_exclude=excluded,
+        divided=frozenset(code.partition("-")[0] for code in excluded),
         basis=frozenset(table.get("basis", ())),
         ownership=_ownership(table.raw("ownership"), where),
         min_age=table.get("min_age", None),

@@ -31,12 +31,11 @@ RULE: Fields = {
 GRANDFATHER: Fields = {"placed_before": "!date", "until": "!date"}
 EFFECTS = ("deny", "not_ready", "step_up", "handoff", "oblige", "warn")
 
-PLAIN_KINDS = frozenset({
-    "consent", "retention", "label.visible", "label.machine", "exit", "sor", "incident", "reporting", "logs",
-})  # fmt: skip
-"""Kinds whose duty follows from the condition alone: nothing is missing, no clock runs."""
-
 ABSENT, ADVISORY, BINDING = "absent", "advisory", "binding"
+UPCOMING, GRANDFATHERED = "upcoming", "grandfathered"
+"""The two ways to be advisory: before the start, and for what was on the market before."""
+PLACED = "placed"
+"""Binding or grandfathered, by when the operator's system was placed on the market."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,29 +62,30 @@ class Rule:
     when: Condition
     reasons: Mapping[str, Reason]
     duties: tuple[Duty, ...]
-    due_at: frozenset[str] | None
-    plain: bool
     obligations: Mapping[tuple[str, str], tuple[Obligation, ...]]
     remark: Remark
     trees: tuple[Any, ...]
     source_refs: tuple[str, ...]
 
-    def phase(self, context: Context) -> str:
-        """ABSENT, ADVISORY (listed, not yet binding) or BINDING at the time of the context."""
-        now = context.as_of
+    def phase_at(self, now: int) -> str:
+        """ABSENT, UPCOMING, BINDING or PLACED at `now`, ms UTC, whatever the facts."""
         if now < self.listed or (self.ends is not None and now >= self.ends):
             return ABSENT
         if now < self.starts:
-            return ADVISORY
-        if self.placed_before is not None and now < self.grandfathered_until:
-            placed = context.get("operator.placed_on_market")
-            if placed is not None and placed < self.placed_before:
-                return ADVISORY
-        return BINDING
+            return UPCOMING
+        return PLACED if self.placed_before is not None and now < self.grandfathered_until else BINDING
 
-    def binding_from(self, context: Context) -> str | None:
-        """The civil date from which the rule binds, for an advisory listing."""
-        return self.starts_on if context.as_of < self.starts else self.grandfathered_on
+    def placed_earlier(self, context: Context) -> bool:
+        """Whether the operator's system is known to be older than what the rule binds at once."""
+        placed = context.get("operator.placed_on_market")
+        return placed is not None and self.placed_before is not None and placed < self.placed_before
+
+    def phase(self, context: Context) -> str:
+        """ABSENT, ADVISORY (listed, not yet binding) or BINDING at the time of the context."""
+        phase = self.phase_at(context.as_of)
+        if phase == PLACED:
+            return ADVISORY if self.placed_earlier(context) else BINDING
+        return ADVISORY if phase == UPCOMING else phase
 
     def instants(self) -> tuple[int, ...]:
         """Every moment at which the phase can change by itself."""
@@ -139,8 +139,6 @@ def read_rule(data: Any, pack: str, civil: Civil, sources: Mapping[str, Citation
         when=when,
         reasons=reasons,
         duties=duties,
-        due_at=KINDS[kind].due_at,
-        plain=on_missing == "oblige" and kind in PLAIN_KINDS and not payload.get("opt_out"),
         obligations=_obligations(rule_id, duties, enforcement, starts_on, until_on),
         remark=remark,
         trees=(tree, when_tree),
@@ -238,10 +236,10 @@ def _obligations(
     made: dict[tuple[str, str], tuple[Obligation, ...]] = {}
     for standing in ("due", "standing"):
         still = standing == "standing"
-        made["binding", standing] = tuple(
+        made[BINDING, standing] = tuple(
             Obligation(duty.kind, rule_id, duty.parameters, enforcement, still) for duty in duties
         )
-        for phase, day in (("upcoming", starts_on), ("grandfathered", until_on)):
+        for phase, day in ((UPCOMING, starts_on), (GRANDFATHERED, until_on)):
             made[phase, standing] = tuple(
                 Obligation(duty.kind, rule_id, duty.parameters, "advisory", still, day) for duty in duties
             )

@@ -251,6 +251,8 @@ def list_findings(
         if provider is None or provider.territory_allow is None:
             continue
         days = _list_age(context, provider)
+        if days < LIST_WARN_DAYS:
+            continue
         text = list_text(provider, days)
         if days >= LIST_CLOSED_DAYS and context.event == "signup":
             reason = Reason(
@@ -258,7 +260,7 @@ def list_findings(
                 "not_ready", provider.certainty["territory"], text,
             )  # fmt: skip
             closed.append(Finding(reason, "session"))
-        elif days >= LIST_WARN_DAYS:
+        else:
             warnings.append(Remark("LIST_STALE", pack_id, text))
     return closed, warnings
 

@@ -5,6 +5,7 @@ Built by the planner from the configuration, or from packs alone for trying out.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,7 +62,8 @@ class World:
                 for name, offers in models.items()
             ],
         }
-        return World(zone, models, zones or {}, leaves, json.dumps(described, sort_keys=True))
+        digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+        return World(zone, models, zones or {}, leaves, f"sha256:{digest}")
 
     @staticmethod
     def from_packs(packs: PackSet, zone: str = "local") -> World:
