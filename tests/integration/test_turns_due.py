@@ -187,3 +187,46 @@ def test_a_refusal_that_only_the_conversation_knows(control: Control, relay: Rel
     assert not {"outcome", "reasons", "appeal"} & set(before["dragoman"]), "the control: one that was allowed"
     assert (shown["status"], shown["dragoman"]["labels"], shown["dragoman"]["notices"]) == ("denied", [], [])
     assert shown["answer"]["choices"][0]["message"]["content"] == refusal["text"]["en"]
+
+
+def test_what_is_shared_follows_the_file_the_person_and_a_suspension(control: Control, relay: Relay) -> None:
+    """Turns within a minute share decisions; none of these is answered by one from before."""
+    file = control.core.holder.loaded.file
+    assert file is not None
+    name = relay.conversation()
+    assert due(relay.turn(name)) == ["first"]
+    assert due(relay.turn(name)) == []
+    run = control.settings.zone.data / "run"
+    other = Relay(run, person(run, new_key(run, tenant="acme")["text"]))
+    assert other.who["class"] == relay.who["class"], "the same facts"
+    assert other.who["principal"] != relay.who["principal"]
+    assert due(other.turn(other.conversation())) == ["first"], "another person's turns are its own"
+    before = decided(control, relay, relay.turn(relay.conversation()))
+    assert decided(control, relay, relay.turn(relay.conversation())) == before, "the control"
+    try:
+        file.write_text(CONFIG.replace('staff_residence = "AQ"', 'staff_residence = "SG"').replace(
+            'country = "AQ"', 'country = "AQ"\n[deployment.evidence.test_bank]\nnumber = "7"'
+        ))  # fmt: skip
+        control.reloader.reload()
+        moved = decided(control, relay, relay.turn(relay.conversation()))
+        assert moved != before
+    finally:
+        file.write_text(CONFIG, encoding="utf-8")
+        control.reloader.reload()
+    assert decided(control, relay, relay.turn(relay.conversation())) == before, "and back"
+    key = new_key(run, tenant="acme")["text"]
+    asked = {"credential": {"kind": "api_key", "value": key}, "user_token": None, "peer": "loopback"}
+    suspended = {"tenant": "acme", "reason": "unpaid"}
+    assert relay.plan("POST", "/principal", asked)[0] == 200, "the control"
+    try:
+        assert relay.call("admin.sock", "POST", "/admin/v1/tenants/suspend", suspended)[0] == 200
+        assert relay.plan("POST", "/principal", asked)[1]["error"]["code"] == "tenant_suspended"
+    finally:
+        assert relay.call("admin.sock", "POST", "/admin/v1/tenants/resume", {"tenant": "acme"})[0] == 200
+
+
+def decided(control: Control, relay: Relay, opened: dict) -> str:
+    """The decision that a turn keeps."""
+    found = control.core.turns.read(relay.who["tenant"], lambda rows: rows.texts(opened["turn"]))
+    assert found is not None
+    return found.decision
