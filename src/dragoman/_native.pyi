@@ -7,6 +7,7 @@ __all__ = [
     "Journal",
     "JournalError",
     "Lane",
+    "LogReader",
     "RuleSet",
     "__version__",
     "analyse",
@@ -16,7 +17,6 @@ __all__ = [
     "ledger_head",
     "ledger_prove",
     "ledger_prove_consistency",
-    "ledger_read",
     "ledger_verify",
     "look_up_addresses",
     "normalise",
@@ -56,10 +56,16 @@ class Journal:
 # Entries one a line, the first at index `first`. Raises ValueError naming the line.
 def project(batch: bytes, first: int = 0) -> Projection: ...
 def ledger_verify(registry: str | PathLike[str], journals: list[str]) -> str: ...
-def ledger_read(folder: str | PathLike[str], start: int, max_entries: int) -> list[tuple[int, bytes]]: ...
 def ledger_head(folder: str | PathLike[str]) -> str: ...
 def ledger_prove(folder: str | PathLike[str], index: int) -> str: ...
 def ledger_check_proof(proof: str, key: str) -> tuple[int, bytes, int, str]: ...
+
+# One shard's folder, read beside its writer; methods raise OSError. A kept one reads on without a search.
+@final
+class LogReader:
+    def __new__(cls, folder: str | PathLike[str]) -> Self: ...
+    # Whole entries from `start` on as (index, bytes); empty at the end.
+    def read(self, start: int, max_entries: int) -> list[tuple[int, bytes]]: ...
 
 # RFC 6962 consistency between the trees of the first `old` and `new` entries; 32-byte hashes. Proving
 # raises OSError where `new` is not under a checkpoint yet.

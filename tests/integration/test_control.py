@@ -296,7 +296,7 @@ def test_acts_reach_the_registry_and_logs_are_admitted(control: Control, run: Pa
         assert time.monotonic() < deadline
         time.sleep(0.05)
     log = next(path for path in (folder / "d" / "registry").iterdir() if path.is_dir())
-    entries = [json.loads(raw) for _, raw in _native.ledger_read(log, 0, 1000)]
+    entries = [json.loads(raw) for _, raw in _native.LogReader(log).read(0, 1000)]
     acts = [(entry.get("act"), entry.get("key")) for entry in entries if entry["kind"] == "action"]
     assert ("key.create", made["key"]) in acts
     assert ("key.revoke", made["key"]) in acts
@@ -323,7 +323,7 @@ def test_an_act_in_the_log_but_not_marked_is_not_written_twice(tmp_path: Path) -
     log.stop()
     assert outbox.pending() == []
     shard = next(path for path in (tmp_path / "registry").iterdir() if path.is_dir())
-    written = [json.loads(raw) for _, raw in _native.ledger_read(shard, 0, 100)]
+    written = [json.loads(raw) for _, raw in _native.LogReader(shard).read(0, 100)]
     assert len([entry for entry in written if entry["kind"] == "action"]) == 1
     database.close()
 

@@ -1,6 +1,7 @@
 //! The journal, and reading, verifying and proving logs, for Python. Reports cross as JSON.
 #![expect(clippy::needless_pass_by_value, reason = "pyo3 hands converted arguments over by value")]
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use dragoman_engine::ledger::merkle::{Hash, verify_consistency};
 use dragoman_engine::ledger::note::Verifier;
@@ -8,7 +9,7 @@ use dragoman_engine::ledger::project::{Batch, project as project_batch};
 use dragoman_engine::ledger::proof::Proof;
 use dragoman_engine::ledger::{ENTRY_BYTES_MAX, check};
 use dragoman_relay::journal::disk::RealDisk;
-use dragoman_relay::journal::prove::LogReader;
+use dragoman_relay::journal::prove::LogReader as RustReader;
 use dragoman_relay::journal::verify::{LogReport, verify_zone as verify};
 use dragoman_relay::journal::{Journal as RustJournal, JournalConfig, JournalError as RustError};
 use pyo3::exceptions::{PyException, PyOSError, PyValueError};
@@ -164,25 +165,38 @@ fn os_error(e: &std::io::Error) -> PyErr {
     PyOSError::new_err(e.to_string())
 }
 
-/// Whole entries of one shard's folder from an index on, as (index, bytes); empty at the end.
-#[pyfunction]
-pub fn ledger_read(
-    py: Python<'_>,
-    folder: PathBuf,
-    start: u64,
-    max_entries: usize,
-) -> PyResult<Vec<(u64, Bound<'_, PyBytes>)>> {
-    let read = py
-        .detach(|| LogReader::open(&RealDisk, &folder)?.read(start, max_entries, READ_BYTES))
-        .map_err(|e| os_error(&e))?;
-    Ok(read.iter().map(|(index, entry)| (*index, PyBytes::new(py, entry))).collect())
+/// One shard's folder, read beside its writer. It knows where it read last: one that is kept reads on without a search.
+#[pyclass(frozen, module = "dragoman._native")]
+pub struct LogReader(RustReader);
+
+#[pymethods]
+impl LogReader {
+    #[new]
+    fn new(py: Python<'_>, folder: PathBuf) -> PyResult<Self> {
+        py.detach(|| open_log(&folder)).map(Self).map_err(|e| os_error(&e))
+    }
+
+    /// Whole entries from an index on, as (index, bytes); empty at the end.
+    fn read<'py>(
+        &self,
+        py: Python<'py>,
+        start: u64,
+        max_entries: usize,
+    ) -> PyResult<Vec<(u64, Bound<'py, PyBytes>)>> {
+        let read = py.detach(|| self.0.read(start, max_entries, READ_BYTES)).map_err(|e| os_error(&e))?;
+        Ok(read.iter().map(|(index, entry)| (*index, PyBytes::new(py, entry))).collect())
+    }
+}
+
+fn open_log(folder: &Path) -> std::io::Result<RustReader> {
+    RustReader::open(Arc::new(RealDisk), folder)
 }
 
 /// A shard's name, key, origin and verified checkpoint, as JSON.
 #[pyfunction]
 pub fn ledger_head(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
     let head = py.detach(|| -> std::io::Result<Value> {
-        let reader = LogReader::open(&RealDisk, &folder)?;
+        let reader = open_log(&folder)?;
         let checkpoint = reader.checkpoint().ok().map(|(c, _)| json!({"size": c.size, "root": hex(&c.root)}));
         Ok(json!({"log": reader.log(), "key": reader.key(), "checkpoint": checkpoint}))
     });
@@ -192,7 +206,7 @@ pub fn ledger_head(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
 /// A C2SP tlog-proof of one entry, as text.
 #[pyfunction]
 pub fn ledger_prove(py: Python<'_>, folder: PathBuf, index: u64) -> PyResult<String> {
-    let proof = py.detach(|| LogReader::open(&RealDisk, &folder)?.prove(index)).map_err(|e| os_error(&e))?;
+    let proof = py.detach(|| open_log(&folder)?.prove(index)).map_err(|e| os_error(&e))?;
     Ok(proof.text())
 }
 
@@ -222,9 +236,7 @@ pub fn ledger_prove_consistency(
     old: u64,
     new: u64,
 ) -> PyResult<Vec<Bound<'_, PyBytes>>> {
-    let hashes = py
-        .detach(|| LogReader::open(&RealDisk, &folder)?.prove_consistency(old, new))
-        .map_err(|e| os_error(&e))?;
+    let hashes = py.detach(|| open_log(&folder)?.prove_consistency(old, new)).map_err(|e| os_error(&e))?;
     Ok(hashes.iter().map(|hash| PyBytes::new(py, hash)).collect())
 }
 

@@ -16,8 +16,8 @@ mod _native {
     use super::analyse::analyse;
     #[pymodule_export]
     use super::ledger::{
-        Journal, JournalError, ledger_check_consistency, ledger_check_proof, ledger_head, ledger_prove,
-        ledger_prove_consistency, ledger_read, ledger_verify, project,
+        Journal, JournalError, LogReader, ledger_check_consistency, ledger_check_proof, ledger_head,
+        ledger_prove, ledger_prove_consistency, ledger_verify, project,
     };
     #[pymodule_export]
     use super::policy::{Lane, RuleSet, normalise};

@@ -228,3 +228,40 @@ fn open_intents_are_left_to_who_asks_for_them_and_the_log_verifies_meanwhile() {
         "nothing was open: it goes on at once"
     );
 }
+
+/// Segments of `dir` that this process holds open.
+fn open_segments(dir: &Path) -> usize {
+    std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|one| std::fs::read_link(one.unwrap().path()).ok())
+        .filter(|path| path.starts_with(dir) && path.extension().is_some_and(|end| end == "seg"))
+        .count()
+}
+
+#[test]
+fn a_long_log_keeps_few_of_its_segments_open_whoever_reads() {
+    // Two newest, four older that were read last, and the writer's own of the last.
+    const MOST: usize = 7;
+    let dir = tempfile::tempdir().unwrap();
+    let long = |n: usize| entry(&json!({"v": 1, "kind": "action", "n": n, "text": "x".repeat(30_000)}));
+    let opened = Journal::open(&config(dir.path())).unwrap();
+    let journal = opened.journal;
+    for n in 0..200 {
+        journal.append(long(n)).wait().unwrap();
+    }
+    let folder = dir.path().join(shard_of((config(dir.path()).clock)())).join("segments");
+    let segments = std::fs::read_dir(&folder).unwrap().count();
+    assert!(segments > 3 * MOST, "{segments}");
+    assert!(open_segments(dir.path()) <= MOST, "{}", open_segments(dir.path()));
+    let first = opened.next_index;
+    // Back and forth, so that what was forgotten is found again: from the newest, the oldest, the second newest...
+    for n in (0..100).flat_map(|n| [199 - n, n]) {
+        let read = journal.read(first + n as u64, 1, 1).unwrap();
+        assert_eq!((read.len(), read[0].0, &read[0].1[..]), (1, first + n as u64, &long(n)[..]));
+        assert!(open_segments(dir.path()) <= MOST, "{}", open_segments(dir.path()));
+    }
+    journal.close();
+    let again = Journal::open(&config(dir.path())).unwrap().journal;
+    assert_eq!(all(&again).len() as u64, again.durable());
+    assert!(open_segments(dir.path()) <= MOST, "after a start: {}", open_segments(dir.path()));
+}

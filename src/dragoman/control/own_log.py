@@ -89,7 +89,8 @@ class OwnLog:
         elif known != log:
             before = find_shard(self._folder, known)
             if before is not None:
-                self._mark_found(lambda at: _native.ledger_read(before, at, READ_ENTRIES))
+                kept = _native.LogReader(before)
+                self._mark_found(lambda at: kept.read(at, READ_ENTRIES))
             self._outbox.begin_log(log)
         self._mark_found(lambda at: self._journal.read(at, READ_ENTRIES))
 

@@ -92,16 +92,14 @@ def _head(shard: Path) -> dict[str, Any]:
 def entries(shard: Path, start: int = 0) -> Iterator[Entry]:
     """The entries of one log from an index on. Raises LedgerError."""
     log = log_of(shard)
-    while True:
-        try:
-            batch = _native.ledger_read(shard, start, _READ_ENTRIES)
-        except OSError as error:
-            raise LedgerError(f"{shard}: {error}") from error
-        if not batch:
-            return
-        for index, raw in batch:
-            yield Entry(log, index, raw)
-        start = batch[-1][0] + 1
+    try:
+        reader = _native.LogReader(shard)
+        while batch := reader.read(start, _READ_ENTRIES):
+            for index, raw in batch:
+                yield Entry(log, index, raw)
+            start = batch[-1][0] + 1
+    except OSError as error:
+        raise LedgerError(f"{shard}: {error}") from error
 
 
 def find_shard(journal: Path, log: str) -> Path | None:

@@ -56,7 +56,8 @@ def counted(shard: Path) -> int:
     """How many whole entries are there; all that was acknowledged is among them. Raises LedgerError."""
     at = _signed(shard)[0]
     try:
-        while batch := _native.ledger_read(shard, at, _READ_ENTRIES):
+        reader = _native.LogReader(shard)
+        while batch := reader.read(at, _READ_ENTRIES):
             at = batch[-1][0] + 1
     except OSError as error:
         raise LedgerError(f"{shard}: {error}") from error

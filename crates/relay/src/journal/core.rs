@@ -186,7 +186,7 @@ impl Core {
         self.disk.sync_dir(&self.layout.segments()).map_err(|e| lost("syncing the segments' folder", e))?;
         let file = self.disk.open(&path, Open::Write).map_err(|e| lost("opening a new segment", e))?;
         let file: Arc<dyn DiskFile> = Arc::from(file);
-        let segment = Arc::new(Segment::new(self.next, 0, Arc::clone(&file)));
+        let segment = Arc::new(Segment::new(self.next, 0, Some(Arc::clone(&file))));
         self.segments.add(Arc::clone(&segment));
         self.current = Some(segment);
         self.file = Some(file);

@@ -177,7 +177,7 @@ fn close_shard(
 /// How the log after an earlier shard begins: as its last entry announces, or after its seal.
 fn announced(env: &Env, shard: &str) -> Result<Begin, JournalError> {
     let layout = Layout::new(&env.dir, shard);
-    let left = sealed::left(&*env.disk, &layout, &env.zone)?;
+    let left = sealed::left(&env.disk, &layout, &env.zone)?;
     if left.previous.is_some() {
         return Ok(Begin { next: None, previous: left.previous, open: left.open });
     }
@@ -199,7 +199,7 @@ fn earlier_log(env: &Env, shard: &str) -> Result<EarlierLog, JournalError> {
         .read(&layout.checkpoint(), 64 * 1024)?
         .ok_or_else(|| wrong("an earlier shard has no checkpoint"))?;
     let head = dragoman_engine::ledger::Checkpoint::unverified(&note).map_err(|e| wrong(&e.to_string()))?;
-    let segments = Segments::open(&*env.disk, &layout, head.size)?;
+    let segments = Segments::open(&env.disk, &layout, head.size)?;
     let first = segments.read(0, 1, 1)?;
     let opening =
         first.first().and_then(|(_, e)| entries::opening(e)).ok_or_else(|| wrong("entry 0 opens no log"))?;

@@ -1,6 +1,7 @@
 //! Reads a closed or running log for people: its entries, and proofs that one of them is in the signed tree.
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use dragoman_engine::ledger::checkpoint::Checkpoint;
@@ -19,8 +20,8 @@ use super::shard::Layout;
 
 /// One log, opened to be read beside its writer.
 #[derive(Debug)]
-pub struct LogReader<'a> {
-    disk: &'a dyn Disk,
+pub struct LogReader {
+    disk: Arc<dyn Disk>,
     layout: Layout,
     segments: Segments,
     opening: Opening,
@@ -30,12 +31,12 @@ fn wrong(why: impl std::fmt::Display) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, why.to_string())
 }
 
-impl<'a> LogReader<'a> {
+impl LogReader {
     /// Opens the shard's folder `dir`.
-    pub fn open(disk: &'a dyn Disk, dir: &Path) -> io::Result<Self> {
+    pub fn open(disk: Arc<dyn Disk>, dir: &Path) -> io::Result<Self> {
         let layout = Layout { root: dir.to_owned(), shard: String::new() };
         // Entries are read up to where they end: a reader beside the writer has no other count.
-        let segments = Segments::open(disk, &layout, u64::MAX)?;
+        let segments = Segments::open(&disk, &layout, u64::MAX)?;
         let first = segments.read(0, 1, 1)?;
         let opening = first.first().and_then(|(_, entry)| entries::opening(entry));
         let opening = opening.ok_or_else(|| wrong(format!("{}: entry 0 opens no log", dir.display())))?;
@@ -69,7 +70,7 @@ impl<'a> LogReader<'a> {
     /// A proof that entry `index` is in the checkpoint's tree.
     pub fn prove(&self, index: u64) -> io::Result<Proof> {
         let (checkpoint, note) = self.checkpoint()?;
-        let mut nodes = TileNodes { disk: self.disk, root: &self.layout.root, size: checkpoint.size };
+        let mut nodes = TileNodes { disk: &*self.disk, root: &self.layout.root, size: checkpoint.size };
         let hashes = inclusion_proof(&mut nodes, index, checkpoint.size)?.ok_or_else(|| {
             wrong(format!("entry {index} is not under a checkpoint yet ({})", checkpoint.size))
         })?;
@@ -84,7 +85,7 @@ impl<'a> LogReader<'a> {
         if new > checkpoint.size {
             return Err(wrong(format!("{new} entries are not under a checkpoint yet ({})", checkpoint.size)));
         }
-        let mut nodes = TileNodes { disk: self.disk, root: &self.layout.root, size: checkpoint.size };
+        let mut nodes = TileNodes { disk: &*self.disk, root: &self.layout.root, size: checkpoint.size };
         consistency_proof(&mut nodes, old, new)?.ok_or_else(|| wrong(format!("{old} is more than {new}")))
     }
 }

@@ -272,7 +272,7 @@ fn settle_tail(
         (tail.previous, tail.next) = (encoder.previous, encoder.next);
         offset += encoder.bytes.len() as u64;
     }
-    let segments = Segments::open(disk, layout, tail.next)?;
+    let segments = Segments::open(&env.disk, layout, tail.next)?;
     tail.segment = segments.last().filter(|s| s.first == current).map(|s| (s, offset));
     Ok((segments, tail))
 }
@@ -338,7 +338,7 @@ fn check_opening(
     signer: &Signer,
     log: &LogBytes,
 ) -> Result<(), JournalError> {
-    let first = Segments::open(&*env.disk, layout, readable)?.read(0, 1, 1)?;
+    let first = Segments::open(&env.disk, layout, readable)?.read(0, 1, 1)?;
     let opening = first.first().and_then(|(_, entry)| entries::opening(entry));
     let Some(opening) = opening else { return Err(corrupt(layout, &"entry 0 does not open a log")) };
     if opening.log != shard::log_name(&env.zone, log) {
@@ -416,7 +416,7 @@ fn create(
     encoder.segment();
     encoder.group(group.iter().map(Vec::as_slice));
     write_copy(env, layout, (0, 0), &NoFile, 0, &encoder.bytes)?;
-    let segments = Arc::new(Segments::open(disk, layout, encoder.next)?);
+    let segments = Arc::new(Segments::open(&env.disk, layout, encoder.next)?);
     let open = begin.still_open(&segments)?;
     let offset = encoder.bytes.len() as u64;
     let tail = Tail {

@@ -1,5 +1,7 @@
 //! A sealed shard: the copy of a log whose original may go on elsewhere. Nobody writes on it again, so that no two
 //! writers sign different trees for one log; what it left open is ended in the log that follows.
+use std::sync::Arc;
+
 use bytes::Bytes;
 use dragoman_engine::ledger::Checkpoint;
 use dragoman_engine::ledger::merkle::Hash;
@@ -42,7 +44,7 @@ pub fn is_sealed(disk: &dyn Disk, layout: &Layout) -> Result<bool, JournalError>
 }
 
 /// What a sealed shard of `zone` leaves; nothing where it is not sealed. A seal that does not fit its log is damage.
-pub fn left(disk: &dyn Disk, layout: &Layout, zone: &str) -> Result<Left, JournalError> {
+pub fn left(disk: &Arc<dyn Disk>, layout: &Layout, zone: &str) -> Result<Left, JournalError> {
     let wrong = |why: &dyn std::fmt::Display| {
         JournalError::Corrupt(format!("{}: sealed: {why}", layout.root.display()))
     };

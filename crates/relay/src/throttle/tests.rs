@@ -111,3 +111,17 @@ fn memory_is_bounded_and_who_owes_most_is_remembered() {
     assert!(dues.lock().len() <= limits::THROTTLED);
     assert_eq!(dues.ask(&"one who tries", most, later).expect("room").left, 59, "time forgets it too");
 }
+
+#[test]
+fn a_crowd_that_passes_leaves_no_memory_behind() {
+    let passing = |pause: u64| {
+        let dues = Dues::default();
+        for who in 0..20_000u64 {
+            assert!(dues.take(&who, 60, SECOND + who * pause).is_ok());
+        }
+        dues.lock().capacity()
+    };
+    // Each owes a second: sixty of them a second are sixty at once.
+    assert!(passing(SECOND / 60) < 1_000, "{}", passing(SECOND / 60));
+    assert!(passing(0) >= 20_000, "the negative control: all at once are all remembered");
+}
