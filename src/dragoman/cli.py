@@ -22,6 +22,7 @@ from dragoman.control import (
     cli_knowledge,
     cli_models,
     cli_retention,
+    cli_simulate,
 )
 from dragoman.control.cli_common import JsonOption
 from dragoman.decide import cli as decide_cli
@@ -68,6 +69,7 @@ app.command("reload")(cli_config.reload)
 app.command("ingest")(cli_knowledge.ingest)
 app.command("ask")(cli_knowledge.ask)
 app.command("decide")(decide_cli.decide_command)
+app.command("simulate")(cli_simulate.simulate_command)
 app.add_typer(cli_packs.packs_app, name="packs")
 app.add_typer(ledger_cli.app, name="ledger")
 

@@ -148,6 +148,19 @@ class Facts:
         return values
 
     @staticmethod
+    def of_leaves(as_of: int, leaves: Mapping[str, Any]) -> Facts:
+        """Facts from leaves by path, as a record holds them, each checked. Raises FactsError."""
+        values: dict[str, Any] = {}
+        for path, value in leaves.items():
+            if (kind := kind_of(path)) is None or path == "as_of":
+                raise FactsError(path, f"is not a known fact{nearest(path, _all_names())}")
+            try:
+                values[path] = _checked(kind, value)
+            except ValueError as error:
+                raise FactsError(path, str(error)) from error
+        return Facts(as_of, values)
+
+    @staticmethod
     def from_json(text: str | bytes) -> Facts:
         """Parse a JSON document. Raises FactsError."""
         _bounded(text)
@@ -211,6 +224,12 @@ class Reader:
     def value_of(self, path: str) -> Any:
         """The value without a trace, for what only describes reads already made."""
         return self._values.get(path)
+
+
+def kind_of(path: str) -> str | None:
+    """The type of the leaf at `path` as `FIELDS` writes it, or None where there is none."""
+    tables = (FIELDS[f"{table}.*"] for table in _MAPS if path.startswith(f"{table}."))
+    return FIELDS.get(path) or next(tables, None)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -235,8 +235,12 @@ def _again(rule: Rule, context: Context | None) -> bool:
     since = context.get(f"turn.minutes_since.{rule.payload['id']}")
     if since is None:
         return True
-    minutes = every.get("hours", 0) * 60 + every.get("days", 0) * 1440 + every.get("months", 0) * 28 * 1440
-    return bool(since >= minutes)
+    return bool(since >= minutes_of(every))
+
+
+def minutes_of(every: Mapping[str, int]) -> int:
+    """The shortest that a period can be, in minutes: a calendar month has at least 28 days."""
+    return every.get("hours", 0) * 60 + every.get("days", 0) * 1440 + every.get("months", 0) * 28 * 1440
 
 
 def reminder_due(notice: str, interval_min: int, context: Context) -> bool:

@@ -62,7 +62,7 @@ def decision_id(
             read[at] = value.isoformat()
         elif paths[at] != "received_at":
             # The place among the cuts says as much as the band in words, and is found sooner.
-            read[at] = bisect_right(_cuts_of(paths[at], packs.cuts), value)
+            read[at] = bisect_right(cuts_of(paths[at], packs.cuts), value)
     if "phone" in context.read:
         read[paths.index("phone")] = context.phone_regions
     as_of = context.as_of if context.timed else None
@@ -89,13 +89,14 @@ def _general(path: str, value: Any, cuts: Mapping[str, tuple[float, ...]]) -> An
     if isinstance(value, bool | str):
         return value
     if isinstance(value, int | float):
-        return band(value, _cuts_of(path, cuts))
+        return band(value, cuts_of(path, cuts))
     if isinstance(value, tuple):
         return [{"country": o.country, "percent": o.percent} if isinstance(o, Owner) else o for o in value]
     return _exact(value)
 
 
-def _cuts_of(path: str, cuts: Mapping[str, tuple[float, ...]]) -> tuple[float, ...]:
+def cuts_of(path: str, cuts: Mapping[str, tuple[float, ...]]) -> tuple[float, ...]:
+    """Where the bands of the fact at `path` begin."""
     # All reminders are due at the shortest interval in play, so every one's age is cut at every interval.
     if path.startswith("turn.minutes_since.") and path not in cuts:
         path = "turn.continuous_minutes"

@@ -18,6 +18,7 @@ from typing import Any
 from dragoman.core.decision import Citation
 from dragoman.core.facts import EVENTS
 from dragoman.decide.cases import Case, check_cases, read_cases
+from dragoman.decide.checks import minutes_of
 from dragoman.decide.civil import Civil
 from dragoman.decide.provider import Provider, read_provider
 from dragoman.decide.roster import Schedule
@@ -341,6 +342,8 @@ def _payload_cuts(rule: Rule) -> Iterable[tuple[str, set[float]]]:
         yield "age", limits | set(payload.get("consent_age_by", {}).values())
     if rule.kind == "reminder":
         yield "turn.continuous_minutes", {payload["interval_min"]}
+    if rule.kind == "notice" and "every" in payload:
+        yield f"turn.minutes_since.{payload['id']}", {minutes_of(payload["every"])}
     for tier in payload.get("thresholds", ()) if rule.kind == "transfer" else ():
         yield f"operator.counters.{tier['metric']}", {tier["from"], tier.get("to", tier["from"])}
 

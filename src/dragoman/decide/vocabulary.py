@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -26,6 +26,8 @@ KINDS = (
 """What a vocabulary lists, in this order."""
 
 Meaning = Mapping[str, str]
+Known = Mapping[str, frozenset[str]]
+"""Every name that packs or we know, by kind."""
 Read = dict[str, dict[str, list[str]]]
 """Kind, name, ids of the rules that read it."""
 
@@ -66,27 +68,53 @@ def vocabulary(packs: PackSet) -> dict[str, Any]:
 
 def check_names(facts: Facts, packs: PackSet) -> None:
     """Raise FactsError where the document names what neither packs nor we know, with the nearest name."""
-    known = known_names(packs)
+    check_known(facts, known_names(packs))
+
+
+def check_known(facts: Facts, known: Known) -> None:
+    """As `check_names`, for many documents: `known` is what `known_names` gave once."""
+    for path, kind, name in named(facts):
+        check_name(path, kind, name, known)
+
+
+def named(facts: Facts) -> Iterator[tuple[str, str, str]]:
+    """Each name of the vocabulary that the document uses: where, of which kind, the name."""
     for path, value in facts.values.items():
-        for prefix, kind in _CHECKED:
-            if path == prefix:
-                for name in (value,) if isinstance(value, str) else value:
-                    _check(path, name, kind, known[kind])
-            elif prefix.endswith(".") and path.startswith(prefix):
-                _check(path, path.removeprefix(prefix), kind, known[kind])
+        kind, name = _naming(path)
+        if kind is not None and name is not None:
+            yield path, kind, name
+        elif kind is not None:
+            yield from ((path, kind, one) for one in ((value,) if isinstance(value, str) else value))
 
 
-def known_names(packs: PackSet) -> Mapping[str, frozenset[str]]:
+@lru_cache(maxsize=4096)
+def _naming(path: str) -> tuple[str | None, str | None]:
+    """Of which kind the names at a path are, and the name where the path itself ends in it."""
+    for prefix, kind in _CHECKED:
+        if path == prefix:
+            return kind, None
+        if prefix.endswith(".") and path.startswith(prefix):
+            return kind, path.removeprefix(prefix)
+    return None, None
+
+
+def is_known(kind: str, name: str, known: Known) -> bool:
+    """Whether packs or we know the name; of a feature its first part is enough."""
+    return name in known[kind] or (kind == "features" and name.partition(":")[0] in known[kind])
+
+
+def known_names(packs: PackSet) -> Known:
     """Every name by kind, with `<cc>` written out for each country."""
     read, told = _read_by(packs), words()
     return {kind: frozenset(_written_out({*read[kind], *told.get(kind, {})})) for kind in KINDS}
 
 
-def _check(path: str, name: str, kind: str, known: frozenset[str]) -> None:
-    if name in known or (kind == "features" and name.partition(":")[0] in known):
+def check_name(path: str, kind: str, name: str, known: Known) -> None:
+    """Raise FactsError where the name is not known."""
+    if is_known(kind, name, known):
         return
     said = f'"{name}" is not among the {kind} that the loaded packs know'
-    raise FactsError(path, f"{said}{nearest(name, known)} (dragoman packs vocabulary lists them)")
+    raise FactsError(path, f"{said}{nearest(name, known[kind])} (dragoman packs vocabulary lists them)")
 
 
 def _written_out(found: Iterable[str]) -> Iterator[str]:

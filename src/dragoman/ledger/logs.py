@@ -22,8 +22,8 @@ JOURNAL = "journal"
 SEALED = "sealed"
 """In a shard's folder: the log came with a backup, and nobody writes on it."""
 _SHARD = re.compile(r"^\d{4}q[1-4](?:r\d{2})?$")
-_READ_ENTRIES = 1000
-"""LIMIT: entries read at once."""
+_READ_ENTRIES = 8_000
+"""LIMIT: entries read at once; each time a segment is looked through from its beginning."""
 
 
 class LedgerError(Exception):
@@ -100,6 +100,35 @@ def entries(shard: Path, start: int = 0) -> Iterator[Entry]:
             start = batch[-1][0] + 1
     except OSError as error:
         raise LedgerError(f"{shard}: {error}") from error
+
+
+def whole_entries(shard: Path) -> Iterator[Entry]:
+    """As `entries`; a log that breaks off before its checkpoint's end raises LedgerError there."""
+    covered = _covered(shard)
+    reached = 0
+    for entry in entries(shard):
+        yield entry
+        reached = entry.index + 1
+    if reached < covered:
+        raise LedgerError(
+            f"{_segment(shard, reached)} is damaged or cut short at entry {reached} of {covered}"
+        )
+
+
+def _covered(shard: Path) -> int:
+    checkpoint = _head(shard)["checkpoint"]
+    if checkpoint is not None:
+        return int(checkpoint["size"])
+    if (shard / "checkpoint").exists():
+        raise LedgerError(f"{shard / 'checkpoint'} is damaged: it is no checkpoint that its log signed")
+    return 0
+
+
+def _segment(shard: Path, index: int) -> Path:
+    """The file that would hold an entry."""
+    files = sorted((shard / "segments").glob("*.seg"))
+    before = [file for file in files if int(file.name.partition(".")[0]) <= index]
+    return before[-1] if before else shard / "segments"
 
 
 def find_shard(journal: Path, log: str) -> Path | None:

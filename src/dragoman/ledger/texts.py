@@ -83,6 +83,8 @@ ZH: Mapping[str, str] = {
     "entry {} is not under a checkpoint yet ({})": "第 {} 条尚未被检查点涵盖（{}）",
     "there is no entry {}": "没有第 {} 条",
     "{} is damaged": "{} 损坏",
+    "{} is damaged or cut short at entry {} of {}": "{} 在第 {} 条（共 {} 条）处损坏或被截断",
+    "{} is damaged: it is no checkpoint that its log signed": "{} 损坏：不是其日志所签的检查点",
     "the entry is not in the signed tree at this index": "该条不在已签名的树的此位置上",
     "the entry is too long": "该条过长",
     # Errors of the commands.
