@@ -15,6 +15,8 @@ from dragoman.control.offers import Offers, where_offered
 from dragoman.decide.packs import PackSet
 from dragoman.errors import ConfigError, RefusedError
 from dragoman.ids import now_ms
+from dragoman.policy.duties import means_of
+from dragoman.policy.rules import load_rules
 from dragoman.providers.catalogue import load_catalogue, output_field_of, pack_of
 from dragoman.providers.provider_key import NoKeyError
 from dragoman.providers.trial import Trial, try_turn
@@ -56,7 +58,9 @@ def addition(new: NewModel, provider: Provider, settings: Settings, packs: PackS
     edits = _edits(new, provider)
     if new.price is not None:
         edits.append(Edit(("prices",), dict(new.price), append=True))
-    return Addition(provider.pack, edits, where_offered(provider.pack, packs, settings.deployment, now_ms()))
+    means = means_of(settings, load_rules(settings.rules), packs)
+    offers = where_offered(provider.pack, packs, settings.deployment, now_ms(), means)
+    return Addition(provider.pack, edits, offers)
 
 
 def tried(new: NewModel, provider: Provider, read_key: Callable[[], str | None]) -> Trial:

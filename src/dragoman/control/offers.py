@@ -13,7 +13,7 @@ from dragoman.decide.engine import decide
 from dragoman.decide.iso3166 import countries
 from dragoman.decide.packs import PackSet
 from dragoman.decide.world import Offer, World
-from dragoman.policy.duties import uncarried
+from dragoman.policy.duties import NO_MEANS, Means, uncarried
 from dragoman.settings import Deployment
 
 _ADULT = 30
@@ -31,7 +31,9 @@ class Offers:
     denied: dict[str, str]
 
 
-def where_offered(pack: str | None, packs: PackSet, deployment: Deployment, now: int) -> Offers:
+def where_offered(
+    pack: str | None, packs: PackSet, deployment: Deployment, now: int, means: Means = NO_MEANS
+) -> Offers:
     """Ask for every territory of ISO 3166-1."""
     world = World.of("local", {"candidate": (Offer("candidate", pack),)}, {}, deployment_facts(deployment))
     allowed: list[str] = []
@@ -39,7 +41,7 @@ def where_offered(pack: str | None, packs: PackSet, deployment: Deployment, now:
     denied: dict[str, str] = {}
     for place in sorted(countries()):
         decision = decide(_person(place, now), packs, world)
-        left = uncarried(decision)
+        left = uncarried(decision, means)
         if decision.allowed and not left:
             allowed.append(place)
         elif decision.allowed:
