@@ -51,7 +51,7 @@ class Aged:
 
     `at`: since when a row ages, null while it does not; `bound`: an instant (ms UTC) as `at` has it, `moment`
     back; `free`: what must hold besides, for rows of a tenant; `beside`: columns that name a row in tables
-    whose rows go with it.
+    whose rows go with it. `at_once`: 1 where several rows have one place, which then go together.
     """
 
     name: sa.Column[str]
@@ -242,7 +242,7 @@ def _look(c: sa.Connection, one: Aged, before: int | None) -> Look:
 def _due(c: sa.Connection, one: Aged, before: int, after: Sequence[Any]) -> list[tuple[Any, ...]]:
     """(at, tenant, name) of the next rows that are old enough, held or not."""
     place = (one.at, one.table.c.tenant, one.name)
-    query = sa.select(*place).distinct().where(one.at <= one.bound(before))
+    query = sa.select(*place).where(one.at <= one.bound(before))
     if after:
         query = query.where(sa.tuple_(*place) > tuple(after))
     return [tuple(row) for row in c.execute(query.order_by(*place).limit(one.at_once))]
