@@ -309,6 +309,8 @@ PAGES = (
     "packs/eu",
     "packs/cn/cn.companion.reminder",
     "timeline?all=1",
+    "decisions",
+    "decisions?outcome=DENY&since=2026-01-01",
     "interventions",
     "appeals",
     "usage",

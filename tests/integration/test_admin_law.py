@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from turns_control import Relay, new_key, person
 
 from dragoman.admin import attempts
+from dragoman.checks.zone_checks import person_of
 from dragoman.control.app import Control
 from dragoman.core.admins import AUDITOR, OPERATOR
+from dragoman.decide.engine import decide
+from dragoman.ids import new_id, now_ms
 from dragoman.testing.ports import free_port
 from dragoman.testing.visitor import Visitor
 
@@ -123,3 +130,90 @@ def test_the_dates_ahead_are_of_the_markets_or_of_every_pack(auditor: Visitor, c
         for rule in one["rules"]:
             assert rule["title"]["zh"] in chinese
     assert auditor.page("/timeline?all=1&lang=en").status == 200
+
+
+@pytest.fixture(scope="module")
+def decided(control: Control) -> tuple[str, str, str]:
+    """A tenant, a decision that refused it a turn, and one by which a turn of a person was opened."""
+    tenant = control.core.guest_tenant().tenant
+    loaded = control.core.holder.loaded
+    refused = decide(
+        person_of(loaded, "DE", now_ms() / 1000).replaced({"age": 5}), loaded.packs, loaded.world
+    )
+    document = {**refused.to_dict(), "outcome": "STEP_UP"}
+    control.core.interventions.keep_decision(tenant, document).result()
+    run = control.settings.zone.data / "run"
+    relay = Relay(run, person(run, new_key(run)["text"]), log=new_id("log", "local"))
+    turn = relay.turn(relay.conversation(), "A secret word", "Well")["turn"]
+    return tenant, refused.id, turn
+
+
+def test_decisions_are_found_and_their_passports_read(
+    control: Control, port: int, decided: tuple[str, str, str]
+) -> None:
+    tenant, refused, turn = decided
+    auditor = came_in(control, port, AUDITOR)
+    assert [row["decision"] for row in asked(auditor, "decisions?outcome=STEP_UP")["rows"]] == [refused]
+    assert [row["decision"] for row in asked(auditor, f"decisions?id={refused}")["rows"]] == [refused]
+    (opened,) = asked(auditor, f"decisions?id={turn}")["rows"]
+    today = dt.datetime.now(dt.UTC).date()
+    for query in (f"since={today}", f"until={today}", f"pack=eu&since={today}"):
+        assert {refused, opened["decision"]} <= {
+            row["decision"] for row in asked(auditor, f"decisions?{query}")["rows"]
+        }
+    assert asked(auditor, f"decisions?until={today - dt.timedelta(days=2)}")["rows"] == []
+    told = asked(auditor, f"decisions/{opened['tenant']}/{opened['decision']}")
+    assert [one["turn"] for one in told["turns"]] == [turn]
+    assert told["decision"]["facts"]["offered_markets"] == ["DE", "KR", "SG"]
+    assert told["providers"][0]["provider"] == "local"
+    page = auditor.page(f"/decisions/{tenant}/{refused}?lang=zh").body
+    assert "规则" in page
+    assert "A secret word" not in page + auditor.page("/decisions").body + str(told)
+    for path in (f"{tenant}/dec_x", f"ten_local_x/{refused}"):
+        assert auditor.ask("GET", f"/admin/v1/decisions/{path}").status == 404
+    entered = control.core.database.read(
+        lambda c: c.exec_driver_sql("SELECT entry FROM outbox").scalars().all()
+    )
+    read = [json.loads(one) for one in entered if '"decision.read"' in one]
+    assert {one["decision"] for one in read} == {opened["decision"], refused}
+    assert all(one["by"].startswith("adm_") for one in read)
+
+
+def test_looking_for_a_persons_decisions_is_entered(
+    control: Control, auditor: Visitor, decided: tuple[str, str, str]
+) -> None:
+    table = "SELECT principal FROM turns WHERE turn = ?"
+    who = control.core.database.read(lambda c: c.exec_driver_sql(table, (decided[2],)).scalar_one())
+    found = asked(auditor, f"decisions?principal={who}")["rows"]
+    assert len(found) == 1
+    assert asked(auditor, "decisions?principal=prn_local_nobody")["rows"] == []
+    entered = control.core.database.read(
+        lambda c: c.exec_driver_sql("SELECT entry FROM outbox").scalars().all()
+    )
+    searched = [json.loads(one) for one in entered if '"decisions.search"' in one]
+    assert len(searched) == 2
+    assert who not in str(searched)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "since=yesterday",
+        "until=2026-13-01",
+        "outcome=MAYBE",
+        "id=cnv_local_x",
+        "id=' OR 1=1",
+        "since=20261101",
+    ],
+)
+def test_a_filter_that_means_nothing_is_told(auditor: Visitor, query: str) -> None:
+    name, _, value = query.partition("=")
+    answer = auditor.ask("GET", f"/admin/v1/decisions?{name}={quote(value)}")
+    assert (answer.status, answer.json()["error"]["param"]) == (400, name)
+
+
+def test_what_goes_on_from_nowhere_is_the_beginning(auditor: Visitor, decided: tuple[str, str, str]) -> None:
+    first = asked(auditor, "decisions")["rows"]
+    assert asked(auditor, "decisions?before=x")["rows"] == first
+    assert asked(auditor, f"decisions?before={10**18}")["rows"] == first
+    assert asked(auditor, "decisions?before=1")["rows"] == []

@@ -235,3 +235,16 @@ def test_the_pages_show_ones_own_only(control: Control, zone: Zone, tmp_path: Pa
         status, _ = zone.owner.call("pages.sock", method, whole, body, **own)
         assert status == 404, (method, whole, "without a session")
     assert zone.owner.v1("GET", f"/{zone.name}")[1]["title"] == "Mine"
+
+
+def test_decisions_and_their_passports_are_not_of_the_public_port(control: Control, zone: Zone) -> None:
+    """What administrators search stands on their own listener: no person's credential leads there."""
+    turn = zone.owner.v1("GET", f"/{zone.name}/turns/{zone.turn}")
+    assert turn[0] == 200, "the control: the owner reads the turn"
+    decision = zone.owner.v1("GET", f"/{zone.name}/turns/{zone.turn}/passport")[1]["decision"]["id"]
+    tenant = control.core.guest_tenant().tenant
+    for relay in (zone.owner, *zone.others.values()):
+        for path in ("", f"/{tenant}/{decision}", f"?id={zone.turn}"):
+            for place in ("/decisions", "/admin/v1/decisions"):
+                status, _ = relay.call("pages.sock", "GET", place + path)
+                assert status in {401, 404}, (place, path)

@@ -8,6 +8,7 @@ from dragoman.admin.context import AdminContext
 from dragoman.admin.decisions import Decisions
 from dragoman.admin.documents import Documents
 from dragoman.admin.entry import Entry
+from dragoman.admin.kept_decisions import KeptDecisions
 from dragoman.admin.packs import PackPages
 from dragoman.admin.pages import Pages
 from dragoman.admin.setup import Setup
@@ -22,7 +23,8 @@ def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
     """Every route there is."""
     entry, pages, acts = Entry(context, view), Pages(context, view), Acts(context, view)
     setup, documents, appeals = Setup(context, view), Documents(context, view), Appeals(context, view)
-    law = (Decisions(context, view), PackPages(context, view), Timelines(context, view))
+    decisions = (Decisions(context, view), KeptDecisions(context, view))
+    law = (*decisions, PackPages(context, view), Timelines(context, view))
     groups = (entry, pages, setup, SetupChanges(context, view), documents, acts, appeals, *law)
     table = RouteTable([route for one in groups for route in one.routes()])
     entry.table = pages.table = setup.table = table

@@ -20,6 +20,7 @@ from dragoman.knowledge.intake import Intake
 from dragoman.settings import Settings
 from dragoman.stores.admin_access import SqlAccess
 from dragoman.stores.admins import SqlAdmins
+from dragoman.stores.decision_index import DecisionSearch
 from dragoman.stores.overview import Overview
 
 
@@ -35,6 +36,7 @@ class AdminContext:
     admins: SqlAdmins
     access: SqlAccess
     overview: Overview
+    decisions: DecisionSearch
     sessions: Sessions
     ceremonies: Ceremonies
     provider: Provider | None

@@ -12,7 +12,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
@@ -22,15 +22,16 @@ from dragoman.admin.texts import LANGUAGES, TEXTS
 from dragoman.core.admins import OPERATOR
 from dragoman.errors import ERROR_TYPES, RefusedError
 from dragoman.visible import finalized
-from dragoman.web.view import CSP, LANGUAGE_COOKIE, LANGUAGE_SECONDS
+from dragoman.web.view import CSP, LANGUAGE_COOKIE, LANGUAGE_SECONDS, plain_json
 
 HSTS = "max-age=31536000"
-SHARED_STATIC = ("page.css", "icon.svg")
+SHARED_STATIC = ("page.css", "passport.css", "icon.svg")
 PAGES = (
     "home",
     "setup",
     "packs",
     "timeline",
+    "decisions",
     "interventions",
     "appeals",
     "usage",
@@ -66,7 +67,7 @@ class AdminView:
         self._static = {entry.name: entry.read_bytes() for entry in own.iterdir()}
         self._static |= {file: shared.joinpath(file).read_bytes() for file in SHARED_STATIC}
         self._templates = Environment(
-            loader=PackageLoader("dragoman.admin"),
+            loader=ChoiceLoader([PackageLoader("dragoman.admin"), PackageLoader("dragoman.web")]),
             autoescape=True,
             undefined=StrictUndefined,
             finalize=finalized,
@@ -74,7 +75,7 @@ class AdminView:
             lstrip_blocks=True,
         )
         self._templates.globals.update(name=name, static_url=self._static_url, languages=LANGUAGES)
-        self._templates.filters.update(when=_when, number=_number, money=_money)
+        self._templates.filters.update(when=_when, number=_number, money=_money, plainjson=plain_json)
 
     def language(self, request: Request) -> str:
         """The reader's language: `?lang=`, then the cookie, then Accept-Language."""

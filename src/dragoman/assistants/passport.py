@@ -87,18 +87,19 @@ def document(whole: Whole, kept: KeptDecision | None, record: Record, zone: str)
             "model": result.get("model"),
             "attempt": result.get("attempt"),
         },
-        "decision": _decision(decision_of(whole[1]), kept),
+        "decision": decision_part(decision_of(whole[1]), kept),
         "providers": list(grounds.get("providers", ())),
         "ledger": _ledger(brief, record),
     }
 
 
-def _decision(name: str, kept: KeptDecision | None) -> dict[str, Any]:
+def decision_part(name: str, kept: KeptDecision | None) -> dict[str, Any]:
+    """What a passport says of the decision. A decision that refused before any turn has no grounds."""
     if kept is None:
         return {"id": name, "kept": False}
     made, grounds = kept.document, kept.grounds
-    facts = dict(grounds["facts"])
-    reasons = [_rule(one, grounds["kinds"]) for one in made["reasons"]]
+    facts = dict(grounds.get("facts", {}))
+    reasons = [_rule(one, grounds.get("kinds", {})) for one in made["reasons"]]
     return {
         "id": name,
         "kept": True,

@@ -43,6 +43,7 @@ from dragoman.knowledge.engine import Knowledge
 from dragoman.knowledge.intake import Intake
 from dragoman.meters import meters_text
 from dragoman.settings import Settings
+from dragoman.stores.decision_index import DecisionSearch
 from dragoman.stores.overview import Overview
 
 HEAD_SECONDS = 10.0
@@ -231,6 +232,7 @@ def _context(core: Core, reloader: Reloader, knowledge: Knowledge, address: str,
         admins=core.admins,
         access=core.access,
         overview=Overview(core.database),
+        decisions=DecisionSearch(core.database),
         sessions=Sessions(core.access, core.pepper, core.zone, limits),
         ceremonies=Ceremonies(origin, name),
         provider=Provider(admin.oidc, origin) if admin.oidc is not None else None,

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from dragoman.stores import schema
 from dragoman.stores.database import Database
+from dragoman.stores.decision_index import enter
 from dragoman.stores.tenancy import rows_of
 
 RENEWED_MS = 86_400_000
@@ -64,7 +65,8 @@ class Interventions:
 
         def work(c: sa.Connection) -> None:
             rows, table = rows_of(c, tenant), schema.decisions
-            rows.insert_missing(table, [row])
+            if rows.insert_missing(table, [row]):
+                enter(rows.of_zone(schema.ZONE_TENANT), tenant, row["at"], document)
             here = (table.c.decision == row["decision"], table.c.at < row["at"] - RENEWED_MS)
             rows.update(table, *here, at=row["at"])
 

@@ -19,6 +19,7 @@ from dragoman.core.accounts import Act
 from dragoman.stores.acts import record
 from dragoman.stores.conversations import NOBODY
 from dragoman.stores.database import ERASED, Database
+from dragoman.stores.decision_index import leave
 from dragoman.stores.guests import GUEST, SqlGuests
 from dragoman.stores.schema import (
     ZONE_TENANT,
@@ -61,6 +62,8 @@ class Aged:
     bound: Callable[[int], Any] = lambda before: before
     moment: Callable[[Any], int] = int
     at_once: int = AT_ONCE
+    leave: Callable[[sa.Connection, str, Sequence[str]], None] = lambda _c, _tenant, _names: None
+    """What goes with rows of a tenant, while they are still there."""
 
     @property
     def table(self) -> sa.Table:
@@ -94,7 +97,7 @@ def _day_over(day: str) -> int:
 
 
 AGED: Mapping[str, tuple[Aged, ...]] = {
-    "decisions": (Aged(decisions.c.decision, decisions.c.at, _unnamed),),
+    "decisions": (Aged(decisions.c.decision, decisions.c.at, _unnamed, leave=leave),),
     "interventions": (
         Aged(interventions.c.intervention, interventions.c.at, _over, (statements.c.intervention,)),
     ),
@@ -255,6 +258,7 @@ def _free(c: sa.Connection, one: Aged, tenant: str, names: Sequence[str], before
 
 def _remove(c: sa.Connection, one: Aged, tenant: str, names: Sequence[str], before: int) -> int:
     rows, free = rows_of(c, tenant), _free(c, one, tenant, names, before)
+    one.leave(c, tenant, free)
     for column in one.beside:
         rows.delete(column.table, column.in_(free))
     return rows.delete(one.table, one.name.in_(free))

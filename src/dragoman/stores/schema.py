@@ -104,6 +104,23 @@ decisions = sa.Table(
     sa.Column("grounds", sa.Text),  # null: refused before a turn was opened on it, or of an earlier release
 )
 
+decision_index = sa.Table(
+    "decision_index",
+    metadata,
+    _tenant(),  # the zone: decisions of every tenant are looked through together
+    sa.Column("n", sa.BigInteger, primary_key=True),  # when it was first kept: ms UTC * 4096, and a count
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("decision", sa.Text, nullable=False),
+)
+
+decision_marks = sa.Table(
+    "decision_marks",
+    metadata,
+    _tenant(),  # the zone
+    sa.Column("mark", sa.Text, primary_key=True),  # outcome:, code:, rule:, pack: and what it is
+    sa.Column("n", sa.BigInteger, primary_key=True),
+)
+
 interventions = sa.Table(
     "interventions",
     metadata,
@@ -317,4 +334,11 @@ sa.Index("ix_outbox_pending", outbox.c.log_index, outbox.c.at)
 sa.Index("ix_buckets_ends", buckets.c.ends)
 sa.Index("ix_buckets_minutes", buckets.c.ends, sqlite_where=OF_A_MINUTE, postgresql_where=OF_A_MINUTE)
 sa.Index("ix_decisions_at", decisions.c.at, decisions.c.tenant, decisions.c.decision)
+sa.Index(
+    "ix_decision_index_decision",
+    decision_index.c.tenant,
+    decision_index.c.decision,
+    decision_index.c.owner,
+    unique=True,
+)
 sa.Index("ix_allotments_run", allotments.c.log, allotments.c.start)

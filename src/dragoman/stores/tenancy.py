@@ -125,6 +125,10 @@ class TenantRows:
         self._connection = connection
         self._tenant = tenant
 
+    def of_zone(self, zone: str) -> TenantRows:
+        """The rows of the zone itself, on the same connection: for what stands beside a tenant's rows."""
+        return TenantRows(self._connection, zone)
+
     def select(
         self, table: sa.Table, *where: sa.ColumnElement[bool], order: Any = None, limit: int = 1000
     ) -> list[sa.Row[Any]]:
@@ -159,6 +163,11 @@ class TenantRows:
     def insert(self, table: sa.Table, **values: Any) -> None:
         """Add a row; IntegrityError where its key exists."""
         self._connection.execute(sa.insert(table).values(tenant=self._tenant, **values))
+
+    def insert_all(self, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+        """Add rows by one call of the driver; IntegrityError where a key exists."""
+        if rows:
+            self._connection.execute(sa.insert(table), [{"tenant": self._tenant, **row} for row in rows])
 
     def insert_missing(self, table: sa.Table, rows: list[dict[str, Any]]) -> int:
         """Add rows whose key is not there yet; how many were added. The first insert wins."""

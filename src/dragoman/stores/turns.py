@@ -27,8 +27,9 @@ from dragoman.core.turns import (
     ZoneRows,
 )
 from dragoman.stores.database import ERASED, Database
+from dragoman.stores.decision_index import enter
 from dragoman.stores.interventions import RENEWED_MS
-from dragoman.stores.schema import decisions, zone_meta
+from dragoman.stores.schema import ZONE_TENANT, decisions, zone_meta
 from dragoman.stores.search import SqlSearchRows
 from dragoman.stores.tenancy import (
     TenantRows,
@@ -184,7 +185,9 @@ class SqlTurnRows:
             if found[0].at < kept.at - RENEWED_MS:
                 self.rows.update(decisions, decisions.c.decision == kept.decision, at=kept.at)
             return
-        document, grounds = (json.dumps(one, ensure_ascii=False) for one in kept.made())
+        made = kept.made()
+        enter(self.rows.of_zone(ZONE_TENANT), self.tenant, kept.at, made[0])
+        document, grounds = (json.dumps(one, ensure_ascii=False) for one in made)
         values = {"decision": kept.decision, "at": kept.at, "document": document, "grounds": grounds}
         self.rows.run(_PUT_GROUNDS, values)
 

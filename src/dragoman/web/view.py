@@ -63,7 +63,7 @@ class View:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.filters.update(as_written=AsWritten, plainjson=_plain_json)
+        self._templates.filters.update(as_written=AsWritten, plainjson=plain_json)
         self._templates.globals.update(name=name, static_url=self._static_url, languages=LANGUAGES)
 
     def language(self, request: Request) -> str:
@@ -139,7 +139,7 @@ class View:
         return f"/static/{_addressed(name, self._static[name])}"
 
 
-def _plain_json(value: object) -> str:
+def plain_json(value: object) -> str:
     """A value as a reader sees it; the template escapes it."""
     return json.dumps(value, ensure_ascii=False)
 
