@@ -173,6 +173,15 @@ class ClaimsExpired(Event):
 
 
 @dataclass(frozen=True)
+class RetentionPutOff(Event):
+    """The clock moved by so many `minutes` against the machine's own: no retention for a day."""
+
+    name: ClassVar[str] = "retention_put_off"
+    level: ClassVar[str] = "error"
+    minutes: int
+
+
+@dataclass(frozen=True)
 class RetentionRun(Event):
     """A run of retention ended: `count` rows whose time was over are gone, in `milliseconds`."""
 

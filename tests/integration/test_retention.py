@@ -233,3 +233,28 @@ def test_a_day_after_a_run_the_next_begins(control: Control, monkeypatch: pytest
         due._ending.wait(0.1)
     due.stop()
     assert len(runs(control)) == before + 2
+
+
+def test_a_clock_that_jumps_erases_nothing_for_a_day(control: Control) -> None:
+    core, hour = control.core, 3_600_000
+    assert at(control, now_ms()).run().finished
+    clocks = {"wall": now_ms() + DAY_MS, "boot": 0}
+    watched = Retention(
+        core.holder,
+        RetentionRows(core.database, "local"),
+        core.conversations,
+        lambda: clocks["wall"],
+        lambda: clocks["boot"],
+    )
+
+    def pass_by(wall: int, boot: int) -> bool:
+        clocks["wall"] += wall
+        clocks["boot"] += boot
+        return watched.is_due()
+
+    assert pass_by(hour, hour), "the control: time goes by on both"
+    assert pass_by(9 * hour, 9 * hour), "asleep for a night"
+    assert not pass_by(10 * 365 * DAY_MS, 60_000)
+    assert not pass_by(DAY_MS - 1, DAY_MS - 1)
+    assert pass_by(1, 1), "a day later whoever minds has seen it"
+    assert not pass_by(-2 * hour, 60_000), "set back as well"

@@ -22,7 +22,7 @@ from dragoman.control.loaded import Holder
 from dragoman.control.questions import malformed
 from dragoman.core.conversations import ConversationRows, ConversationStore
 from dragoman.errors import DragomanError, RefusedError
-from dragoman.events import EdgeFailed, RetentionRun, emit, fault_place
+from dragoman.events import EdgeFailed, RetentionPutOff, RetentionRun, emit, fault_place
 from dragoman.ids import now_ms
 from dragoman.policy.retention import Period, periods
 from dragoman.stores.retention import Place, RetentionRows
@@ -31,10 +31,18 @@ EVERY_MS = 24 * 3_600_000
 """How long after a run's end the next one begins."""
 LOOK_SECONDS = 60.0
 """How often it is looked whether one is to begin, or to be gone on with."""
+JUMP_MS = 3_600_000
+"""How far the clock may move against the machine's own between two looks; beyond it no run begins for a day,
+so that a clock set wrong erases nothing before somebody notices."""
 VERB_SECONDS = 15.0
 """LIMIT: how long one request to `admin.sock` runs; the command asks again until the run has ended."""
 
 Stopping = Callable[[], bool]
+
+
+def boot_ms() -> int:
+    """Milliseconds since the machine started, those it slept too where it can tell."""
+    return round(time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)) * 1000)
 
 
 @dataclass(frozen=True)
@@ -58,11 +66,16 @@ class Retention:
         rows: RetentionRows,
         conversations: ConversationStore,
         clock: Callable[[], int] = now_ms,
+        since_boot: Callable[[], int] = boot_ms,
     ) -> None:
+        """`since_boot`: milliseconds on a clock that no one sets and that counts suspension."""
         self._holder = holder
         self._rows = rows
         self._conversations = conversations
         self._clock = clock
+        self._since_boot = since_boot
+        self._seen = clock(), since_boot()
+        self._not_before = 0
         self._busy = threading.Lock()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="retention", daemon=True)
@@ -98,6 +111,17 @@ class Retention:
             return self._run(stopping)
         finally:
             self._busy.release()
+
+    def is_due(self) -> bool:
+        """Whether a run is to begin, or to be gone on with. Called at each look."""
+        now, boot = self._clock(), self._since_boot()
+        moved = (now - self._seen[0]) - (boot - self._seen[1])
+        self._seen = now, boot
+        if abs(moved) > JUMP_MS:
+            self._not_before = boot + EVERY_MS
+            emit(RetentionPutOff(round(moved / 60_000)))
+        last: int = self._rows.run().get("finished", 0)
+        return boot >= self._not_before and now - last >= EVERY_MS
 
     def _run(self, stopping: Stopping) -> Ran:
         began, kept = time.monotonic(), self._rows.run()
@@ -179,7 +203,7 @@ class Retention:
         """The thread's edge: what could not be done now is gone on with at the next look."""
         while not self._ending.wait(LOOK_SECONDS):
             try:
-                if self._clock() - self._rows.run().get("finished", 0) >= EVERY_MS:
+                if self.is_due():
                     self.run(self._ending.is_set)
             except (DragomanError, SQLAlchemyError) as fault:
                 emit(EdgeFailed("retention", type(fault).__name__, fault_place(fault)))
