@@ -33,6 +33,8 @@ PACKS = ROOT / "src" / "dragoman" / "packs"
 COMPLETE = (
     "br", "eu", "gb", "hk", "in", "it", "jp", "kr", "mo", "ru", "sg", "tw", "us", "us-ca", "us-co", "us-ct", "us-ga", "us-hi",
     "us-ia", "us-id", "us-il", "us-me", "us-nv", "us-ny", "us-or", "us-tx", "us-ut", "us-wa", "vn",
+    "self-hosted-llama-multimodal", "alibaba-dashscope-api", "baidu-qianfan-api", "minimax-api", "moonshot-api", "tencent-hunyuan-api",
+    "volcengine-doubao-api", "zhipu-api",
 )  # fmt: skip
 """Packs of which no mutant may survive."""
 KILLED, REFUSED, SURVIVED = "killed", "refused", "survived"
