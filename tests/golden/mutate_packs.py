@@ -35,6 +35,8 @@ COMPLETE = (
     "us-ia", "us-id", "us-il", "us-me", "us-nv", "us-ny", "us-or", "us-tx", "us-ut", "us-wa", "vn",
     "self-hosted-llama-multimodal", "alibaba-dashscope-api", "baidu-qianfan-api", "minimax-api", "moonshot-api", "tencent-hunyuan-api",
     "volcengine-doubao-api", "zhipu-api",
+    "alipay", "dingtalk", "dueros", "feishu", "kakaotalk", "line", "slack", "telegram", "wechat-mini-program", "wechat-official-account",
+    "wecom", "wecom-customer-service", "weixin-mini-program", "weixin-official-account", "whatsapp",
 )  # fmt: skip
 """Packs of which no mutant may survive."""
 KILLED, REFUSED, SURVIVED = "killed", "refused", "survived"

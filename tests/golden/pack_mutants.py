@@ -31,8 +31,10 @@ TEXTS = frozenset({
 })  # fmt: skip
 MAPS = frozenset({"consent_age_by", "field_map", "resources_by_region", "container_by_mime"})
 """Tables that are lists of pairs: each pair is dropped, one is added."""
-INERT = frozenset({("identity", "methods"), ("signals", "required")})
+INERT = frozenset({("identity", "methods"), ("signals", "required"), ("", "capabilities")})
 """Kind and field where a member without a meaning changes nothing."""
+READ_CAPABILITIES = frozenset({"mini_program", "mobile_app"})
+"""What a channel can carry and a rule asks for: without another one no decision changes."""
 EPOCH = date(1970, 1, 1)
 """Before it facts have no time, so that nothing depends on an earlier date."""
 UNOFFERED = "channel_capability"
@@ -44,7 +46,7 @@ ELSE = {
     "audience": tuple(FIELDS["audience"].split("|")), "direction": tuple(FIELDS["content.direction"].split("|")),
     "model_use": tuple(FIELDS["operator.model_use"].split("|")),
     "aigc_label": tuple(FIELDS["media.aigc_label"].split("|")), "basis": tuple(BASES.split("|")),
-    "seat": (OUTSIDE,), "home": (OUTSIDE,), "iso": (OUTSIDE,), "phone_regions": (OUTSIDE,), "consent_age_by": (OUTSIDE,),
+    "calling_code": ("47",), "seat": (OUTSIDE,), "home": (OUTSIDE,), "iso": (OUTSIDE,), "phone_regions": (OUTSIDE,), "consent_age_by": (OUTSIDE,),
     "collect_in": (OUTSIDE,), "store_in": (OUTSIDE,), "age_source": ("declared",), "channel_capability": ("visible_text",),
 }  # fmt: skip
 """What may be added to a list of this name. Of events, closed lists and a provider's places each is tried."""
@@ -151,8 +153,9 @@ def _lists(value: list[Any] | None, name: str, *, inert: bool = False) -> Iterat
     """Each member dropped, and one that is not there added."""
     if value is None:
         return
-    for number in range(len(value)):
-        yield "list", [*value[:number], *value[number + 1 :]]
+    for number, member in enumerate(value):
+        if name != "capabilities" or member in READ_CAPABILITIES:
+            yield "list", [*value[:number], *value[number + 1 :]]
     if not inert:
         yield from (("list", [*value, other]) for other in _others(value, name))
 

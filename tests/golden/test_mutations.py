@@ -15,7 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from mutate_packs import COMPLETE, KILLED, REFUSED, SURVIVED, Bench, bench
-from pack_mutants import Mutant, mutants
+from pack_mutants import READ_CAPABILITIES, Mutant, mutants
 
 SHARE = int(os.environ.get("DRAGOMAN_MUTANTS", "100"))
 
@@ -54,6 +54,14 @@ def test_control_a_pack_unchanged_survives_and_one_that_warns_no_longer_does_not
     refused = [m for m in mutants(document) if m.rule == "hk.pdpo.transfer" and m.kind == "on_missing"]
     assert {over.fate(m) for m in refused} <= {REFUSED, KILLED}
     assert REFUSED in {over.fate(m) for m in mutants(document) if m.kind == "enforcement"}
+
+
+def test_what_a_channel_carries_is_mutated_where_a_rule_asks_for_it(over: Bench) -> None:
+    asked: set[str] = set()
+    for document in over.documents.values():
+        for rule in document.get("rules", ()):
+            asked.update(rule.get("applies_when", {}).get("channel_capability", ()))
+    assert asked == READ_CAPABILITIES
 
 
 PACK = """

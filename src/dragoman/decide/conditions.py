@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
+import phonenumbers
+
 from dragoman.core.facts import EVENTS, FIELDS, nearest
 from dragoman.decide.context import Context
 from dragoman.decide.schema import PackError
@@ -315,6 +317,23 @@ def _home(value: Any) -> Condition:
     return Condition(test, paths=frozenset({"residence", "phone", "phone_verified"}))
 
 
+def _calling_code(value: Any) -> Condition:
+    """Whether the number is of one of these country codes, as `"39"`; a number that is not known may be."""
+    wanted = _names(value)
+    codes = phonenumbers.COUNTRY_CODE_TO_REGION_CODE
+    for code in wanted:
+        if not (code.isascii() and code.isdigit() and int(code) in codes and code == str(int(code))):
+            raise ValueError(f'"{code}" is no country code; write its digits, without a plus sign')
+
+    def test(context: Context) -> Truth:
+        regions = context.phone_regions
+        if not regions:
+            return None
+        return any(str(phonenumbers.country_code_for_region(region)) in wanted for region in regions)
+
+    return Condition(test, paths=frozenset({"phone", "phone_verified"}))
+
+
 def _capability(value: Any) -> Condition:
     wanted = _names(value)
 
@@ -355,6 +374,7 @@ _LEAVES: dict[str, Callable[[Any], Condition]] = {
     "seat": _member("operator.seat"),
     "data_class": _data_class,
     "home": _home,
+    "calling_code": _calling_code,
     "channel_capability": _capability,
     "counters": _counters,
     "evidence": _evidence,

@@ -6,7 +6,7 @@ carries anything out.
 
 from __future__ import annotations
 
-from dragoman.core.decision import Decision, Reason
+from dragoman.core.decision import Decision, Reason, Remark
 from dragoman.core.facts import Facts
 from dragoman.decide.combine import combine_retention
 from dragoman.decide.conditions import Test
@@ -14,7 +14,7 @@ from dragoman.decide.context import Context
 from dragoman.decide.generalise import decision_id
 from dragoman.decide.judge import ANSWERED, ASK, FIRM, settle_reminders
 from dragoman.decide.models import LeftOut, Permitted, decide_models
-from dragoman.decide.packs import PackSet
+from dragoman.decide.packs import Pack, PackSet
 from dragoman.decide.places import Places, find_places
 from dragoman.decide.roster import FOREVER, Roster
 from dragoman.decide.rules import Rule
@@ -58,8 +58,8 @@ def decide(
     read = tuple(sorted(context.read))
     since, until = _interval(context, span)
     outcome, scope = tally.outcome()
-    channel = packs.channels.get(context.value_of("channel") or "")
-    used_packs = sorted({*places.packs, *used, *((channel,) if channel else ())})
+    channel = packs.of_channel(context.value_of("channel"))
+    used_packs = sorted({*places.packs, *used, *channel})
     return Decision(
         id=decision_id(context, read, packs, world, (since, until)),
         as_of=facts.as_of,
@@ -90,9 +90,10 @@ def _law(context: Context, packs: PackSet, places: Places, tally: Tally) -> Span
         name: _standing(context, packs, name) if provisional else FIRM
         for name, provisional in places.schedules.items()
     }
-    channel = packs.channels.get(context.get("channel") or "")
-    if channel is not None:
+    for channel in packs.of_channel(context.get("channel")):
         standing[channel] = FIRM
+        if not packs.packs[channel].terms_read:
+            tally.warn(_unread(packs.packs[channel]))
     for name, firmness in standing.items():
         roster = packs.schedules[name, context.event].at(context.as_of)
         since = max(since, roster.since)
@@ -116,6 +117,13 @@ def _hear(roster: Roster, standing: str, context: Context, tally: Tally) -> None
             tally.take(group.findings)
     for act in roster.acts:
         act(context, tally, standing)
+
+
+def _unread(pack: Pack) -> Remark:
+    return remark("CHANNEL_TERMS_UNKNOWN", pack.id,
+        f"Nothing was read of what {pack.title['en']} asks of an assistant, so not all of it was checked. "
+        "Read the platform's rules.",
+        f"尚未查阅 {pack.title['zh']} 对智能助手的要求，因此未作完整检查。请阅读该平台的规则。")  # fmt: skip
 
 
 def _standing(context: Context, packs: PackSet, name: str) -> str:

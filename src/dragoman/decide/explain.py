@@ -180,17 +180,19 @@ class Step:
 
 
 def trace(facts: Facts, packs: PackSet, world: World) -> list[Step]:
-    """Every rule of the jurisdictions in play, at any event, and how its condition came out."""
-    context = Context(facts, world.deployment, (), packs.capabilities)
-    places = find_places(context, packs, Tally())
-    steps: list[Step] = []
-    for pack_id in sorted(places.packs):
-        steps.extend(_step(rule, facts, packs, world) for rule in packs.packs[pack_id].rules)
+    """Every rule of the places and the channel in play, at any event, and how its condition came out."""
+    found = Context(facts, world.deployment, (), packs.capabilities)
+    places = find_places(found, packs, Tally())
+    in_play = (*sorted(places.packs), *packs.of_channel(found.get("channel")))
+    steps = []
+    for rule in (rule for pack_id in in_play for rule in packs.packs[pack_id].rules):
+        context = Context(facts, world.deployment, (), packs.capabilities)
+        context.countries, context.phone_regions = places.countries, found.phone_regions
+        steps.append(_step(rule, context))
     return steps
 
 
-def _step(rule: Rule, facts: Facts, packs: PackSet, world: World) -> Step:
-    context = Context(facts, world.deployment, (), packs.capabilities)
+def _step(rule: Rule, context: Context) -> Step:
     context.civil = rule.civil
     phase = rule.phase(context)
     applies = False if phase == ABSENT else rule.condition.test(context)

@@ -35,7 +35,7 @@ SOURCE: Fields = {
     "id": "!str", "title": "!str", "article": "str", "url": "str", "lang": "str", "retrieved_on": "date",
     "sha256": "str", "official": "bool",
 }  # fmt: skip
-CHANNEL: Fields = {"id": "!str", "capabilities": "![str]"}
+CHANNEL: Fields = {"id": "!str", "capabilities": "![str]", "terms_read": "bool"}
 FOLDERS = ("jurisdictions", "providers", "channels")
 
 
@@ -44,7 +44,7 @@ class Pack:
     """One pack file. `kind`: jurisdiction, provider or channel; `digest` is SHA-256 of the file.
 
     `federal`: the parts of its countries make law of their own, which it does not hold.
-    `document`: the file as read.
+    `terms_read`: what a platform asks of an assistant was read; `document`: the file as read.
     """
 
     id: str
@@ -60,6 +60,7 @@ class Pack:
     provider: Provider | None
     channel: str | None
     capabilities: frozenset[str]
+    terms_read: bool
     digest: str
     origin: str
     review: Mapping[str, str]
@@ -112,6 +113,11 @@ class PackSet:
     def providers(self) -> Mapping[str, Provider]:
         """Provider terms by pack id."""
         return {p.id: p.provider for p in self.packs.values() if p.provider is not None}
+
+    def of_channel(self, channel: str | None) -> tuple[str, ...]:
+        """The pack of the channel that is named; none where no channel is, or one without a pack."""
+        pack_id = self.channels.get(channel) if channel is not None else None
+        return () if pack_id is None else (pack_id,)
 
     def rule(self, rule_id: str) -> Rule | None:
         """The rule of this id, if a loaded pack has it."""
@@ -198,7 +204,7 @@ def pack_of(data: dict[str, Any], text: str, where: str) -> Pack:
     civil = Civil(head.get("timezones", ("UTC",)))
     sources = _sources(top.raw("sources") or [], where)
     provider = read_provider(top.raw("provider"), pack_id, sources, where) if top.has("provider") else None
-    channel, capabilities = _channel(top.raw("channel"), where)
+    channel, capabilities, terms_read = _channel(top.raw("channel"), where)
     iso: tuple[str, ...] = head.get("iso", ())
     rules = tuple(
         _any_country(read_rule(rule, pack_id, civil, sources, where), iso) for rule in top.raw("rules") or []
@@ -220,6 +226,7 @@ def pack_of(data: dict[str, Any], text: str, where: str) -> Pack:
         provider=provider,
         channel=channel,
         capabilities=capabilities,
+        terms_read=terms_read,
         digest=hashlib.sha256(text.encode()).hexdigest(),
         origin=where,
         review={key: value for key, value in review.items() if value},
@@ -254,13 +261,14 @@ def _sources(data: Any, where: str) -> Mapping[str, Citation]:
     return out
 
 
-def _channel(data: Any, where: str) -> tuple[str | None, frozenset[str]]:
+def _channel(data: Any, where: str) -> tuple[str | None, frozenset[str], bool]:
     if data is None:
-        return None, frozenset()
+        return None, frozenset(), True
     table = Table(data, f"{where}: [channel]", CHANNEL)
     channel, capabilities = table.get("id"), frozenset(table.get("capabilities"))
+    terms_read = table.get("terms_read", True)
     table.done()
-    return channel, capabilities
+    return channel, capabilities, terms_read
 
 
 def _check_pack(pack: Pack, where: str) -> None:

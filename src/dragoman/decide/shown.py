@@ -31,6 +31,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "left_out": ("Left out", "不包括"),
     "terms": ("Terms", "条款"),
     "carries": ("Carries", "可承载"),
+    "unread": ("What the platform asks of an assistant was not read", "尚未查阅该平台对智能助手的要求"),
 }
 
 
@@ -59,7 +60,9 @@ def pack_document(pack: Pack) -> dict[str, Any]:
         "rules": [rule_document(rule, pack) for rule in pack.rules],
     }  # fmt: skip
     if pack.channel is not None:
-        out["channel"] = {"id": pack.channel, "capabilities": sorted(pack.capabilities)}
+        out["channel"] = {
+            "id": pack.channel, "capabilities": sorted(pack.capabilities), "terms_read": pack.terms_read,
+        }  # fmt: skip
     if pack.provider is not None:
         provider = pack.provider
         out["provider"] = {
@@ -112,6 +115,8 @@ def pack_lines(pack: Pack, lang: str) -> Iterator[str]:
         yield f"  {say('reviewed')}: {', '.join(f'{key} {value}' for key, value in pack.review.items())}"
     if pack.channel:
         yield f"  {say('carries')}: {', '.join(sorted(pack.capabilities))}"
+        if not pack.terms_read:
+            yield f"  {say('unread')}"
     yield from _provider_lines(pack, lang)
     for rule in pack.rules:
         reason = rule.reasons["warn"]

@@ -24,6 +24,8 @@ _LEAF: Mapping[str, tuple[str, str]] = {
     "seat": ("the operator's seat is {value}", "运营者注册地为 {value}"),
     "channel": ("the channel is {value}", "渠道为 {value}"),
     "channel_capability": ("the channel can carry {value}", "渠道支持 {value}"),
+    "calling_code": ("the number's country code is {value}", "号码的国家代码为 {value}"),
+    "human_review": ("review by a person is recorded: {value}", "已记录人工审核：{value}"),
     "category": ("the content is {value}", "内容类别为 {value}"),
     "turn_index": ("the number of the turn is {value}", "轮次 {value}"),
     "continuous_minutes": ("the minutes of use are {value}", "连续使用分钟数 {value}"),
