@@ -43,6 +43,8 @@ FIELDS = {
         "kind",
         "limit",
         "log",
+        "milliseconds",
+        "minutes",
     ),
     *(
         "next",
