@@ -247,6 +247,8 @@ class Settings(BaseSettings):
     prices: tuple[Price, ...] = ()
     rules: tuple[Path, ...] = ()
     packs_dir: Path | None = None
+    packs_next: Path | None = None
+    """A folder of folders like `packs_dir`: changed packs to try on the page of simulations."""
     journal: Journal = Journal()
     admin: Admin = Admin()
     edge: Edge = Edge()
@@ -381,6 +383,7 @@ def _anchored(settings: Settings, root: Path) -> Settings:
             "journal": settings.journal.model_copy(update={"folder": folder}),
             "rules": tuple(at(path) for path in settings.rules),
             "packs_dir": at(settings.packs_dir),
+            "packs_next": at(settings.packs_next),
             "admin": settings.admin.anchored(at),
             "edge": settings.edge.anchored(at),
         }

@@ -311,6 +311,7 @@ PAGES = (
     "timeline?all=1",
     "decisions",
     "decisions?outcome=DENY&since=2026-01-01",
+    "simulation",
     "interventions",
     "appeals",
     "usage",

@@ -13,6 +13,7 @@ from dragoman.admin.packs import PackPages
 from dragoman.admin.pages import Pages
 from dragoman.admin.setup import Setup
 from dragoman.admin.setup_changes import SetupChanges
+from dragoman.admin.simulation import SimulationPages
 from dragoman.admin.site import AdminSite
 from dragoman.admin.table import RouteTable
 from dragoman.admin.timeline import Timelines
@@ -24,7 +25,7 @@ def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
     entry, pages, acts = Entry(context, view), Pages(context, view), Acts(context, view)
     setup, documents, appeals = Setup(context, view), Documents(context, view), Appeals(context, view)
     decisions = (Decisions(context, view), KeptDecisions(context, view))
-    law = (*decisions, PackPages(context, view), Timelines(context, view))
+    law = (*decisions, PackPages(context, view), Timelines(context, view), SimulationPages(context, view))
     groups = (entry, pages, setup, SetupChanges(context, view), documents, acts, appeals, *law)
     table = RouteTable([route for one in groups for route in one.routes()])
     entry.table = pages.table = setup.table = table

@@ -14,6 +14,7 @@ from dragoman.admin.passkeys import Ceremonies
 from dragoman.admin.people import NewInvite, People
 from dragoman.admin.sessions import Sessions
 from dragoman.admin.setup_desk import SetupDesk
+from dragoman.admin.simulation_desk import SimulationDesk
 from dragoman.decide.packs import PackSet
 from dragoman.knowledge.engine import Knowledge
 from dragoman.knowledge.intake import Intake
@@ -61,6 +62,7 @@ class AdminContext:
     """The relay's own counters, empty where it does not answer; its listener is on loopback alone."""
     setup: SetupDesk
     """What the setup pages look at and write."""
+    simulations: SimulationDesk
     reload: Callable[[], dict[str, Any]]
     link: Callable[[NewInvite], str]
     is_metrics_token: Callable[[str], bool]

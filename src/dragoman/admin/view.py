@@ -32,6 +32,7 @@ PAGES = (
     "packs",
     "timeline",
     "decisions",
+    "simulation",
     "interventions",
     "appeals",
     "usage",

@@ -35,6 +35,7 @@ from dragoman.budgets.bounds import faults
 from dragoman.control.core import Core
 from dragoman.control.reload import Reloader
 from dragoman.control.setup_desk import setup_desk
+from dragoman.control.simulation_desk import Simulations
 from dragoman.control.sockets import BACKLOG, QuietServer
 from dragoman.errors import ConfigError
 from dragoman.events import AdminReady, EdgeFailed, emit, fault_place, metrics_text
@@ -150,7 +151,9 @@ class AdminListener:
         if address is None:
             raise ConfigError(["admin.listen is off"])
         self.origin = settings.admin.origin(settings.zone.admin_listen)
-        site, self.table = admin_site(_context(core, reloader, knowledge, address, self.origin))
+        context = _context(core, reloader, knowledge, address, self.origin)
+        self._end_simulation = context.simulations.stop
+        site, self.table = admin_site(context)
         self._tls = settings.admin.tls_cert, settings.admin.tls_key
         self._socket = _listen(address, PacedSocket if self._tls[0] else socket.socket)
         config = uvicorn.Config(
@@ -185,7 +188,8 @@ class AdminListener:
         emit(AdminReady(self.origin))
 
     def stop(self) -> None:
-        """Finish open requests and close."""
+        """Finish open requests and close; a simulation that runs is ended."""
+        self._end_simulation()
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._server.end)
         self._thread.join(STOP_SECONDS + 1)
@@ -249,6 +253,7 @@ def _context(core: Core, reloader: Reloader, knowledge: Knowledge, address: str,
         relay=lambda: run_in_threadpool(_relay, settings.zone.admin_listen),
         relay_metrics=lambda: run_in_threadpool(_relay_text, settings.zone.admin_listen),
         setup=setup_desk(core, reloader),
+        simulations=Simulations(core.holder).desk(),
         reload=reloader.reload,
         link=lambda made: enrol_link(settings, made),
         is_metrics_token=metrics_token.is_this,

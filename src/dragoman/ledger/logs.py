@@ -22,8 +22,8 @@ JOURNAL = "journal"
 SEALED = "sealed"
 """In a shard's folder: the log came with a backup, and nobody writes on it."""
 _SHARD = re.compile(r"^\d{4}q[1-4](?:r\d{2})?$")
-_READ_ENTRIES = 8_000
-"""LIMIT: entries read at once; each time a segment is looked through from its beginning."""
+_READ_ENTRIES = 1000
+"""LIMIT: entries read at once."""
 
 
 class LedgerError(Exception):
