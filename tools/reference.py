@@ -25,6 +25,7 @@ from dragoman.admin.openapi import document
 from dragoman.control.appeals import AppealRoutes
 from dragoman.control.conversations import ConversationRoutes
 from dragoman.control.pages_app import OwnRoutes
+from dragoman.control.signup import SignupRoutes
 from dragoman.control.usage_route import UsageRoute
 from dragoman.policy.rules import RuleFile
 from dragoman.settings import Settings
@@ -213,6 +214,7 @@ def routes() -> str:
         UsageRoute(None).routes(),
         ConversationRoutes(None, "").routes(),
         AppealRoutes(None, "", None).routes(),
+        SignupRoutes(*[None] * 6, tenant=None, secure=True).routes(),
     ]
     for route in (one for table in tables for one in table):
         says = " ".join((inspect.getdoc(route.endpoint) or "").split("\n\n")[0].split())

@@ -192,6 +192,37 @@ class RetentionRun(Event):
 
 
 @dataclass(frozen=True)
+class CodeAsked(Event):
+    """A code to a phone was asked for."""
+
+    name: ClassVar[str] = "code_asked"
+    level: ClassVar[str] = "debug"
+    labels: ClassVar[tuple[str, ...]] = ("outcome",)
+    outcome: str
+
+
+@dataclass(frozen=True)
+class CodeTried(Event):
+    """A code was given back."""
+
+    name: ClassVar[str] = "code_tried"
+    level: ClassVar[str] = "debug"
+    labels: ClassVar[tuple[str, ...]] = ("outcome",)
+    outcome: str
+
+
+@dataclass(frozen=True)
+class SmsUnsent(Event):
+    """The gateway did not take a message."""
+
+    name: ClassVar[str] = "sms_unsent"
+    level: ClassVar[str] = "error"
+    labels: ClassVar[tuple[str, ...]] = ("reason",)
+    reason: str
+    status: int
+
+
+@dataclass(frozen=True)
 class ConversationErased(Event):
     """A conversation was deleted with its texts and salts."""
 

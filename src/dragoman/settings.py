@@ -25,6 +25,7 @@ from dragoman.settings_edge import Edge, check_public, public_host
 from dragoman.settings_faults import built, unknown_overrides
 from dragoman.settings_limits import Limit, Model, Price, Rate, Table
 from dragoman.settings_operations import CrisisPlaces, LocalText, Log, Retention, Telemetry
+from dragoman.settings_signup import Sms
 from dragoman.settings_text import read_text
 
 DEFAULT_FILE = "dragoman.toml"
@@ -252,6 +253,7 @@ class Settings(BaseSettings):
     journal: Journal = Journal()
     admin: Admin = Admin()
     edge: Edge = Edge()
+    sms: Sms = Sms()
     log: Log = Log()
     telemetry: Telemetry = Telemetry()
     retention: Retention = Retention()
@@ -299,6 +301,8 @@ class Settings(BaseSettings):
             unknown = [other for other in model.fallbacks if other not in self.models or other == name]
             if unknown:
                 raise ValueError(f"models.{name}.fallbacks: not another model here: {', '.join(unknown)}")
+        if strange := sorted(set(self.sms.models) - set(self.models)):
+            raise ValueError(f"sms.models: no model is called {', '.join(strange)}")
         if self.zone.admin_listen.rpartition(":")[0] not in LOOPBACK:
             raise ValueError("zone.admin_listen: the relay's numbers are read on loopback only")
         check_public(self.deployment.stage, self.zone.listen, self.zone.public_url, self.edge)
@@ -386,5 +390,6 @@ def _anchored(settings: Settings, root: Path) -> Settings:
             "packs_next": at(settings.packs_next),
             "admin": settings.admin.anchored(at),
             "edge": settings.edge.anchored(at),
+            "sms": settings.sms.anchored(at),
         }
     )

@@ -218,7 +218,7 @@ def test_placed_users_are_refused_with_the_reason(run: Path) -> None:
         run, "admin.sock", "POST", "/admin/v1/keys", {"tenant": "acme", "end_users": "placed"}
     )
     assert status == 400
-    assert "cannot" in answer["error"]["message"]["en"]
+    assert "no key speaks for them" in answer["error"]["message"]["en"]
 
 
 def test_a_plan_is_whole_and_its_rules_are_served(run: Path) -> None:

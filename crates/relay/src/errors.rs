@@ -83,6 +83,9 @@ codes! {
     FAILED_CREDENTIALS "too_many_failed_credentials" 429 "rate_limit_error"
         "Too many credentials that are not valid came from your address, so no new one is looked at for now. Try again after the time in Retry-After."
         "来自您所在地址的无效凭证过多，暂不检查新的凭证。请在 Retry-After 所示时间后重试。";
+    TOO_MANY_SIGNUPS "too_many_signups" 429 "rate_limit_error"
+        "Too many codes were asked for or tried from your address. Try again after the time in Retry-After."
+        "来自您所在地址的验证码请求或尝试过多。请在 Retry-After 所示时间后重试。";
     CROSS_ORIGIN "cross_origin" 403 "permission_error"
         "A session is only accepted from this site's own pages. Use an API key instead."
         "会话只在本站页面内有效，请改用 API 密钥。";

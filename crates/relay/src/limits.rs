@@ -100,6 +100,10 @@ pub const REQUESTS: u64 = 1_200;
 pub const REFUSED_TURNS: u64 = 120;
 /// Appeals that guests of one client address may send in a day and at once.
 pub const GUEST_APPEALS: u64 = 50;
+/// Codes to phones that one client address may ask for in an hour and at once.
+pub const SIGNUP_CODES: u64 = 60;
+/// Codes that one client address may give back in an hour and at once, right or wrong.
+pub const SIGNUP_CHECKS: u64 = 300;
 /// Clients that each of these rates remembers; of more, those who owe least are forgotten.
 pub const THROTTLED: usize = 65_536;
 /// Hops of `X-Forwarded-For` that are read, from the right.

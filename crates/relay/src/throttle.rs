@@ -1,5 +1,5 @@
 //! How fast one client may do what costs something before its turn is allowed, or what is no turn: failed credentials,
-//! requests and guests' appeals by address, requests and refused turns by principal. Counted in this relay alone.
+//! requests, guests' appeals and sign-ups by address, requests and refused turns by principal. Counted in this relay alone.
 use crate::address::crowd;
 use crate::budget::message::{Each, Rate, Unit};
 use crate::budget::{rate, say};
@@ -13,6 +13,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+const HOUR_MINUTES: u64 = 60;
 const DAY_MINUTES: u64 = 1_440;
 
 /// What each may do in a minute, all of it at once after a pause. Absent in the configuration: the relay's own.
@@ -129,6 +130,10 @@ impl Throttle {
         Self { id, says: None, minutes: 1, dues: Dues::default() }
     }
 
+    fn hourly(id: &'static str, says: &'static Code) -> Self {
+        Self { minutes: HOUR_MINUTES, says: Some(says), ..Self::new(id) }
+    }
+
     /// Boot nanoseconds, so slow that its minutes are one.
     fn now(&self) -> u64 {
         boot_ms().saturating_mul(1_000_000) / self.minutes
@@ -196,6 +201,10 @@ impl Throttle {
             error.code = row.code.into();
             error.message = (row.en.into(), row.zh.into());
         }
+        if self.minutes != 1 {
+            // The fields of a rate tell of a minute; `Retry-After` is right as it is.
+            error.fields.clear();
+        }
         error
     }
 }
@@ -214,6 +223,10 @@ pub struct Throttles {
     pub in_vain: Throttle,
     /// Of an address: appeals of guests, in a day. Beyond it control is told so, and refuses: a page keeps what was written.
     pub appeals: Throttle,
+    /// Of an address: codes to phones asked for, in an hour.
+    pub codes: Throttle,
+    /// Of an address: codes given back, in an hour.
+    pub checks: Throttle,
 }
 
 impl Default for Throttles {
@@ -228,6 +241,8 @@ impl Default for Throttles {
             refused: Throttle::new("edge.refused_turns_per_minute"),
             in_vain: Throttle::new("edge.refused_turns_per_minute"),
             appeals: Throttle { minutes: DAY_MINUTES, ..Throttle::new("guests' appeals") },
+            codes: Throttle::hourly("sign-up codes", &errors::TOO_MANY_SIGNUPS),
+            checks: Throttle::hourly("sign-up checks", &errors::TOO_MANY_SIGNUPS),
         }
     }
 }

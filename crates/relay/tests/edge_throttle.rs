@@ -362,3 +362,27 @@ fn guests_of_an_address_send_so_many_appeals_in_a_day() {
     be(&json!("key_1"));
     assert!(!full("/v1/appeals", "203.0.113.1", "key"), "whoever has a key counts by it");
 }
+
+/// What an address may ask of signing up ends with 429 before control hears of it; another address goes on.
+#[test]
+fn an_address_asks_for_so_many_codes_and_tries_so_many() {
+    use dragoman_relay::limits::{SIGNUP_CHECKS, SIGNUP_CODES};
+    let provider = Provider::start("x");
+    let zone = public(&provider, &json!({}));
+    for (path, most) in [("/v1/signup/phone", SIGNUP_CODES), ("/v1/signup/verify", SIGNUP_CHECKS)] {
+        let ask = |client: &str| {
+            let mut connection = zone.client();
+            connection.send("POST", path, &format!("x-forwarded-for: {client}\r\n"), "{}");
+            connection.read().expect("an answer")
+        };
+        for n in 0..most {
+            assert_eq!(ask("203.0.113.1").status, 200, "{path} {n}");
+        }
+        let before = zone.control.asked(path);
+        let refused = ask("203.0.113.1");
+        assert_eq!((refused.status, refused.code().as_str()), (429, "too_many_signups"), "{refused:?}");
+        assert!(refused.header("retry-after").is_some() && refused.header("ratelimit-policy").is_none());
+        assert_eq!(zone.control.asked(path), before, "control is asked nothing");
+        assert_eq!(ask("203.0.113.2").status, 200, "another address");
+    }
+}

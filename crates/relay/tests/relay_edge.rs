@@ -199,6 +199,40 @@ fn the_models_are_listed_for_keys_of_that_scope() {
     }
 }
 
+/// Whoever comes may sign up; what one sees of oneself needs a credential. No cookie or key goes on to control.
+#[test]
+fn signing_up_reaches_control_without_a_credential() {
+    let zone = Zone::start(&[], |_| {});
+    let ask = |method: &str, path: &str, fields: &str| {
+        let mut client = zone.client();
+        let body = if method == "GET" { "" } else { "{}" };
+        client.send(method, path, &format!("{fields}content-type: application/json\r\n"), body);
+        client.read().expect("an answer")
+    };
+    let key = "authorization: Bearer k\r\n";
+    for path in ["/v1/signup/phone", "/v1/signup/verify"] {
+        let bare = ask("POST", path, "dragoman-principal: prn_local_forged\r\n");
+        assert_eq!(bare.status, 200, "{path}");
+        assert!(!bare.body.contains("prn_local_forged"), "{bare:?}");
+        let carried = ask("POST", path, "cookie: dragoman_session=a-cookie\r\n");
+        assert!(carried.status == 200 && !carried.body.contains("a-cookie"), "{carried:?}");
+        for method in ["GET", "PUT", "DELETE"] {
+            assert_eq!(ask(method, path, key).status, 405, "{method} {path}");
+        }
+        for near in [format!("{path}/"), format!("{path}/x"), path.to_uppercase()] {
+            assert_eq!(ask("POST", &near, key).status, 404, "{near}");
+        }
+    }
+    for (method, path) in
+        [("GET", "/v1/me/placement"), ("PUT", "/v1/me/placement"), ("DELETE", "/v1/me/sessions")]
+    {
+        assert_eq!(ask(method, path, "").status, 401, "{method} {path} without a credential");
+        assert_eq!(ask(method, path, key).status, 200, "{method} {path}");
+        assert_eq!(ask("PATCH", path, key).status, 405, "{path}");
+    }
+    assert_eq!(ask("GET", "/v1/me", key).status, 404);
+}
+
 /// Appeals are control's, for whoever has a credential; what is near their paths is nobody's.
 #[test]
 fn appeals_reach_control_with_a_credential_alone() {

@@ -5,6 +5,7 @@ INVARIANT: equal facts, equal class; other facts, another class. No name, number
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -13,7 +14,10 @@ from dragoman.accounts.pepper import Pepper
 from dragoman.accounts.user_tokens import UserClaims
 from dragoman.canonical import canonical
 from dragoman.core.accounts import AccountStore
+from dragoman.core.people import Declared, Person
 
+LAST_DAY = dt.timedelta(hours=12)
+"""How far the last time zone is behind UTC."""
 CLASSES_CACHED = 50_000
 """LIMIT: classes kept in memory (each a few hundred bytes)."""
 
@@ -31,6 +35,35 @@ def facts_of_user(claims: UserClaims) -> dict[str, Any]:
     if claims.age is not None:
         facts.update(age=claims.age, age_source="declared")
     return facts
+
+
+def facts_of_person(person: Person, now: int) -> dict[str, Any]:
+    """The facts of whoever signed up, as of an instant (ms UTC): what was proved, what was declared."""
+    facts: dict[str, Any] = {"end_users": "placed", "account": "new", "person": True}
+    declared = person.declared
+    for name in ("residence", "residence_subdivision"):
+        value = getattr(declared, name)
+        if value is not None:
+            facts[name] = value
+    age = age_of(declared, now)
+    if age is not None:
+        facts.update(age=age, age_source="declared")
+    if person.phone is not None:
+        facts.update(phone=person.phone.stands_for, phone_verified=True, phone_kind=person.phone.kind)
+        facts["identity"] = {"verified": ["phone"]}
+    return facts
+
+
+def age_of(declared: Declared, now: int) -> int | None:
+    """Years of age, at the least, as of an instant (ms UTC) and the place on earth where the day begins last.
+
+    So nobody is taken for older than they are; born on 29 February: older on 1 March.
+    """
+    if declared.birth_date is None:
+        return declared.least_age
+    born = dt.date.fromisoformat(declared.birth_date)
+    today = (dt.datetime.fromtimestamp(now / 1000, dt.UTC) - LAST_DAY).date()
+    return max(0, today.year - born.year - ((today.month, today.day) < (born.month, born.day)))
 
 
 def facts_of_guest() -> dict[str, Any]:

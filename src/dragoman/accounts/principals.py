@@ -11,10 +11,17 @@ from dataclasses import replace
 from typing import Any
 
 from dragoman.accounts import keys, sessions, texts, user_tokens
-from dragoman.accounts.classes import Classes, facts_of_guest, facts_of_key, facts_of_user
+from dragoman.accounts.classes import (
+    Classes,
+    facts_of_guest,
+    facts_of_key,
+    facts_of_person,
+    facts_of_user,
+)
 from dragoman.accounts.pepper import Pepper
 from dragoman.accounts.simulated import Simulated, facts_of_simulated, simulated_of
 from dragoman.core.accounts import AccountStore, Change, GuestRecord, KeyRecord
+from dragoman.core.people import Person
 from dragoman.ids import derived_id, kind_of, new_id, zone_of
 
 ANSWER_MS = 300_000
@@ -23,6 +30,8 @@ _NO_VERIFIER = "0" * 64
 """Compared against where no key has the id, so that both refusals take the same time."""
 
 
+PersonOf = Callable[[str], Person | None]
+"""Who signed up under a principal; None where nobody did."""
 BoundsOf = Callable[[str], Mapping[str, Any]]
 """The limits and rates of a key alone: `budgets` and `rates` of docs/wire.md."""
 
@@ -45,8 +54,10 @@ class Principals:
         simulates: Callable[[], bool] = lambda: False,
         admit: Callable[[], None] = lambda: None,
         let_in: Callable[[str, str], None] = lambda _tenant, _principal: None,
+        person_of: PersonOf = lambda _principal: None,
     ) -> None:
         """`admit` lets one more guest be kept, `let_in` a principal ask; or they raise RefusedError."""
+        self._person_of = person_of
         self._store = store
         self._pepper = pepper
         self._classes = classes
@@ -72,12 +83,17 @@ class Principals:
         principal = new_id("prn", self._zone, now)
         return sessions.cookie(self._pepper, sessions.Session(tenant, principal, now + sessions.SESSION_MS))
 
+    def person_cookie(self, person: Person, now: int) -> str:
+        """A new session of whoever signed up: the cookie's value."""
+        session = sessions.Session(person.tenant, person.person, now + sessions.SESSION_MS)
+        return sessions.cookie(self._pepper, session)
+
     def keep_guest(self, tenant: str, principal: str, now: int) -> None:
         """Keep a guest who asks by socket, where only the principal is named; durable when this returns.
 
         Raises RefusedError 429 where too many are new.
         """
-        if self._store.guest(principal) is None:
+        if self._store.guest(principal) is None and self._person_of(principal) is None:
             self._admit()
             klass = self._classes.of(facts_of_guest(), now)
             self._store.add_guest(GuestRecord(tenant, principal, klass, now))
@@ -87,7 +103,7 @@ class Principals:
 
         Raises RefusedError 404 where nothing may be simulated: then this does not exist.
         """
-        if not self._simulates():
+        if not self._simulates() or self._person_of(principal) is not None:
             raise texts.nothing_simulated()
         self.keep_guest(tenant, principal, now)
         facts = facts_of_guest() if simulated is None else facts_of_simulated(simulated)
@@ -107,7 +123,8 @@ class Principals:
 
     def session(self, value: str, now: int) -> sessions.Session | None:
         """The session of a cookie, for reading pages only."""
-        return sessions.open_cookie(self._pepper, value, now)
+        found = sessions.open_cookie(self._pepper, value, now)
+        return None if found is None or _is_over(found, self._person_of(found.principal)) else found
 
     def _by_key(self, text: str, user_token: str | None, peer: str, now: int) -> dict[str, Any]:
         key = keys.parse(text)
@@ -187,8 +204,11 @@ class Principals:
 
     def _by_session(self, value: str, now: int) -> dict[str, Any]:
         session = sessions.open_cookie(self._pepper, value, now)
-        if session is None:
+        person = self._person_of(session.principal) if session is not None else None
+        if session is None or _is_over(session, person):
             raise texts.refused("invalid_session")
+        if person is not None:
+            return self._person_answer(person, "web", now, min(session.expires, now + ANSWER_MS))
         klass = self._classes.of(facts_of_guest(), now)
         guest = GuestRecord(session.tenant, session.principal, klass, now)
         kept = self._store.guest(session.principal) if self._simulates() else None
@@ -203,6 +223,9 @@ class Principals:
             raise texts.refused("invalid_session")
         if zone != self._zone:
             raise texts.wrong_zone(zone, self._addresses.get(zone))
+        person = self._person_of(principal)
+        if person is not None:
+            return self._person_answer(person, str(credential["channel"]), now, now + ANSWER_MS)
         guest = self._store.guest(principal)
         if guest is not None and not self._simulates():
             guest = replace(guest, klass=self._classes.of(facts_of_guest(), now))
@@ -211,21 +234,34 @@ class Principals:
         return self._guest_answer(guest, str(credential["channel"]), now + ANSWER_MS)
 
     def _guest_answer(self, guest: GuestRecord, channel: str, ends: int) -> dict[str, Any]:
-        self._check_tenant(guest.tenant)
-        self._let_in(guest.tenant, guest.principal)
         pretends = simulated_of(self._classes.facts(guest.klass)) is not None
+        answer = self._session_answer(guest, "none", channel, ends)
+        return {**answer, **({"simulated": True} if pretends else {})}
+
+    def _person_answer(self, person: Person, channel: str, now: int, ends: int) -> dict[str, Any]:
+        klass = self._classes.of(facts_of_person(person, now), now)
+        record = GuestRecord(person.tenant, person.person, klass, person.created_at)
+        return self._session_answer(record, "placed", channel, ends)
+
+    def _session_answer(self, who: GuestRecord, end_users: str, channel: str, ends: int) -> dict[str, Any]:
+        self._check_tenant(who.tenant)
+        self._let_in(who.tenant, who.principal)
         return {
-            "principal": guest.principal,
-            "tenant": guest.tenant,
+            "principal": who.principal,
+            "tenant": who.tenant,
             "app": None,
             "key": None,
             "scopes": ["turns", "models"],
-            "class": guest.klass,
-            "end_users": "none",
+            "class": who.klass,
+            "end_users": end_users,
             "channel": channel,
             "locale": None,
             **_no_bounds(""),
-            "tags": [f"principal:{guest.principal}", f"tenant:{guest.tenant}"],
+            "tags": [f"principal:{who.principal}", f"tenant:{who.tenant}"],
             "expires": ends,
-            **({"simulated": True} if pretends else {}),
         }
+
+
+def _is_over(session: sessions.Session, person: Person | None) -> bool:
+    """Whether whoever signed up ended the sessions made so early."""
+    return person is not None and session.expires - sessions.SESSION_MS < person.sessions_from

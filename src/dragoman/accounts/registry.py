@@ -99,9 +99,9 @@ class Registry:
         if end_users == "placed":
             raise _bad(
                 "end_users",
-                "`placed` needs people whose place Dragoman itself verified, which this version cannot do; "
+                "people whom Dragoman placed come with a session of their own; no key speaks for them yet: "
                 "use none (your own staff) or declared",
-                "`placed` 要求 Dragoman 核实用户所在地，本版本尚不能；请用 none（自己的员工）或 declared",
+                "由 Dragoman 核实的用户以自己的会话访问，密钥尚不能代表；请用 none（自己的员工）或 declared",
             )
         if end_users not in END_USERS:
             raise _bad("end_users", "one of none, declared", "须为 none 或 declared")

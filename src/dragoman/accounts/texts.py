@@ -35,6 +35,66 @@ _TEXTS = {
         "Guests share a number of turns, which is used up for now. Try again in a minute, or use a key.",
         "访客共用一定数量的轮次，目前已用完。请一分钟后重试，或使用密钥。",
     ),
+    "signup_closed": (
+        404,
+        "Nobody can sign up here: the operator has set up no gateway for codes.",
+        "此处未开放注册：运营者尚未配置验证码短信通道。",
+    ),
+    "phone_invalid": (
+        400,
+        "This is not a phone number in international form, such as +49 151 23456789.",
+        "这不是国际格式的手机号，例如 +86 138 0013 8000。",
+    ),
+    "phone_not_accepted": (
+        400,
+        "No code can be sent to this kind of number, or to its country, from here. Use a mobile number.",
+        "无法向此类号码或其所属国家（地区）发送验证码，请使用手机号。",
+    ),
+    "too_many_codes": (
+        429,
+        "This number was sent a code a moment ago, or too many today. Use that one, or try again later.",
+        "该号码刚刚已发送验证码，或今日次数过多。请使用已收到的验证码，或稍后重试。",
+    ),
+    "codes_used_up": (
+        503,
+        "No more codes go to numbers of this country or prefix for now. Try again later.",
+        "该国家（地区）或号段的验证码暂已达到上限，请稍后重试。",
+    ),
+    "codes_paused": (
+        503,
+        "Codes to numbers that begin like this one are paused: too few came back. Try again later.",
+        "该号段的验证码已暂停发送：收回的过少。请稍后重试。",
+    ),
+    "code_unsent": (
+        503,
+        "The code could not be sent. Try again in a minute.",
+        "验证码未能发送，请一分钟后重试。",
+    ),
+    "code_not_accepted": (
+        403,
+        "This code is wrong, was used, or is too old. Check it, or ask for another.",
+        "验证码错误、已使用或已过期。请核对，或重新获取。",
+    ),
+    "second_proof_needed": (
+        403,
+        "The number may have changed hands. Send your recovery code along, or begin a new account with it.",
+        "该号码可能已换机主。请连同恢复码再次提交，或以此号码新建账户。",
+    ),
+    "second_proof_wrong": (
+        403,
+        "The recovery code is not the one of this account. Check it, or begin a new account.",
+        "恢复码与该账户不符。请核对，或新建账户。",
+    ),
+    "not_a_person": (
+        404,
+        "You have not signed up here, so there is no placement to show. Sign up with a phone first.",
+        "您尚未在此注册，没有可显示的信息。请先用手机号注册。",
+    ),
+    "too_many_corrections": (
+        429,
+        "You have corrected this often enough today. Try again tomorrow.",
+        "您今日更正次数过多，请明天再试。",
+    ),
     "dev_key_remote": (
         403,
         "The development key works from this machine only. Create a key with `dragoman keys create`.",
@@ -47,6 +107,18 @@ def refused(code: str) -> RefusedError:
     """The refusal with this code."""
     status, en, zh = _TEXTS[code]
     return RefusedError(status, code, {"en": en, "zh": zh})
+
+
+def wait(code: str, ms: int) -> RefusedError:
+    """The refusal with this code, which may be over after so many milliseconds."""
+    status, en, zh = _TEXTS[code]
+    return RefusedError(status, code, {"en": en, "zh": zh}, extra={"retry_after": -(-ms // 1000)})
+
+
+def invalid(param: str, en: str, zh: str) -> RefusedError:
+    """400: a field that is not what it has to be."""
+    text = {"en": f"{param}: {en}.", "zh": f"{param}：{zh}。"}
+    return RefusedError(400, "invalid_value", text, param=param)
 
 
 def nothing_simulated() -> RefusedError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from dragoman.accounts.keys import KeyText
 from dragoman.accounts.sessions import SESSION_MS
@@ -35,6 +36,8 @@ from dragoman.control.relay_config import SESSION_COOKIE, registry_folder, run_f
 from dragoman.control.reload import Reloader
 from dragoman.control.residual import Residuals
 from dragoman.control.rule_check import compile_rules
+from dragoman.control.signup import SignupRoutes
+from dragoman.control.sms import HttpGateway
 from dragoman.control.sockets import SocketServer, listen
 from dragoman.control.statements import Statements
 from dragoman.control.telemetry import open_telemetry
@@ -107,19 +110,9 @@ class Control:
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
         self._searches = SearchPlaces()
         context = self._pages_context(knowledge)
-        table = [
-            *ConversationRoutes(
-                core.conversations,
-                core.zone,
-                core.is_local,
-                lambda whole: record_of(self.settings.zone.data, whole),
-                self._searches,
-            ).routes(),
-            *UsageRoute(core.usage).routes(),
-            *AppealRoutes(core.appeals, core.zone, lambda: core.holder.loaded.settings.deployment).routes(),
-            *pages(context),
-        ]
-        site = pages_app(own, table, core.principals, context.mint_session, secure=context.secure)
+        site = pages_app(
+            own, self._table(context), core.principals, context.mint_session, secure=context.secure
+        )
         admin = AdminSocket(
             core.holder, core.registry, core.people, self.reloader.reload, core.database.snapshot
         )
@@ -132,6 +125,32 @@ class Control:
         )
         self.pages_socket = SocketServer(run / "pages.sock", site, waiting["pages"])
         self.admin_socket = SocketServer(run / "admin.sock", verbs, waiting["admin"])
+
+    def _table(self, context: PagesContext) -> list[BaseRoute]:
+        """Control's own `/v1` table but what callers see of themselves there, and the pages."""
+        core = self.core
+        return [
+            *ConversationRoutes(
+                core.conversations,
+                core.zone,
+                core.is_local,
+                lambda whole: record_of(self.settings.zone.data, whole),
+                self._searches,
+            ).routes(),
+            *UsageRoute(core.usage).routes(),
+            *SignupRoutes(
+                core.signed_up,
+                core.principals,
+                core.pepper,
+                core.holder,
+                HttpGateway(),
+                core.interventions,
+                tenant=core.guest_tenant,
+                secure=context.secure,
+            ).routes(),
+            *AppealRoutes(core.appeals, core.zone, lambda: core.holder.loaded.settings.deployment).routes(),
+            *pages(context),
+        ]
 
     def open_admin(self) -> None:
         """Have administrators served too, on a port of their own. Raises ConfigError where it is taken."""

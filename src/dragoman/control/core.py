@@ -5,6 +5,7 @@ Opening it takes the zone's lock; closing gives it back.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -39,12 +40,15 @@ from dragoman.stores.interventions import Interventions
 from dragoman.stores.journal import JournalCursors
 from dragoman.stores.migrate import migrate
 from dragoman.stores.outbox import Outbox
+from dragoman.stores.people import SqlPeople
 from dragoman.stores.retention import RetentionRows
 from dragoman.stores.search import SqlSearch
 from dragoman.stores.turns import SqlTurns
 from dragoman.stores.usage import UsageRows
 
 DATABASE = "zone.db"
+CODES_AT_ONCE = 500
+"""LIMIT: codes, and windows, that are forgotten in one transaction."""
 PEPPER = Path("secrets") / "pepper"
 
 
@@ -63,6 +67,7 @@ class Core:
         addresses = {name: other.address for name, other in loaded.settings.zones.items()}
         self.holder = Holder(loaded)
         self.classes = Classes(store, pepper)
+        self.signed_up = SqlPeople(self.database, zone.id)
         self.budgets = Budgets(self.database, zone.id)
         self.usage = UsageRows(self.database)
         self.book = Book(self.holder.limits, self.budgets)
@@ -79,6 +84,7 @@ class Core:
             self.is_local,
             Newcomers(self._guests_a_minute).admit,
             lambda tenant, who: self.conversations.read(tenant, lambda rows: admit(rows, who)),
+            self.signed_up.known,
         )
         self.registry = Registry(store, pepper, zone.id)
         self.planner = Planner(self.holder, self.classes.facts, self._slug, self.book)
@@ -116,7 +122,18 @@ class Core:
         return (
             Chore(EXPIRE_ROUNDS, self.eraser.resume),
             Chore(EXPIRE_ROUNDS, lambda stopping: self.budgets.forget_over(now_ms(), stopping)),
+            Chore(EXPIRE_ROUNDS, self.forget_codes),
         )
+
+    def forget_codes(self, stopping: Callable[[], bool] = lambda: False) -> int:
+        """Forget codes to phones, and what was sent where, once no bound looks at them; how many."""
+        gone = 0
+        while not stopping():
+            step = self.signed_up.forget(now_ms(), CODES_AT_ONCE)
+            gone += step
+            if step < CODES_AT_ONCE:
+                break
+        return gone
 
     def _guests_a_minute(self) -> int | None:
         """How many new guests a public port keeps; at one's own machine whoever sits there."""

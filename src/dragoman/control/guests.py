@@ -1,6 +1,7 @@
 """What guests of a public port get: the built-in provider alone, from one pool that all of them share.
 
-A guest has no key and nobody who pays for it; in stage `local` it is whoever sits at the machine.
+A guest has no key and nobody who pays for it; in stage `local` it is whoever sits at the machine. Whoever
+signed up gets the models besides that `[sms] models` names.
 """
 
 from __future__ import annotations
@@ -50,6 +51,27 @@ LOCAL_ONLY = Reason(
 )
 
 
-def refused(decision: Decision) -> Decision:
-    """The decision on a guest's turn with a model of another provider."""
-    return replace(decision, outcome="DENY", reasons=(LOCAL_ONLY, *decision.reasons))
+PEOPLE_LOCAL_ONLY = Reason(
+    code="PEOPLE_LOCAL_ONLY",
+    rule_id="operator.people",
+    title={"en": "What people who signed up may use", "zh": "注册用户可用范围"},
+    citation=None,
+    effect="deny",
+    certainty=None,
+    text={
+        "en": "The operator has not opened this model to people who signed up. Choose another one.",
+        "zh": "运营者未向注册用户开放该模型，请选择其他模型。",
+    },
+)
+
+
+def held_to_local(person: Mapping[str, Any], settings: Settings, model: str) -> Reason | None:
+    """Why a person's turn with a model goes to the built-in provider alone; None where it need not."""
+    if pool(person, settings) is not None:
+        return LOCAL_ONLY
+    return PEOPLE_LOCAL_ONLY if person.get("person") and model not in settings.sms.models else None
+
+
+def refused(decision: Decision, why: Reason) -> Decision:
+    """The decision on a turn that is held to the built-in provider and names a model of another."""
+    return replace(decision, outcome="DENY", reasons=(why, *decision.reasons))

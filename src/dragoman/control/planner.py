@@ -40,13 +40,15 @@ CAP_MS = 60_000
 STATELESS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/moderations"})
 """Routes without a conversation: `turn.*` is unknown there instead of open."""
 
-CLASS_FACTS = frozenset({"residence", "residence_subdivision", "age", "age_source", "account"})
+CLASS_FACTS = frozenset({
+    "residence", "residence_subdivision", "age", "age_source", "account",
+    "phone", "phone_verified", "phone_kind", "identity",
+})  # fmt: skip
 """Facts about the person that a class may hold; the other names in a class are ours."""
 
 QUESTION_FACTS = CLASS_FACTS | {
     "event", "model", "route", "channel", "app", "address_kind", "address_country", "address_subdivision",
-    "audience", "identity.verified", "organisation.seat", "organisation.owners", "phone", "phone_verified",
-    "phone_kind",
+    "audience", "identity.verified", "organisation.seat", "organisation.owners",
 }  # fmt: skip
 """Facts that `gather` makes of the question and the configuration alone. A decision that read a value of any
 other fact is not reusable: an equal question might get another answer."""
@@ -183,16 +185,17 @@ class Planner:
                 decision = (pretence.not_carried_out if simulated else _refused_unplaced)(decision)
             attempts = left
         pool = guests.pool(person, loaded.settings)
-        if attempts and pool is not None:
+        held_to = guests.held_to_local(person, loaded.settings, question["model"])
+        if attempts and held_to is not None:
             left = guests.permitted(attempts, loaded.settings)
-            barred |= _barred(attempts, left, guests.LOCAL_ONLY)
-            attempts, decision = left, decision if left else guests.refused(decision)
+            barred |= _barred(attempts, left, held_to)
+            attempts, decision = left, decision if left else guests.refused(decision, held_to)
         if attempts and (undone := uncarried(decision, loaded.means)):
             decision, attempts = not_carried(decision, undone, loaded.means, feature_known=known), ()
         if attempts and loaded.settings.label.always:
             decision = with_operator_label(decision, loaded.settings.label)
-        named = _named(decision, question["tenant"], facts, loaded, bool(person.get("simulated")), barred)
-        decision = replace(decision, id=named)
+        name = named(decision, question["tenant"], facts, loaded, bool(person.get("simulated")), barred)
+        decision = replace(decision, id=name)
         todo = Duties([], [], [])
         if attempts:
             todo = duties(decision, loaded.settings, question["model"], loaded.means)
@@ -312,7 +315,7 @@ def general(facts: Facts, loaded: Loaded) -> dict[str, Any]:
     return generalise(Facts(facts.as_of, {**loaded.world.deployment, **facts.values}), loaded.packs)
 
 
-def _named(  # noqa: PLR0913, PLR0917 - all that an id is made of
+def named(  # noqa: PLR0913, PLR0917 - all that an id is made of
     decision: Decision,
     tenant: str,
     facts: Facts,

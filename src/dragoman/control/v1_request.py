@@ -143,5 +143,5 @@ def refused(request: Request, fault: RefusedError) -> JSONResponse:
     error = {**fault.document()["error"], "message": fault.text[locale(request)]}
     headers = dict(NO_STORE)
     if fault.status in {429, 503}:
-        headers["retry-after"] = "1"
+        headers["retry-after"] = str(fault.extra.get("retry_after", 1))
     return JSONResponse({"error": error}, fault.status, headers)

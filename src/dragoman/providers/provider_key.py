@@ -19,11 +19,16 @@ class NoKeyError(Exception):
 def read_key(provider: Provider) -> str | None:
     """The key; None where the settings name none. Raises NoKeyError."""
     if provider.key_env is not None:
-        key = os.environ.get(provider.key_env)
-        if not key:
-            raise NoKeyError(f"there is no variable {provider.key_env}")
-        return key
+        return key_of_env(provider.key_env)
     return None if provider.key_file is None else key_in(Path(os.path.realpath(provider.key_file)))
+
+
+def key_of_env(name: str) -> str:
+    """The key in an environment variable. Raises NoKeyError."""
+    key = os.environ.get(name)
+    if not key:
+        raise NoKeyError(f"there is no variable {name}")
+    return key
 
 
 def key_in(path: Path) -> str:

@@ -291,7 +291,7 @@ fn admit(
     }
     let (door, counted) = door::whence(worker, &config, origin, secure, request.headers())?;
     let route = routes::of(request.method(), request.uri().path())?;
-    if matches!(route, Route::Control | Route::Follow | Route::Stop | Route::Pages) {
+    if matches!(route, Route::Control | Route::Follow | Route::Stop | Route::Signup(_) | Route::Pages) {
         let most = config.edge.per_minute.address_requests;
         slowed(worker, worker.relay.throttles.addresses.pass_address(door.client(), most))?;
     }
@@ -342,17 +342,34 @@ async fn dispatch(
         }
         Route::Healthz => Ok(plain("alive\n")),
         Route::Readyz => readyz(worker),
-        Route::Pages => {
-            let (who, address) = who::visitor(worker, door, &request).await?;
-            if let Some(who) = &who {
-                who::paced(worker, door, who)?;
-            }
-            let principal = who.as_deref();
-            let asker =
-                Asker { principal, lang, address: &address, hide_credential: false, appeals_full: false };
-            pages(worker, door, request, asker).await
+        Route::Signup(what) => {
+            let throttles = &worker.relay.throttles;
+            let (rate, most) = match what {
+                routes::Signup::Code => (&throttles.codes, limits::SIGNUP_CODES),
+                routes::Signup::Check => (&throttles.checks, limits::SIGNUP_CHECKS),
+            };
+            slowed(worker, rate.pass_address(door.client(), most))?;
+            visited(worker, door, request, lang, true).await
         }
+        Route::Pages => visited(worker, door, request, lang, false).await,
     }
+}
+
+/// Passes the request of whoever visits on to control.
+async fn visited(
+    worker: &Worker,
+    door: Door,
+    request: Request<Incoming>,
+    lang: Lang,
+    hide_credential: bool,
+) -> Result<Response<Source>, ApiError> {
+    let (who, address) = who::visitor(worker, door, &request).await?;
+    if let Some(who) = &who {
+        who::paced(worker, door, who)?;
+    }
+    let principal = who.as_deref();
+    let asker = Asker { principal, lang, address: &address, hide_credential, appeals_full: false };
+    pages(worker, door, request, asker).await
 }
 
 /// Passes a request on to control. A guest's appeal counts for its address, where it is received.

@@ -35,6 +35,13 @@ impl Turn {
     }
 }
 
+/// What a request to sign up costs: a code is a message that somebody pays for, a check is a guess.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signup {
+    Code,
+    Check,
+}
+
 /// Where a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Route {
@@ -45,6 +52,8 @@ pub enum Route {
     Stop,
     /// Control's own `/v1` table: needs a credential, proxied to pages.
     Control,
+    /// Signing up: whoever comes, so bounded by address; proxied to pages.
+    Signup(Signup),
     Healthz,
     Readyz,
     /// Everything that is not under `/v1`: proxied to pages as bytes.
@@ -57,6 +66,12 @@ const CONVERSATIONS: &str = "/v1/conversations";
 const APPEALS: &str = "/v1/appeals";
 /// What a key's owner used.
 const USAGE: &str = "/v1/usage";
+
+/// Where a code is asked for, where it is given back, and what whoever signed up reads of themselves.
+const SIGNUP_CODE: &str = "/v1/signup/phone";
+const SIGNUP_CHECK: &str = "/v1/signup/verify";
+const PLACEMENT: &str = "/v1/me/placement";
+const SESSIONS: &str = "/v1/me/sessions";
 
 /// First segments that name routes of the sockets inside. Pages has none of them; they end here, so that
 /// a mistake there cannot open them.
@@ -90,6 +105,9 @@ pub fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
     if let Some(found) = conversations(method, path) {
         return found;
     }
+    if let Some(found) = people(method, path) {
+        return found;
+    }
     if path == APPEALS {
         return allowed(method, &[Method::GET, Method::POST], "GET, POST", Route::Control);
     }
@@ -104,6 +122,18 @@ pub fn of(method: &Method, path: &str) -> Result<Route, ApiError> {
         return Err((&errors::NOT_FOUND).into());
     }
     Ok(Route::Pages)
+}
+
+/// The routes of signing up, and of what whoever signed up may see and change of themselves.
+fn people(method: &Method, path: &str) -> Option<Result<Route, ApiError>> {
+    let post = &[Method::POST];
+    Some(match path {
+        SIGNUP_CODE => allowed(method, post, "POST", Route::Signup(Signup::Code)),
+        SIGNUP_CHECK => allowed(method, post, "POST", Route::Signup(Signup::Check)),
+        PLACEMENT => allowed(method, &[Method::GET, Method::PUT], "GET, PUT", Route::Control),
+        SESSIONS => allowed(method, &[Method::DELETE], "DELETE", Route::Control),
+        _ => return None,
+    })
 }
 
 /// Whether a request sends an appeal: by the API, or by the form of its page.

@@ -57,6 +57,25 @@ fn the_rate_of_appeals_is_of_a_day() {
 }
 
 #[test]
+fn the_rates_of_signing_up_are_of_an_hour() {
+    let Throttles { codes, checks, .. } = Throttles::default();
+    let client = Some(ip("203.0.113.1"));
+    for rate in [&codes, &checks] {
+        for _ in 0..6 {
+            rate.pass_address(client, 6).expect("room");
+        }
+        let full = rate.pass_address(client, 6).expect_err("6 an hour");
+        assert_eq!((full.status, full.code.as_ref()), (429, "too_many_signups"));
+        assert!(
+            full.retry_after.is_some_and(|s| (550..=600).contains(&s)),
+            "the next in ten minutes: {full:?}"
+        );
+        assert!(full.fields.is_empty(), "no field tells of a minute: {full:?}");
+        rate.pass_address(Some(ip("203.0.113.2")), 6).expect("another address");
+    }
+}
+
+#[test]
 fn a_network_of_ipv6_is_one_client() {
     let throttle = Throttles::default().addresses;
     throttle.pass_address(Some(ip("2001:db8::1")), 1).expect("the first");

@@ -1,0 +1,175 @@
+"""Signing up by phone: a code is asked for, sent, given back; what it opens is a person.
+
+Every function runs inside one transaction, so that of two who give the same code back one wins. What
+whoever asks for a code is answered does not depend on whether the number is known: nothing here looks before.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from dragoman.accounts import codes, texts
+from dragoman.accounts.codes import DAY_MS, HOUR_MS
+from dragoman.core.people import Challenge, Declared, PeopleRows, Person, Phone
+from dragoman.errors import RefusedError
+
+EARLIER = 64
+"""LIMIT: codes of one number that are looked at; no more fit into a day."""
+RECOVERY_BITS = 128
+"""LIMIT: random bits of a recovery code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How many codes may go where, as `[sms]` has it (docs/settings.md)."""
+
+    country_per_hour: int
+    country_per_day: int
+    prefix_per_hour: int
+    prefix_per_day: int
+    breaker_unproven: int
+    breaker_percent: int
+    second_proof_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What comes back with a code: its id, its digest, and about the person.
+
+    `holder`: the principal of the session it came with. `recovery`: digest of the recovery code beside it.
+    `anew`: a number that belonged to somebody else begins a new account. `refusal`: why nobody new is taken.
+    """
+
+    challenge: str
+    code: str
+    declared: Declared
+    holder: str | None = None
+    recovery: str | None = None
+    anew: bool = False
+    refusal: RefusedError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Newcomer:
+    """What a new person would be made of: its principal, and the digest of its recovery code."""
+
+    tenant: str
+    person: str
+    recovery: str
+
+
+def ask(rows: PeopleRows, challenge: Challenge, bounds: Bounds) -> tuple[Challenge, bool]:
+    """Keep a code that is to be sent, and whether it is; the one kept before under its id is not sent again.
+
+    Raises RefusedError 429 where the number has had enough codes, 503 where its country or prefix has.
+    """
+    held = rows.challenge(challenge.challenge)
+    if held is not None:
+        return held, False
+    phone, now = challenge.phone, challenge.created_at
+    wait = codes.wait_ms(rows.challenges(phone.digest, now - DAY_MS, EARLIER), now)
+    if wait > 0:
+        raise texts.wait("too_many_codes", wait)
+    _check_budgets(rows, phone, bounds, now)
+    for budget, window, span, _ in _windows(phone, bounds, now):
+        rows.count(budget, window, (now // span + 1) * span, sent=1, proved=0)
+    rows.add_challenge(challenge)
+    return challenge, True
+
+
+def unsent(rows: PeopleRows, name: str) -> None:
+    """A code that no gateway took. What it was counted for stays counted: somebody may have been paid."""
+    held = rows.challenge(name)
+    if held is not None and held.state == codes.OPEN:
+        rows.set_challenge(name, codes.VOID, held.attempts)
+
+
+def prove(
+    rows: PeopleRows, proof: Proof, newcomer: Newcomer, bounds: Bounds, now: int
+) -> tuple[Person, bool] | RefusedError:
+    """Whom a code opens, and whether that is somebody new; or why not, which is given and not raised.
+
+    An attempt counts whatever comes of it, so its transaction has to stand.
+    """
+    held = rows.challenge(proof.challenge)
+    if held is None:
+        return texts.refused("code_not_accepted")
+    earlier = rows.challenges(held.phone.digest, now - DAY_MS, EARLIER)
+    after, opens = codes.tried(held, earlier, hmac.compare_digest(held.code, proof.code), now)
+    owner = rows.person_of(held.phone.digest) if opens else None
+    if owner is not None and not proof.anew and not _is_owner(owner, proof, bounds, now):
+        # The code was right and stays good: it may come again with the second proof.
+        rows.set_challenge(held.challenge, codes.OPEN, after.attempts)
+        return texts.refused("second_proof_needed" if proof.recovery is None else "second_proof_wrong")
+    if after != held:
+        rows.set_challenge(held.challenge, after.state, after.attempts)
+    if not opens:
+        return texts.refused("code_not_accepted")
+    for budget, window, span, _ in _windows(held.phone, bounds, held.created_at):
+        rows.count(budget, window, (held.created_at // span + 1) * span, sent=0, proved=1)
+    if owner is not None and (not proof.anew or _is_fresh(owner, bounds, now)):
+        person = replace(owner, proved_at=now)
+        rows.put_person(person)
+        return person, False
+    return _taken_in(rows, owner, held.phone, proof, newcomer, now)
+
+
+def _taken_in(  # noqa: PLR0913, PLR0917 - what somebody new is made of
+    rows: PeopleRows, owner: Person | None, phone: Phone, proof: Proof, newcomer: Newcomer, now: int
+) -> tuple[Person, bool] | RefusedError:
+    if proof.refusal is not None:
+        return proof.refusal
+    if owner is not None:
+        rows.put_person(replace(owner, phone=None))
+        rows.changed(owner.person)
+        rows.enter({"act": "person.phone_gone"})
+    person = Person(
+        tenant=newcomer.tenant,
+        person=newcomer.person,
+        phone=phone,
+        proved_at=now,
+        declared=proof.declared,
+        recovery=newcomer.recovery,
+        created_at=now,
+        sessions_from=now,
+    )
+    rows.put_person(person)
+    rows.enter({"act": "person.signup"})
+    return person, True
+
+
+def _is_fresh(owner: Person, bounds: Bounds, now: int) -> bool:
+    """Whether the number was its owner's so lately that it cannot have gone to somebody else."""
+    return now - owner.proved_at < bounds.second_proof_days * DAY_MS
+
+
+def _is_owner(owner: Person, proof: Proof, bounds: Bounds, now: int) -> bool:
+    """Whether whoever holds the number is its owner: lately so, or by session or recovery code besides."""
+    if _is_fresh(owner, bounds, now) or proof.holder == owner.person:
+        return True
+    return proof.recovery is not None and hmac.compare_digest(proof.recovery, owner.recovery)
+
+
+def _windows(phone: Phone, bounds: Bounds, at: int) -> Iterator[tuple[str, str, int, int]]:
+    """The windows that a code of an instant counts in: budget, window, length in ms, how many it takes."""
+    for budget, hour, day in (
+        (f"country:{phone.country}", bounds.country_per_hour, bounds.country_per_day),
+        (f"prefix:{phone.prefix}", bounds.prefix_per_hour, bounds.prefix_per_day),
+    ):
+        yield budget, f"h{at // HOUR_MS}", HOUR_MS, hour
+        yield budget, f"d{at // DAY_MS}", DAY_MS, day
+
+
+def _check_budgets(rows: PeopleRows, phone: Phone, bounds: Bounds, now: int) -> None:
+    """Raise RefusedError 503 where a budget is used up, or codes of a prefix look asked for their price."""
+    hours = []
+    for budget, window, span, most in _windows(phone, bounds, now):
+        found = rows.sent(budget, window)
+        if found.sent >= most:
+            raise texts.wait("codes_used_up", span - now % span)
+        if budget.startswith("prefix:") and span == HOUR_MS:
+            hours = [found, rows.sent(budget, f"h{now // HOUR_MS - 1}")]
+    if codes.is_pumped(hours, bounds.breaker_unproven, bounds.breaker_percent):
+        raise texts.wait("codes_paused", HOUR_MS - now % HOUR_MS)
