@@ -1,12 +1,12 @@
 """Mutants of packs: the same document with one date, number, list, flag, enforcement or `on_missing` changed.
 
-What cannot change a decision is left out: texts, sources, marks of certainty, a vendor's wire, and what
-`INERT` names. Copies the document only when it is asked for.
+What cannot change a decision is left out: texts, sources, marks of certainty, a vendor's wire, what `INERT`
+names and what `_without_effect` explains. Copies the document only when it is asked for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -31,14 +31,14 @@ TEXTS = frozenset({
 })  # fmt: skip
 MAPS = frozenset({"consent_age_by", "field_map", "resources_by_region", "container_by_mime"})
 """Tables that are lists of pairs: each pair is dropped, one is added."""
-INERT = frozenset({("identity", "methods"), ("signals", "required"), ("", "capabilities")})
+INERT = frozenset({("identity", "methods"), ("signals", "required")})
 """Kind and field where a member without a meaning changes nothing."""
-READ_CAPABILITIES = frozenset({"mini_program", "mobile_app"})
-"""What a channel can carry and a rule asks for: without another one no decision changes."""
+UNSEEN = frozenset({("content", "min_size")})
+"""Kind and field that the engine never sees: how long the operator's own list has to be."""
+OFFERED_TO = frozenset({"residence", "offered_to"})
+"""Two bases of a provider's terms that ask for the same place: with the one, the other adds nothing."""
 EPOCH = date(1970, 1, 1)
 """Before it facts have no time, so that nothing depends on an earlier date."""
-UNOFFERED = "channel_capability"
-"""A capability that no channel has changes nothing either."""
 ELSE = {
     "event": EVENTS, "feature": ("assistant", "customer_service", "companion"),
     "modality": ("text", "image", "audio", "video"), "role": ("ai_provider", "ai_deployer"),
@@ -47,10 +47,13 @@ ELSE = {
     "model_use": tuple(FIELDS["operator.model_use"].split("|")),
     "aigc_label": tuple(FIELDS["media.aigc_label"].split("|")), "basis": tuple(BASES.split("|")),
     "calling_code": ("47",), "seat": (OUTSIDE,), "home": (OUTSIDE,), "iso": (OUTSIDE,), "phone_regions": (OUTSIDE,), "consent_age_by": (OUTSIDE,),
-    "collect_in": (OUTSIDE,), "store_in": (OUTSIDE,), "age_source": ("declared",), "channel_capability": ("visible_text",),
+    "collect_in": (OUTSIDE,), "store_in": (OUTSIDE,), "age_source": ("declared",),
+    "channel_capability": ("visible_text", "first_turn_notice"), "capabilities": ("mini_program", "mobile_app"),
 }  # fmt: skip
 """What may be added to a list of this name. Of events, closed lists and a provider's places each is tried."""
-EACH = frozenset({"event", "modality", "audience", "direction", "model_use", "aigc_label", "basis"})
+EACH = frozenset(
+    {"event", "modality", "audience", "direction", "model_use", "aigc_label", "basis", "capabilities"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,41 @@ class Mutant:
         return copy
 
 
-def mutants(document: dict[str, Any]) -> Iterator[Mutant]:
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """Those that the loaded channels have, and those that the conditions of loaded rules ask for.
+
+    Where a channel has what no rule asks for, or a rule asks for what no channel has, the decision is the same
+    without it; both come into play with the other.
+    """
+
+    offered: frozenset[str] = frozenset()
+    asked: frozenset[str] = frozenset()
+
+    @staticmethod
+    def of(documents: Iterable[dict[str, Any]]) -> Capabilities:
+        """What these packs have and ask for."""
+        offered: set[str] = set()
+        asked: set[str] = set()
+        for document in documents:
+            offered.update(document.get("channel", {}).get("capabilities", ()))
+            for rule in document.get("rules", ()):
+                asked.update(_named("channel_capability", rule.get("applies_when", {})))
+        return Capabilities(frozenset(offered), frozenset(asked))
+
+
+def _named(leaf: str, tree: Any) -> Iterator[str]:
+    """Every value of this leaf in a condition tree."""
+    for item in tree if isinstance(tree, list) else ():
+        yield from _named(leaf, item)
+    for key, value in tree.items() if isinstance(tree, dict) else ():
+        if key == leaf:
+            yield from [value] if isinstance(value, str) else value
+        elif isinstance(value, dict | list):
+            yield from _named(leaf, value)
+
+
+def mutants(document: dict[str, Any], capabilities: Capabilities) -> Iterator[Mutant]:
     """Every mutant of one pack."""
     pack = document["pack"]["id"]
     places: list[tuple[Path, str | None]] = [
@@ -84,7 +121,7 @@ def mutants(document: dict[str, Any]) -> Iterator[Mutant]:
     for place, rule in places:
         table = _at(document, place)
         for path, kind, value in _changes(table, place):
-            if _only_at_its_trigger(table, path) and len(value) > len(_at(document, path)):
+            if _without_effect(table, path, _at(document, path), value, capabilities):
                 continue
             what = f"{_told(path[len(place) :])} → {_short(value)}"
             yield Mutant(pack, rule, kind, what, document, path, value)
@@ -92,10 +129,30 @@ def mutants(document: dict[str, Any]) -> Iterator[Mutant]:
         yield Mutant(pack, None, kind, f"iso → {_short(value)}", document, ("pack", "iso"), value)
 
 
-def _only_at_its_trigger(table: dict[str, Any], path: Path) -> bool:
-    """A notice of a first turn or a sign-up is due there alone, whatever further events its condition names."""
-    waits = table.get("notice", {}).get("trigger") in ("first_turn", "session", "signup")
-    return waits and path[-1] == "event"
+def _without_effect(
+    table: dict[str, Any], path: Path, old: Any, new: Any, capabilities: Capabilities
+) -> bool:
+    """Whether no decision can be another, for a reason that the pack itself or the other packs give."""
+    name = path[-1]
+    if (table.get("kind"), name) in UNSEEN:
+        return True
+    if not isinstance(old, list):
+        return False
+    changed = set(map(str, old)) ^ set(map(str, new))
+    if name == "capabilities":
+        had = not capabilities.asked.isdisjoint(old)  # one will do, so that a further one adds nothing
+        return changed.isdisjoint(capabilities.asked) or (had and len(new) > len(old))
+    if name == "channel_capability":
+        return changed.isdisjoint(capabilities.offered)
+    if name == "basis":
+        return changed <= OFFERED_TO and not OFFERED_TO.isdisjoint(set(old) & set(new))
+    if len(new) < len(old):
+        return False
+    if name == "event":
+        # A notice of a first turn or a sign-up is due there alone, whatever further events are named.
+        return table.get("notice", {}).get("trigger") in ("first_turn", "session", "signup")
+    # What else is forbidden is not asked where the condition names the features it is about.
+    return name == "forbidden_features" and "feature" in table.get("applies_when", {})
 
 
 def _changes(table: dict[str, Any], at: Path) -> Iterator[tuple[Path, str, Any]]:
@@ -144,18 +201,15 @@ def _of_list(value: list[Any], at: Path, kind: str) -> Iterator[tuple[Path, str,
             yield at, "list", [*value[:number], *value[number + 1 :]]
             yield from _of(item, (*at, number), kind)
     else:
-        yield from (
-            (at, *change) for change in _lists(value, name, inert=(kind, name) in INERT or name == UNOFFERED)
-        )
+        yield from ((at, *change) for change in _lists(value, name, inert=(kind, name) in INERT))
 
 
 def _lists(value: list[Any] | None, name: str, *, inert: bool = False) -> Iterator[tuple[str, list[Any]]]:
     """Each member dropped, and one that is not there added."""
     if value is None:
         return
-    for number, member in enumerate(value):
-        if name != "capabilities" or member in READ_CAPABILITIES:
-            yield "list", [*value[:number], *value[number + 1 :]]
+    for number in range(len(value)):
+        yield "list", [*value[:number], *value[number + 1 :]]
     if not inert:
         yield from (("list", [*value, other]) for other in _others(value, name))
 

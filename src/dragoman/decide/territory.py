@@ -176,7 +176,7 @@ class _Check:
             return
         seat = self.context.get("operator.seat")
         if seat is None:
-            self.ask_operator("PROV_SEAT_UNKNOWN", "operator.seat")
+            self.ask_operator("PROV_SEAT_UNKNOWN", "operator.seat", "licence")
         elif seat in excluded:
             self.deny("PROV_LICENCE", seat, "session")
 
@@ -216,9 +216,9 @@ class _Check:
     def ask(self, code: str, place: str | None, signal: str) -> None:
         self.asks.append(Finding(_reason(self.provider, code, place, "step_up"), "account", signal))
 
-    def ask_operator(self, code: str, evidence: str) -> None:
-        """A term that cannot be judged until the operator states something."""
-        reason = _reason(self.provider, code, None, "not_ready")
+    def ask_operator(self, code: str, evidence: str, term: str = "seat") -> None:
+        """A term that cannot be judged until the operator states something; cites that term."""
+        reason = _reason(self.provider, code, None, "not_ready", term)
         self.asks.append(Finding(reason, "session", evidence=evidence))
 
     def warn(self, code: str, place: str | None) -> None:
@@ -226,8 +226,8 @@ class _Check:
 
 
 @lru_cache(maxsize=4096)
-def _reason(provider: Provider, code: str, place: str | None, effect: str) -> Reason:
-    term = _TERM_OF[code]
+def _reason(provider: Provider, code: str, place: str | None, effect: str, term: str | None = None) -> Reason:
+    term = term or _TERM_OF[code]
     return Reason(
         code, f"{provider.pack}.{term}", provider.title, provider.cites.get(term), effect,
         provider.certainty.get(term), term_text(code, provider, place, effect),
