@@ -304,6 +304,8 @@ PAGES = (
     "",
     "setup",
     "setup/documents",
+    "readiness",
+    "readiness/state?evidence=icp_filing",
     "packs",
     "packs?place=DE",
     "packs/eu",

@@ -217,3 +217,96 @@ def test_what_goes_on_from_nowhere_is_the_beginning(auditor: Visitor, decided: t
     assert asked(auditor, "decisions?before=x")["rows"] == first
     assert asked(auditor, f"decisions?before={10**18}")["rows"] == first
     assert asked(auditor, "decisions?before=1")["rows"] == []
+
+
+def market(visitor: Visitor, place: str) -> dict[str, Any]:
+    return next(one for one in asked(visitor, "readiness")["markets"] if one["market"] == place)
+
+
+def row(visitor: Visitor, place: str, rule: str) -> dict[str, Any]:
+    return next(one for one in market(visitor, place)["rows"] if one["rule_id"] == rule)
+
+
+def test_readiness_names_what_each_market_misses_and_holds(auditor: Visitor) -> None:
+    told = asked(auditor, "readiness")["markets"]
+    assert [one["market"] for one in told] == ["DE", "KR", "SG"]
+    assert all(one["pack"] == "eu" for one in told[0]["rows"]), "a market by its own law"
+    transfer = row(auditor, "KR", "kr.pipa.transfer")
+    assert (transfer["state"], transfer["blocks"], transfer["wanted"]) == (
+        "missing",
+        True,
+        ["transfer_mechanism.kr"],
+    )
+    held = row(auditor, "SG", "sg.pdpa.dpo")
+    assert (held["state"], held["number"], held["expires"]) == ("held", "DPO-7", "2031-03-01")
+    for lang in ("en", "zh"):
+        page = auditor.page(f"/readiness?lang={lang}").body
+        assert "transfer_mechanism.kr" in page
+        assert "/readiness/state" not in page, "an auditor reads"
+    assert auditor.form("/readiness/state", evidence="dpo.sg", number="x").status == 403
+
+
+def test_evidence_is_stated_written_counted_and_taken_out(control: Control, port: int) -> None:
+    operator = came_in(control, port)
+    file = control.settings.zone.data.parent / "dragoman.toml"
+    before = file.read_text(encoding="utf-8")
+    body = {"evidence": "transfer_mechanism.kr", "number": "KR-1", "expires": "2031-01-31"}
+    change = operator.post("/admin/v1/readiness", body).json()
+    assert '+number = "KR-1"' in change["difference"]
+    assert file.read_text(encoding="utf-8") == before, "nothing is written by looking"
+    written = operator.post("/admin/v1/setup/changes/write", {"change": change["change"]}).json()
+    assert (written["written"], written["live"]) == (True, True)
+    held = row(operator, "KR", "kr.pipa.transfer")
+    assert (held["state"], held["number"], held["days_left"] > 60) == ("held", "KR-1", True)
+    entered = control.core.database.read(
+        lambda c: c.exec_driver_sql("SELECT entry FROM outbox").scalars().all()
+    )
+    acts = [json.loads(one) for one in entered if '"config.write"' in one]
+    assert acts[-1]["keys"] == [
+        "deployment.evidence.transfer_mechanism.kr.number",
+        "deployment.evidence.transfer_mechanism.kr.expires",
+    ]
+    assert "KR-1" not in json.dumps(acts), "no values"
+    end = (dt.datetime.now(dt.UTC).date() + dt.timedelta(days=9)).isoformat()
+    shown = operator.form("/readiness/state", **{**body, "expires": end})
+    assert shown.status == 303
+    assert operator.form(shown.headers["location"]).status == 303
+    assert row(operator, "KR", "kr.pipa.transfer")["state"] == "soon"
+    setup = operator.ask("GET", "/admin/v1/setup").json()["lines"]
+    assert "evidence_soon" in {item["code"] for line in setup for item in line["items"]}
+    gone = operator.form("/readiness/state", evidence="transfer_mechanism.kr", number="", expires="")
+    assert operator.form(gone.headers["location"]).status == 303
+    assert row(operator, "KR", "kr.pipa.transfer")["state"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("sent", "param"),
+    [
+        ({"evidence": "icp_fillings", "number": "1"}, "evidence"),
+        ({"evidence": "dpo.sg", "number": "x" * 400}, "number"),
+        ({"evidence": "dpo.sg", "number": "1\u202e2"}, "number"),
+        ({"evidence": "dpo.sg", "number": "1", "expires": "31.12.2030"}, "expires"),
+        ({"evidence": "dpo.sg", "number": "DPO-7", "expires": "2031-03-01"}, "number"),
+    ],
+)
+def test_what_cannot_be_stated_says_where(
+    control: Control, port: int, sent: dict[str, str], param: str
+) -> None:
+    operator = came_in(control, port)
+    answer = operator.post("/admin/v1/readiness", sent)
+    assert (answer.status, answer.json()["error"]["param"]) == (400, param)
+    page = operator.form("/readiness/state", **sent)
+    assert page.status == 400
+    assert f'id="f-{param}-error"' in page.body
+
+
+def test_writing_evidence_needs_a_fresh_proof(control: Control, port: int) -> None:
+    operator = came_in(control, port)
+    change = operator.post("/admin/v1/readiness", {"evidence": "icp_filing", "number": "1"}).json()["change"]
+    stale = "UPDATE admin_sessions SET fresh_at = fresh_at - 360000"
+    control.core.database.write(lambda c: c.exec_driver_sql(stale))
+    refused = operator.post("/admin/v1/setup/changes/write", {"change": change})
+    assert (refused.status, refused.code) == (403, "confirm_first")
+    assert "icp_filing" not in (control.settings.zone.data.parent / "dragoman.toml").read_text(
+        encoding="utf-8"
+    )

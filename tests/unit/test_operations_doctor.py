@@ -33,7 +33,7 @@ from dragoman.operations import machine_checks, record_check
 from dragoman.operations.cli import app
 from dragoman.operations.doctor import CHECKS, examine, exit_code
 from dragoman.providers.provider_key import KEY_FILE_BYTES
-from dragoman.settings import Provider, Settings, Zone, load
+from dragoman.settings import Evidence, Provider, Settings, Zone, load
 from dragoman.stores.migrate import migrate
 from dragoman.testing.ports import free_port
 
@@ -248,6 +248,15 @@ def test_certificates(settings: Settings, tmp_path: Path, days: int, code: list[
     assert codes(changed(settings, "edge", certificate=file)) == code
     assert codes(changed(settings, "admin", tls_cert=file)) == code
     assert hashes.SHA256().name
+
+
+@pytest.mark.parametrize(
+    ("days", "code"), [(-1, ["evidence_expired"]), (0, ["evidence_soon"]), (60, ["evidence_soon"]), (61, [])]
+)
+def test_evidence_that_ends(settings: Settings, days: int, code: list[str]) -> None:
+    last = dt.datetime.fromtimestamp(WELL.now_s(), dt.UTC).date() + dt.timedelta(days=days)
+    held = {"dpo.sg": Evidence(number="1", expires=last), "icp_filing": Evidence(number="2")}
+    assert codes(changed(settings, "deployment", evidence=held)) == code
 
 
 def test_a_certificate_that_is_none(settings: Settings, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from dragoman.admin.entry import Entry
 from dragoman.admin.kept_decisions import KeptDecisions
 from dragoman.admin.packs import PackPages
 from dragoman.admin.pages import Pages
+from dragoman.admin.readiness import ReadinessPages
 from dragoman.admin.setup import Setup
 from dragoman.admin.setup_changes import SetupChanges
 from dragoman.admin.simulation import SimulationPages
@@ -24,9 +25,16 @@ def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
     """Every route there is."""
     entry, pages, acts = Entry(context, view), Pages(context, view), Acts(context, view)
     setup, documents, appeals = Setup(context, view), Documents(context, view), Appeals(context, view)
+    changes = SetupChanges(context, view)
     decisions = (Decisions(context, view), KeptDecisions(context, view))
-    law = (*decisions, PackPages(context, view), Timelines(context, view), SimulationPages(context, view))
-    groups = (entry, pages, setup, SetupChanges(context, view), documents, acts, appeals, *law)
+    law = (
+        ReadinessPages(context, view, changes.put),
+        *decisions,
+        PackPages(context, view),
+        Timelines(context, view),
+        SimulationPages(context, view),
+    )
+    groups = (entry, pages, setup, changes, documents, acts, appeals, *law)
     table = RouteTable([route for one in groups for route in one.routes()])
     entry.table = pages.table = setup.table = table
     return table

@@ -6,7 +6,7 @@ A form shows the difference and changes nothing; the page of the difference writ
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +23,7 @@ from dragoman.admin.view import AdminView
 from dragoman.checks import zone_checks
 from dragoman.core.admins import AUDITOR, OPERATOR
 from dragoman.errors import ConfigError, RefusedError, StaleFileError
+from dragoman.settings_edit import Edit
 
 
 class Fields(BaseModel):
@@ -117,7 +118,15 @@ class SetupChanges:
             draft = await run_in_threadpool(self._drafted, call, name)
         except _WrongError as wrong:
             raise wrong.refused() from wrong
-        return self._view.json(_view_of(draft))
+        return self._view.json(view_of(draft))
+
+    def put(self, by: str, form: str, edits: Sequence[Edit]) -> Draft:
+        """Keep a change that another page asks for. RefusedError 400 where the file would not load."""
+        try:
+            return self._drafts.put(by, form, self._context.setup.propose(edits))
+        except ConfigError as fault:
+            text = dict.fromkeys(LANGUAGES, " ".join(fault.problems))
+            raise RefusedError(400, "invalid_value", text) from fault
 
     async def change(self, call: Call) -> Response:
         """A change that waits, or was written."""
@@ -138,8 +147,8 @@ class SetupChanges:
         draft = await run_in_threadpool(self._written, call, call.body.change)
         if draft.anew:
             text = {lang: TEXTS[lang]["setup_stale"] for lang in LANGUAGES}
-            raise RefusedError(409, "stale_file", text, extra=_view_of(draft))
-        return self._view.json(_view_of(draft))
+            raise RefusedError(409, "stale_file", text, extra=view_of(draft))
+        return self._view.json(view_of(draft))
 
     async def try_(self, call: Call) -> Response:
         """Try the model that a change adds."""
@@ -148,7 +157,7 @@ class SetupChanges:
 
     async def try_api(self, call: Call) -> Response:
         """The same over the API."""
-        return self._view.json(_view_of(await run_in_threadpool(self._tried, call, call.body.change)))
+        return self._view.json(view_of(await run_in_threadpool(self._tried, call, call.body.change)))
 
     async def turn(self, call: Call) -> Response:
         """A test turn through the relay."""
@@ -329,7 +338,8 @@ def _form_of(call: Call) -> str:
     return call.route.path.rpartition("/")[2]
 
 
-def _view_of(draft: Draft) -> dict[str, Any]:
+def view_of(draft: Draft) -> dict[str, Any]:
+    """A change as the API tells it."""
     proposal = draft.proposal
     return {
         "change": draft.change,

@@ -29,6 +29,7 @@ SHARED_STATIC = ("page.css", "passport.css", "icon.svg")
 PAGES = (
     "home",
     "setup",
+    "readiness",
     "packs",
     "timeline",
     "decisions",

@@ -99,6 +99,7 @@ def markets(subject: Subject) -> Iterator[Item]:
     for rule, (reason, places) in kept_out.items():
         text = {lang: f"{', '.join(places)}: {reason.text[lang]}" for lang in LANGUAGES}
         yield Item(RED, reason.code, text, (rule,), reason.citation)
+    yield from _results(zone_checks.evidence, subject)
     yield from _results(zone_checks.packs, subject, only={"packs_unreviewed"})
 
 

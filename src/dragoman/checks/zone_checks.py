@@ -18,7 +18,9 @@ from dragoman.core.decision import Decision
 from dragoman.core.facts import Facts
 from dragoman.decide.cli_common import baseline
 from dragoman.decide.engine import decide
+from dragoman.decide.evidence import in_words
 from dragoman.ids import now_ms
+from dragoman.ledger.texts import LANGUAGES
 from dragoman.policy.duties import not_carried, uncarried, with_feature_asked
 from dragoman.providers.provider_key import NoKeyError, read_key
 from dragoman.stores.admins import admin_exists
@@ -26,6 +28,8 @@ from dragoman.stores.budgets import stored_limits
 from dragoman.stores.migrate import revision_of, versions
 
 CERTIFICATE_SOON_DAYS = 21
+EVIDENCE_SOON_DAYS = 60
+"""From how many days before its last day evidence is told to end."""
 ONLINE_TIMEOUT_S = 10.0
 REFUSING = frozenset({401, 403})
 DATABASE = "zone.db"
@@ -109,6 +113,19 @@ def person_of(loaded: Reading, market: str, now_s: float) -> Facts:
         as_of=dt.datetime.fromtimestamp(now_s, dt.UTC).date().isoformat(),
     )
     return Facts.from_json(json.dumps(document))
+
+
+def evidence(subject: Subject) -> Iterator[Result]:
+    """Filings that have ended or end soon: decisions count none after its last day."""
+    today = dt.datetime.fromtimestamp(subject.machine.now_s(), dt.UTC).date()
+    for name, one in subject.settings.deployment.evidence.items():
+        if one.expires is None:
+            continue
+        told = {"name": name, "end": one.expires, "what": {lang: in_words(name, lang) for lang in LANGUAGES}}
+        if one.expires < today:
+            yield result("evidence_expired", **told)
+        elif one.expires - today <= dt.timedelta(days=EVIDENCE_SOON_DAYS):
+            yield result("evidence_soon", **told)
 
 
 def certificates(subject: Subject) -> Iterator[Result]:

@@ -29,6 +29,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[Result]], ...] = (
     zone_checks.administrator,
     zone_checks.limits,
     zone_checks.packs,
+    zone_checks.evidence,
     record_check.record,
 )
 
