@@ -22,14 +22,28 @@ from dragoman.testing.provider import DONE, JSON, Script, chunk, whole
 PATIENCE = 60.0
 LABEL = "[AI-generated] "
 SLOW = [f"w{n} " for n in range(150)]
+RULES = """
+[[rules]]
+id = "op.never"
+words = ["forbidden fruit"]
+action = "refuse"
+message = { en = "Not here.", zh = "此处不行。" }
+[[rules]]
+id = "op.name"
+words = ["zoraida"]
+action = "redact"
+message = { en = "No names.", zh = "不写姓名。" }
+placeholder = { en = "[name]", zh = "[姓名]" }
+"""
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory, provider):
     folder = tmp_path_factory.mktemp("conversations")
+    (folder / "rules.toml").write_text(RULES, encoding="utf-8")
     made = start(
         folder,
-        f'[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
+        f'rules = ["rules.toml"]\n[providers.fake]\nbase_url = "{provider.url}"\n[models.fake]\nprovider = "fake"\nmodel = "up"\n',
     )
     for name, text in {"one": "First.", "two": "Second, 世界 👋.", "again": "Second again."}.items():
         provider.scripts[name] = Script([whole(text)], content_type=JSON)
@@ -135,6 +149,40 @@ def test_answers_have_the_shape_that_sdks_read(server) -> None:
         assert one["messages"][0]["role"] == "user"
     page = talk.client.get("/v1/conversations?limit=1").json()
     assert set(page) == {"object", "data", "first_id", "last_id", "has_more"}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_question_that_a_rule_refuses_is_kept_and_never_goes_to_a_model(server, provider, stream) -> None:
+    talk = Talk(server)
+    talk.ask("one")
+    calls = len(provider.seen)
+    refused = talk.ask("one Zoraida, a forbidden fruit, zoraida?", stream=stream)
+    assert refused.status_code == 200, refused.text
+    assert "Not here." in refused.text
+    assert len(provider.seen) == calls
+    turn = talk.turn(refused.headers["dragoman-turn"])
+    assert (turn["state"], turn["status"]) == ("finished", "refused")
+    assert turn["messages"] == [{"role": "user", "content": "one [name], a forbidden fruit, [name]?"}]
+    assert turn["answer"]["choices"][0]["message"]["content"].startswith("Not here.")
+    done = [(one["rule"], one["action"]) for one in turn["dragoman"]["interventions"]]
+    assert done == [("op.name", "redact"), ("op.name", "redact"), ("op.never", "refuse")]
+    statement = talk.client.get(turn["dragoman"]["interventions"][-1]["url"]).json()
+    assert statement["measure"]["action"] == "refuse"
+    appealed = talk.client.post("/v1/appeals", json={"about": turn["id"], "text": "It is a pear."})
+    assert appealed.status_code == 201, appealed.text
+    # The negative control: what no rule refuses goes on from it, and nothing of it goes along.
+    assert talk.ask("two").json()["choices"][0]["message"]["content"] == LABEL + "Second, 世界 👋."
+    assert sent(provider) == ["one", "First.", "two"]
+    assert [one["status"] for one in talk.turns()] == ["finished", "refused", "finished"]
+    assert talk.turns()[2]["parent"] == turn["id"]
+    for kind in ("json", "markdown", "html"):
+        exported = talk.client.get(f"{talk.url}/export?format={kind}").text
+        assert "a forbidden fruit" in exported, kind
+        assert "Not here." in exported, kind
+        assert "oraida" not in exported, kind
+    found = talk.client.get("/v1/conversations", params={"q": "forbidden"}).json()["data"]
+    assert any(hit["turn"] == turn["id"] for hit in found)
+    assert talk.client.get("/v1/conversations", params={"q": "zoraida"}).json()["data"] == []
 
 
 def test_a_branch_leaves_the_other_standing(server, provider) -> None:

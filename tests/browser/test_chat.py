@@ -181,8 +181,14 @@ def test_a_conversation_goes_on_after_a_question_that_a_rule_stopped(visiting: V
             page.press("#q", "Enter")
             page.locator(".finished").nth(number).wait_for()
             page.locator("#log[aria-busy=false]").wait_for()
-        assert "Not here." in page.locator(".finished").nth(1).inner_text()
-        assert "An answer." in page.locator(".finished").nth(2).inner_text()
+        for _ in range(2):
+            assert "Not here." in page.locator(".answer").nth(1).inner_text()
+            assert "An answer." in page.locator(".answer").nth(2).inner_text()
+            assert page.locator(".acts").count() == 3, "it has its actions, and so its passport"
+            page.reload()
+        first, stopped, last = turns_of(visit)
+        assert (stopped["status"], stopped["parent"], last["parent"]) == ("refused", first["id"], stopped["id"])
+        assert last["context"]["turns"] == 1, "nothing of it went along"
 
 
 def test_a_lost_connection_is_picked_up_at_the_code_point(visiting: Visiting, origin: str) -> None:

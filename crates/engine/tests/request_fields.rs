@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dragoman_engine::request::{BodyLimits, FieldError, FieldTable, Request, Route, Unknown};
+use dragoman_engine::request::{BodyLimits, FieldError, FieldTable, Refused, Request, Route, Unknown};
 use dragoman_engine::rules::{Action, Granularity, Locale, RuleSet};
 use serde_json::{Value, json};
 
@@ -229,7 +229,7 @@ fn a_provider_may_take_more_or_anything() {
     refused(parse_as(Route::Chat, &body, &table), "unknown_field", "zz");
     table.unknown = Unknown::Pass;
     let mut request = parse_as(Route::Chat, &body, &table).expect("passes");
-    assert_eq!(request.scan_in(&usual(), Locale::En).unwrap().findings[0].lane, "/zz");
+    assert_eq!(request.scan_in(&usual(), Locale::En, Refused::Dropped).unwrap().findings[0].lane, "/zz");
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn every_string_for_the_provider_is_scanned_and_redacted_in_place() {
     let mut request =
         Request::parse(Route::Chat, body.as_bytes().to_vec(), &FieldTable::default(), BodyLimits::default())
             .unwrap();
-    let scan = request.scan_in(&usual(), Locale::En).unwrap();
+    let scan = request.scan_in(&usual(), Locale::En, Refused::Dropped).unwrap();
     assert_eq!(scan.refused, None);
     let up = String::from_utf8(request.upstream_body("up-\"1", false)).unwrap();
     let expected =
@@ -301,7 +301,7 @@ fn the_parts_of_a_message_are_read_as_one_text_too() {
     ]);
     let scan = |messages: Value| {
         let mut request = chat(&json!({"messages": messages})).unwrap();
-        let scan = request.scan_in(&spaced, Locale::En).unwrap();
+        let scan = request.scan_in(&spaced, Locale::En, Refused::Dropped).unwrap();
         (scan, String::from_utf8(request.upstream_body("up", false)).unwrap())
     };
     let user = |parts: Vec<Value>| json!({"role": "user", "content": parts});
@@ -335,7 +335,7 @@ fn a_name_that_no_table_lists_is_scanned_where_it_passes() {
         "messages": [{"role": "user", "content": [{"type": "text", "text": "x", "a secret": {}}], "\u{7981}\u{8bcd}": 2}]});
     let table = FieldTable { unknown: Unknown::Pass, ..FieldTable::default() };
     let mut request = parse_as(Route::Chat, &body, &table).unwrap();
-    assert_eq!(request.scan_in(&usual(), Locale::En).unwrap().findings.len(), 3);
+    assert_eq!(request.scan_in(&usual(), Locale::En, Refused::Dropped).unwrap().findings.len(), 3);
     let up = String::from_utf8(request.upstream_body("up", false)).unwrap();
     assert!(!up.contains("secret") && !up.contains("\u{7981}\u{8bcd}"), "{up}");
 }
@@ -345,18 +345,71 @@ fn a_refused_word_refuses_the_request() {
     let mut request =
         chat(&json!({"messages": [{"role": "user", "content": "say \u{7edd}\u{5bc6} now"}]})).unwrap();
     let rules = usual();
-    let scan = request.scan_in(&rules, Locale::Zh).unwrap();
+    let scan = request.scan_in(&rules, Locale::Zh, Refused::Dropped).unwrap();
     assert_eq!(rules.rule(scan.refused.unwrap()).action, Action::Refuse);
-    let scan = request.scan_in(&RuleSet::empty(), Locale::Zh).unwrap();
+    let scan = request.scan_in(&RuleSet::empty(), Locale::Zh, Refused::Dropped).unwrap();
     assert_eq!(scan.refused, None);
+}
+
+#[test]
+fn what_is_kept_of_a_refused_request_has_every_redaction() {
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let rules = answers::set(vec![
+        answers::rule(Action::Redact, Granularity::Span, &["secret", "a heron"]),
+        answers::rule(Action::Refuse, Granularity::Span, &["绝密"]),
+    ]);
+    let scan = |content: Value, refused: Refused| {
+        let messages = json!([{"role": "user", "content": content}]);
+        let mut request = chat(&json!({"messages": messages})).unwrap();
+        let scan = request.scan_in(&rules, Locale::En, refused).unwrap();
+        let body: Value = serde_json::from_slice(&request.upstream_body("up", false)).unwrap();
+        (scan, body["messages"][0]["content"].clone())
+    };
+    for (content, kept, dropped, redacted) in [
+        (json!("x 绝密 y"), json!("x 绝密 y"), json!("x 绝密 y"), 0),
+        (json!("secret 绝密 secret 绝密"), json!("▮ 绝密 ▮ 绝密"), json!("secret 绝密 secret 绝密"), 2),
+        (
+            json!([text("a secret"), text("绝密"), text("a secret")]),
+            json!([text("a ▮"), text("绝密"), text("a ▮")]),
+            json!([text("a ▮"), text("绝密"), text("a secret")]),
+            2,
+        ),
+        // No part holds what the placeholder stands for: it stands for the parts.
+        (
+            json!([text("绝密 sec"), text("ret b"), text("c")]),
+            json!([text("▮"), text("▮"), text("c")]),
+            json!([text("绝密 sec"), text("ret b"), text("c")]),
+            0,
+        ),
+        (
+            json!([text("a"), text("heron"), text("c")]),
+            json!([text("▮"), text("▮"), text("c")]),
+            json!([text("a"), text("heron"), text("c")]),
+            0,
+        ),
+    ] {
+        let (scanned, body) = scan(content.clone(), Refused::Kept);
+        assert_eq!(body, kept, "{content}");
+        let of = |action| scanned.findings.iter().filter(|found| found.action == action).count();
+        assert_eq!((of(Action::Refuse), of(Action::Redact)), (1, redacted), "{content}");
+        // The negative control: the scan that ends with the refusal leaves what follows it, and refuses by the same rule.
+        let (ended, body) = scan(content.clone(), Refused::Dropped);
+        assert_eq!((ended.refused, body), (scanned.refused, dropped), "{content}");
+        assert!(scanned.refused.is_some());
+    }
+    let (allowed, body) = scan(json!("a secret"), Refused::Kept);
+    assert_eq!((allowed.refused, body), (None, json!("a ▮")), "what no rule refuses is the same in both");
 }
 
 #[test]
 fn token_prompts_pass_only_without_rules() {
     for prompt in [json!([1, 2, 3]), json!([[1, 2], [3]])] {
         let mut request = legacy(&json!({"prompt": prompt})).unwrap();
-        assert_eq!(request.scan_in(&usual(), Locale::En).unwrap_err().code, "unscannable_prompt");
-        request.scan_in(&RuleSet::empty(), Locale::En).unwrap();
+        assert_eq!(
+            request.scan_in(&usual(), Locale::En, Refused::Dropped).unwrap_err().code,
+            "unscannable_prompt"
+        );
+        request.scan_in(&RuleSet::empty(), Locale::En, Refused::Dropped).unwrap();
     }
 }
 
@@ -418,7 +471,7 @@ fn whole_rule_sets_are_shared() {
     let rules: Arc<RuleSet> = usual();
     let before = Arc::strong_count(&rules);
     let mut request = chat(&json!({})).unwrap();
-    request.scan_in(&rules, Locale::En).unwrap();
+    request.scan_in(&rules, Locale::En, Refused::Dropped).unwrap();
     assert_eq!(Arc::strong_count(&rules), before);
 }
 

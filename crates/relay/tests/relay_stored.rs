@@ -196,10 +196,6 @@ fn a_rule_that_refuses_history_ends_the_turn_with_its_notice() {
     let mut plan = Control::allow(&[("p0", "m0")], &zone.empty_rules());
     plan["rules_in"] = rules.into();
     zone.control.set_plan(plan);
-    // The new message itself: nothing is stored.
-    let answer = zone.client().post(TURNS, &ask(false, "bomb"));
-    assert!(answer.text().contains("Stopped."), "{answer:?}");
-    assert!(zone.control.0.turns.all().is_empty());
     *zone.control.0.turns.history.lock().unwrap() = vec![json!({"role": "user", "content": "a bomb before"})];
     let answer = zone.client().post(TURNS, &ask(false, "fine"));
     assert!(answer.text().contains("Stopped."), "{answer:?}");
@@ -208,6 +204,69 @@ fn a_rule_that_refuses_history_ends_the_turn_with_its_notice() {
     assert_eq!((stored.state.as_str(), &stored.result["status"]), ("finished", &json!("refused")));
     let intent = &zone.control.fed("intent", 1)[0];
     assert_eq!((&intent["attempts"], intent["findings"][0]["n"].as_u64()), (&json!([]), Some(1)));
+}
+
+#[test]
+fn a_message_that_a_rule_refuses_is_kept_with_its_notice_and_without_what_is_redacted() {
+    for stream in [false, true] {
+        let provider = Provider::start("fine");
+        let zone = Zone::start(&[&provider], |_| {});
+        let mut redacts = rule("name", "in", "redact");
+        redacts["id"] = json!("op.a");
+        let rules = json!([redacts, rule("bomb", "in", "refuse")]);
+        let mut plan = Control::allow(&[("p0", "m0")], &zone.empty_rules());
+        plan["rules_in"] = zone.control.add_rules(&rules).into();
+        plan["budgets"] = support::control::golden("plan.response.allow.json")["budgets"].clone();
+        zone.control.set_plan(plan.clone());
+        let answer = zone.client().post(TURNS, &ask(stream, "name: a bomb, name"));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.text().contains("Stopped."), "{answer:?}");
+        assert_eq!(provider.calls(), 0);
+        let stored = zone.control.0.turns.all().remove(0);
+        assert_eq!((stored.state.as_str(), &stored.result["status"]), ("finished", &json!("refused")));
+        assert_eq!(stored.opening["input"]["messages"][0]["content"], "[x]: a bomb, [x]");
+        let said = stored.record["choices"][0]["message"]["content"].as_str().expect("a notice").to_owned();
+        assert!(said.contains("Stopped.") && said == answer.text(), "{said}");
+        let made: Vec<Value> = zone.control.0.interventions.lock().unwrap().clone();
+        let acts: Vec<_> = made.iter().map(|one| one["action"].as_str().unwrap_or_default()).collect();
+        assert_eq!(acts, ["redact", "redact", "refuse"], "each is disclosed");
+        let ids: Vec<Value> = made.iter().map(|one| one["id"].clone()).collect();
+        assert_eq!(stored.opening["interventions"], json!(ids));
+        let intent = &zone.control.fed("intent", 1)[0];
+        assert_eq!((&intent["attempts"], &intent["budget"]), (&json!([]), &Value::Null));
+        let refusals = |f: &&Value| f["action"] == "refuse" && f["n"] == 1;
+        assert_eq!(intent["findings"].as_array().expect("findings").iter().filter(refusals).count(), 1);
+        // The negative control: a message that no rule refuses is answered, where no limit has to be reserved.
+        plan["budgets"] = json!([]);
+        zone.control.0.plans.lock().unwrap().insert("free".to_owned(), plan);
+        let mut free = ask(stream, "flowers");
+        free["model"] = json!("free");
+        assert_eq!(zone.client().post(TURNS, &free).text(), "fine");
+        assert_eq!(zone.control.0.turns.all().len(), 2);
+    }
+}
+
+#[test]
+fn a_twin_of_a_refused_message_gets_its_notice_and_is_not_kept_again() {
+    let provider = Provider::start("never");
+    let zone = Zone::start(&[&provider], |_| {});
+    let mut plan = Control::allow(&[("p0", "m0")], &zone.empty_rules());
+    plan["rules_in"] = zone.control.add_rules(&json!([rule("bomb", "in", "refuse")])).into();
+    zone.control.set_plan(plan);
+    let post = || {
+        let mut client = zone.client();
+        client.send(
+            "POST",
+            TURNS,
+            "authorization: Bearer k1\r\nidempotency-key: k-1\r\n",
+            &ask(false, "bomb").to_string(),
+        );
+        client.read().expect("an answer")
+    };
+    let (first, twin) = (post(), post());
+    assert!(first.text().contains("Stopped."), "{first:?}");
+    assert_eq!((twin.status, twin.text()), (200, first.text()), "{twin:?}");
+    assert_eq!((twin.header("dragoman-replayed"), zone.control.0.turns.all().len()), (Some("true"), 1));
 }
 
 #[test]

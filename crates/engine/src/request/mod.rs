@@ -17,7 +17,7 @@ use crate::stream::json::{Scratch, Span};
 pub use bounds::MostOutput;
 pub use error::FieldError;
 pub use fields::{FieldTable, Unknown};
-pub use scan::{InFinding, InScan};
+pub use scan::{InFinding, InScan, Refused};
 
 /// The routes whose turns the relay carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

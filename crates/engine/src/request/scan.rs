@@ -1,5 +1,7 @@
 //! Scans every string of a request that goes to the provider, each as one complete text, and the text parts of one
 //! message together. Placeholders take the place of what is redacted; a refusal ends the turn before anything goes out.
+//! What is kept of a refused request for who wrote it is scanned to its end all the same, so that no text that a rule
+//! redacts is kept.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,6 +26,15 @@ pub struct InFinding {
     pub length: u64,
 }
 
+/// What becomes of a request that a rule refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It is dropped: the scan ends with the refusal.
+    Dropped,
+    /// It is kept: the scan goes on, and `upstream_body` has every redaction. The first refusal alone is reported.
+    Kept,
+}
+
 /// The outcome of a scan.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct InScan {
@@ -32,10 +43,28 @@ pub struct InScan {
     pub refused: Option<u32>,
 }
 
+impl InScan {
+    /// Takes a finding; of those that refuse the first alone.
+    fn take(&mut self, found: InFinding) {
+        if found.action == Action::Refuse {
+            if self.refused.is_some() {
+                return;
+            }
+            self.refused = Some(found.rule);
+        }
+        self.findings.push(found);
+    }
+}
+
 impl Request {
     /// Scans the body; redactions take effect in `upstream_body`. An error says that a prompt of token ids cannot
     /// be scanned, or (`held_too_long`) that a text held more than the rule set allows.
-    pub fn scan_in(&mut self, rules: &Arc<RuleSet>, locale: Locale) -> Result<InScan, FieldError> {
+    pub fn scan_in(
+        &mut self,
+        rules: &Arc<RuleSet>,
+        locale: Locale,
+        refused: Refused,
+    ) -> Result<InScan, FieldError> {
         let mut scan = InScan::default();
         self.redacted.clear();
         if !rules.is_active(Direction::In) {
@@ -44,7 +73,8 @@ impl Request {
         if self.found.tokens {
             return Err(error::tokens());
         }
-        let mut reader = Reading { rules, locale, out: String::new(), findings: Vec::new() };
+        let lasting = refused == Refused::Kept;
+        let mut reader = Reading { rules, locale, lasting, out: String::new(), findings: Vec::new() };
         for piece in &self.found.pieces {
             if piece.span.start == piece.span.end {
                 continue;
@@ -55,18 +85,13 @@ impl Request {
                 continue;
             }
             let pointer = self.pointer(piece.span.start);
-            scan.findings.extend(reader.findings.drain(..).map(|found| InFinding {
-                rule: found.rule,
-                action: found.action,
-                lane: pointer.clone(),
-                offset: found.offset,
-                length: found.end.saturating_sub(found.start),
-            }));
+            for found in reader.findings.drain(..) {
+                let length = found.end.saturating_sub(found.start);
+                let (rule, action, lane) = (found.rule, found.action, pointer.clone());
+                scan.take(InFinding { rule, action, lane, offset: found.offset, length });
+            }
             match stop {
-                Some(Stop::Refused { rule, .. }) => {
-                    scan.refused = Some(rule);
-                    return Ok(scan);
-                }
+                Some(Stop::Refused { .. }) => return Ok(scan),
                 Some(Stop::Overflow) => return Err(error::held(&pointer)),
                 None if reader.out != text => self.redacted.push((piece.span, reader.out.clone())),
                 None => {}
@@ -78,21 +103,22 @@ impl Request {
 
     /// The parts of a message read as one text: what was found within one part is known already. A match over several
     /// parts refuses the request also where its rule redacts, for no one part holds what the placeholder stands for.
-    fn scan_joined(&self, reader: &mut Reading<'_>, scan: &mut InScan) -> Result<(), FieldError> {
-        for parts in &self.found.joined {
-            // One right after the other, or apart: a model reads both.
-            for joint in ["", " "] {
-                self.scan_parts(parts, joint, reader, scan)?;
-                if scan.refused.is_some() {
-                    return Ok(());
-                }
+    fn scan_joined(&mut self, reader: &mut Reading<'_>, scan: &mut InScan) -> Result<(), FieldError> {
+        let joined = std::mem::take(&mut self.found.joined);
+        let mut scanned = Ok(());
+        // One right after the other, or apart: a model reads both.
+        for (parts, joint) in joined.iter().flat_map(|parts| [(parts, ""), (parts, " ")]) {
+            scanned = self.scan_parts(parts, joint, reader, scan);
+            if scanned.is_err() || (scan.refused.is_some() && !reader.lasting) {
+                break;
             }
         }
-        Ok(())
+        self.found.joined = joined;
+        scanned
     }
 
     fn scan_parts(
-        &self,
+        &mut self,
         parts: &[Piece],
         joint: &str,
         reader: &mut Reading<'_>,
@@ -109,9 +135,12 @@ impl Request {
             ends.push(total);
         }
         let stop = reader.read(&text);
-        for found in reader.findings.drain(..) {
+        for found in std::mem::take(&mut reader.findings) {
             let part = ends.partition_point(|end| *end <= found.start);
             if ends.get(part).is_none_or(|end| found.end <= *end) {
+                if found.action == Action::Refuse {
+                    scan.refused = scan.refused.or(Some(found.rule));
+                }
                 continue;
             }
             let before = if part == 0 { 0 } else { ends[part - 1] };
@@ -124,9 +153,15 @@ impl Request {
                 length: found.end - found.start,
             };
             if !flag {
-                scan.findings.push(crossing);
-                scan.refused = Some(found.rule);
-                return Ok(());
+                scan.take(crossing);
+                if !reader.lasting {
+                    return Ok(());
+                }
+                if found.action == Action::Redact {
+                    let last = ends.partition_point(|end| *end < found.end).min(parts.len() - 1);
+                    self.blank(&parts[part..=last], reader.placeholder(found.rule));
+                }
+                continue;
             }
             // Both ways of joining find the same.
             if !scan.findings.iter().any(|known| {
@@ -137,11 +172,15 @@ impl Request {
         }
         match stop {
             Some(Stop::Overflow) => Err(error::held(&self.pointer(parts[0].span.start))),
-            Some(Stop::Refused { rule, .. }) => {
-                scan.refused = Some(rule);
-                Ok(())
-            }
-            None => Ok(()),
+            Some(Stop::Refused { .. }) | None => Ok(()),
+        }
+    }
+
+    /// Puts a placeholder in the place of whole parts.
+    fn blank(&mut self, parts: &[Piece], placeholder: &str) {
+        for part in parts {
+            self.redacted.retain(|(span, _)| span.start != part.span.start);
+            self.redacted.push((part.span, placeholder.to_owned()));
         }
     }
 
@@ -166,16 +205,25 @@ impl Request {
 struct Reading<'r> {
     rules: &'r Arc<RuleSet>,
     locale: Locale,
+    /// A refusal ends no text.
+    lasting: bool,
     out: String,
     findings: Vec<Finding>,
 }
 
-impl Reading<'_> {
+impl<'r> Reading<'r> {
     fn read(&mut self, text: &str) -> Option<Stop> {
         self.out.clear();
         let mut lane = Lane::new(Arc::clone(self.rules), Direction::In, self.locale);
+        if self.lasting {
+            lane = lane.lasting();
+        }
         let stop = lane.push(text, &mut self.out, &mut self.findings);
         stop.or_else(|| lane.finish(&mut self.out, &mut self.findings))
+    }
+
+    fn placeholder(&self, rule: u32) -> &'r str {
+        self.rules.rule(rule).placeholder.as_ref().map_or("", |text| text.get(self.locale))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::wire::Lang;
 use bytes::Bytes;
 use dragoman_engine::answer::{self, AnswerScan, AnswerSpec, InterventionRecord, Links, VendorBlock};
 use dragoman_engine::request::{
-    BodyLimits, FieldError, FieldTable, InFinding, MostOutput, Request, Route, Unknown,
+    BodyLimits, FieldError, FieldTable, InFinding, MostOutput, Refused, Request, Route, Unknown,
 };
 use dragoman_engine::rules::{Action, Locale, RuleSet};
 use dragoman_engine::stream::json::Limits;
@@ -184,7 +184,10 @@ impl Asked {
         let rules = &open.turn.plan.rules_in;
         // The second scan reads the new message again: what it flags is not counted twice.
         open.findings.retain(|found| found.action != action_name(Action::Flag));
-        let scan = self.request.scan_in(rules, locale(open.turn.lang)).map_err(field_error)?;
+        // A new message of a conversation is kept in it; a history that is refused stands there already.
+        let kept = open.turn.route.is_stored() && self.first.is_none();
+        let refused = if kept { Refused::Kept } else { Refused::Dropped };
+        let scan = self.request.scan_in(rules, locale(open.turn.lang), refused).map_err(field_error)?;
         let mut further: Vec<(u32, u64)> = Vec::new();
         let mut inward = Inward { refused: scan.refused, made: Vec::new() };
         for found in &scan.findings {

@@ -99,7 +99,7 @@ pub async fn turn(
     };
     // In one place for the turn's whole life: it is large, and is handed on from step to step.
     let mut open = Box::new(Open::new(turn, account));
-    // A turn of a conversation that is refused is kept in it, as its user saw it, and so has a passport.
+    // A turn of a conversation that is refused, here or by a rule, is kept in it, as its user saw it, and so has a passport.
     if denied && !route.is_stored() {
         let (notice, index) = notice::denied(&mut open, &asked).await?;
         return Ok(answer::response(&open, Some(index), Source::from(notice)));
@@ -107,7 +107,7 @@ pub async fn turn(
 
     // 4 scan in.
     let inward = inward(&mut open, &mut asked).await?;
-    if inward.refused.is_some() {
+    if inward.refused.is_some() && !route.is_stored() {
         let (notice, index) = notice::refused(&mut open, &asked, &inward).await?;
         return Ok(answer::response(&open, Some(index), Source::from(notice)));
     }
@@ -115,7 +115,9 @@ pub async fn turn(
     // What is stored is opened with control first; a turn of a conversation then runs on its own.
     let asked = match claim {
         None => asked,
-        Some(claim) if route.is_stored() => return stored::carry(open, asked, claim, parts.headers).await,
+        Some(claim) if route.is_stored() => {
+            return stored::carry(open, asked, claim, parts.headers, inward).await;
+        }
         Some(claim) => match claim::claim(&open, &asked, &claim).await? {
             Claimed::Opened(opened) => {
                 open.stored = Some(opened.stored);

@@ -1,7 +1,7 @@
 //! A turn of a conversation: opened with control, then carried in a task of its own on its thread, so that a reader that
 //! leaves ends nothing. The order is that of `carry::turn`, from the claim on.
 use super::answer::{self, response};
-use super::asked::Asked;
+use super::asked::{Asked, Inward};
 use super::attempt;
 use super::body::{Out, error_event};
 use super::claim::{self, Claim, Claimed, Opened};
@@ -34,6 +34,8 @@ struct Carried {
     asked: Asked,
     claim: Claim,
     caller: HeaderMap,
+    /// What was done to the new message.
+    inward: Inward,
     live: Arc<LiveTurn>,
     tell: Tell,
 }
@@ -59,6 +61,7 @@ pub async fn carry(
     asked: Asked,
     claim: Claim,
     caller: HeaderMap,
+    inward: Inward,
 ) -> Result<Response<Source>, ApiError> {
     let turn = &open.turn;
     let conversation = claim.conversation.clone().unwrap_or_default();
@@ -67,7 +70,7 @@ pub async fn carry(
     turn.running.on_its_own(&live, alone_ms);
     let reader: Reader = live.reader(None).map_err(|_| &errors::INTERNAL)?;
     let (tell, told) = oneshot::channel();
-    let carried = Carried { asked, claim, caller, live, tell: Some(tell) };
+    let carried = Carried { asked, claim, caller, inward, live, tell: Some(tell) };
     tokio::task::spawn_local(alone(open, carried));
     match told.await.map_err(|_| &errors::INTERNAL)?? {
         Head::Whole(response) => Ok(response),
@@ -110,12 +113,16 @@ async fn steps(mut open: Box<Open>, carried: &mut Carried) -> Result<(), ApiErro
     };
     open.stored = Some(stored);
     open.turn.worker.relay.live.add(&carried.live);
+    // A rule refuses the message itself: it is kept with the notice, and nothing of it goes to a model, now or later.
+    if carried.inward.refused.is_some() {
+        return refused(open, carried).await;
+    }
     let denied = open.turn.plan.plan.refusal.is_some();
-    let refused = open.stored.as_ref().is_some_and(|stored| stored.refusal.is_some());
-    if refused && !denied {
+    let over = open.stored.as_ref().is_some_and(|stored| stored.refusal.is_some());
+    if over && !denied {
         refusals::pass(&open)?;
     }
-    if refused || denied {
+    if over || denied {
         open.record_intent(carried.asked.body(), Calls::None).await?;
         let (notice, _) = notice::denied(&mut open, &carried.asked).await?;
         carried.say(&open, notice);
@@ -125,15 +132,20 @@ async fn steps(mut open: Box<Open>, carried: &mut Carried) -> Result<(), ApiErro
     // Scan in, again: the history goes to the provider under the rules of today.
     let upstream = upstream.ok_or(&errors::INTERNAL)?;
     carried.asked.adopt(upstream.as_bytes(), &Arc::clone(&open.turn.plan))?;
-    let inward = inward(&mut open, &mut carried.asked).await?;
-    let calls = if inward.refused.is_some() { Calls::None } else { Calls::Allowed };
-    open.record_intent(carried.asked.body(), calls).await?;
-    if inward.refused.is_some() {
-        let (notice, _) = notice::refused(&mut open, &carried.asked, &inward).await?;
-        carried.say(&open, notice);
-        return Ok(());
+    carried.inward = inward(&mut open, &mut carried.asked).await?;
+    if carried.inward.refused.is_some() {
+        return refused(open, carried).await;
     }
+    open.record_intent(carried.asked.body(), Calls::Allowed).await?;
     call(&mut open, carried).await
+}
+
+/// A rule refuses what was scanned: recorded without a call, and told.
+async fn refused(mut open: Box<Open>, carried: &mut Carried) -> Result<(), ApiError> {
+    open.record_intent(carried.asked.body(), Calls::None).await?;
+    let (notice, _) = notice::refused(&mut open, &carried.asked, &carried.inward).await?;
+    carried.say(&open, notice);
+    Ok(())
 }
 
 /// Call, scan out, label, record, end.

@@ -120,7 +120,10 @@ impl Turns {
             Value::Null
         } else {
             let mut messages = self.history.lock().unwrap().clone();
-            for turn in turns.values().filter(|t| t.opening["conversation"] == *conversation) {
+            // As control: what was refused goes along with nothing.
+            let goes_along = |t: &&Turn| t.result["status"] != "refused" && t.result["status"] != "denied";
+            let before = turns.values().filter(|t| t.opening["conversation"] == *conversation);
+            for turn in before.filter(goes_along) {
                 messages.extend(turn.opening["input"]["messages"].as_array().cloned().unwrap_or_default());
                 let answer = &turn.record["choices"][0]["message"]["content"];
                 if turn.state == "finished" {

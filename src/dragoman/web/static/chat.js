@@ -167,14 +167,8 @@ function unsent(question, fault) {
 async function followUp(answer, turn) {
   const question = answer.previousElementSibling;
   answer.dataset.turn = question.id = turn.id;
-  const refusals = (turn.metadata?.interventions ?? []).filter((one) => one.action === "refuse");
-  const refused = refusals.length > 0;
-  if (turn.follows && refusals.some((one) => !String(one.lane).startsWith("/choices"))) {
-    parent = turn.follows; // a rule stopped the question: it is not kept
-    return;
-  }
   let kept = null;
-  if (!turn.alone || refused) {
+  if (!turn.alone) {
     try {
       kept = await (await call("GET", `${base()}/turns/${turn.id}`, { language })).json();
     } catch (fault) {

@@ -35,6 +35,14 @@ impl Lane {
         self
     }
 
+    /// A lane that a refusal does not end: the finding is reported and the text goes on, with its redactions. For a text
+    /// that is kept for who wrote it and goes to nobody.
+    #[must_use]
+    pub fn lasting(mut self) -> Self {
+        self.scan.lasting = true;
+        self
+    }
+
     /// The placeholders since the last call, in order.
     pub fn placeholders(&mut self) -> Vec<Placeholder> {
         self.scan.trace.as_mut().map(std::mem::take).unwrap_or_default()

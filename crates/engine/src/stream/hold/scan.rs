@@ -35,6 +35,8 @@ pub(super) struct Scan {
     pub aborted: bool,
     /// Placeholders since they were last taken, where the lane is traced.
     pub trace: Option<Vec<Placeholder>>,
+    /// A refusal is reported and ends nothing.
+    pub lasting: bool,
 }
 
 impl Scan {
@@ -54,6 +56,7 @@ impl Scan {
             stop: None,
             aborted: false,
             trace: None,
+            lasting: false,
         }
     }
 
@@ -273,9 +276,11 @@ impl Scan {
         };
         let line = refused.map(|found| found.start).fold(self.line(turn), Place::min);
         self.emit(line, turn);
-        self.halt(turn);
-        let granularity = turn.rules.rule(first.rule).granularity;
-        self.stop = Some(Stop::Refused { rule: first.rule, granularity });
+        if !self.lasting {
+            self.halt(turn);
+            let granularity = turn.rules.rule(first.rule).granularity;
+            self.stop = Some(Stop::Refused { rule: first.rule, granularity });
+        }
         turn.findings.push(Finding {
             rule: first.rule,
             action: Action::Refuse,
@@ -283,7 +288,7 @@ impl Scan {
             start: first.start.chars,
             end: first.end.chars,
         });
-        true
+        !self.lasting
     }
 
     /// Drops what is held and reports what was shown.
