@@ -187,7 +187,11 @@ def test_a_conversation_goes_on_after_a_question_that_a_rule_stopped(visiting: V
             assert page.locator(".acts").count() == 3, "it has its actions, and so its passport"
             page.reload()
         first, stopped, last = turns_of(visit)
-        assert (stopped["status"], stopped["parent"], last["parent"]) == ("refused", first["id"], stopped["id"])
+        assert (stopped["status"], stopped["parent"], last["parent"]) == (
+            "refused",
+            first["id"],
+            stopped["id"],
+        )
         assert last["context"]["turns"] == 1, "nothing of it went along"
 
 
