@@ -554,7 +554,7 @@ def test_an_answer_is_copied_and_the_conversation_taken_along(visiting: Visiting
         page.locator("#status", has_text=TEXTS["en"]["copied"]).wait_for(state="attached")
         assert page.evaluate("navigator.clipboard.readText()") == "AI-generated\n\nAn answer."
         assert page.locator("dialog").is_hidden()
-        page.get_by_role("button", name=TEXTS["en"]["why_this"]).click()
+        page.get_by_role("link", name=TEXTS["en"]["why_this"]).click()
         page.locator("dialog[open] [data-state]").first.wait_for()
         page.keyboard.press("Escape")
         assert not page.locator("dialog").is_visible()

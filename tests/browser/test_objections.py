@@ -159,8 +159,13 @@ def test_a_decision_that_refused_names_its_rules_and_leads_to_an_appeal(
         assert boxes(visit) == [], "the control"
         page.goto(server.url + page.evaluate(FAR, "far"))
         (box,) = boxes(visit)
-        assert t["decided"] in box
-        assert page.locator(".intervention li a[href^='https://']").count() >= 1
+        for part in (t["outcome_STEP_UP"], t["decided"], t["lifts"], t["objecting"], t["whole_notice"]):
+            assert part in box
+        assert page.locator(".intervention dd a[href^='https://']").count() >= 1
+        notice = page.locator(".refusal details")
+        assert not notice.locator("p").first.is_visible(), "the notice, whole, is folded"
+        notice.locator("summary").click()
+        assert notice.locator("p", has_text="dec_local_").first.is_visible()
         page.click(".intervention a[href^='/appeal/dec_']")
         page.locator("h1", has_text=t["appeal_why"]).wait_for()
         assert page.locator(".intervention strong").count() >= 1

@@ -152,7 +152,13 @@ def test_a_refused_turn_shows_why_with_its_source_and_where_to_appeal(
         assert sources
         assert {(rel, target) for _, rel, target in sources} == {("noopener noreferrer", "_blank")}
         statement = drawer.get_by_role("link", name=re.compile("appeal")).get_attribute("href")
-        assert visit.page.request.get(origin + statement).status == 200
+        visit.page.goto(origin + statement)
+        visit.page.locator("main a[href^='/c/']").click()
+        visit.page.wait_for_url("**/c/**")
+        assert visit.page.locator(".answer").count() == 1, "back to its conversation"
+        strange = re.sub("turn=trn_.*", "turn=trn_local_018f3c1e-7a2b-7c3d-8e4f-0123456789ab", statement)
+        visit.page.goto(origin + strange)
+        assert visit.page.locator("main a[href^='/c/']").count() == 0, "nobody else's turn is led to"
 
 
 def test_it_fits_a_phone_and_what_is_no_turn_opens_nothing(visiting: Visiting, origin: str) -> None:

@@ -73,7 +73,7 @@ def decided_for(walk: Walk, visit: Visit, preset: str) -> str:
         assert rule in text
         assert source in text
         assert article in text
-    assert answer.locator(".intervention li a[href^='https://']").count() >= 1
+    assert answer.locator(".intervention dd a[href^='https://']").count() >= 1
     assert answer.locator(".intervention a[href^='/appeal/dec_']").count() >= 1
     return f"{wanted['outcome']}: {', '.join(effects(*cell))}, each with its source"
 
@@ -86,7 +86,7 @@ def asked_as_shanghai(walk: Walk, visit: Visit) -> str:
 def asked_as_berlin(walk: Walk, visit: Visit) -> str:
     """Asked as a reader in Berlin: refused, and what would change it is said"""
     saw = decided_for(walk, visit, "berlin")
-    visit.page.get_by_role("button", name=walk.t["why_this"]).click()
+    visit.page.get_by_role("link", name=walk.t["why_this"]).click()
     drawer = visit.page.locator("#passport")
     drawer.locator("h2", has_text=WHY[walk.language]["lifts"]).wait_for()
     return f"{saw}; “{WHY[walk.language]['lifts']}” in the drawer"
@@ -149,7 +149,7 @@ def step_up(walk: Walk, visit: Visit) -> str:
     assert RESIDENCE[walk.language] in answer.inner_text()
     assert f"{TERM}.territory" in answer.inner_text()
     assert len(walk.product.provider.seen) == calls
-    visit.page.get_by_role("button", name=walk.t["why_this"]).click()
+    visit.page.get_by_role("link", name=walk.t["why_this"]).click()
     outcome = OUTCOMES[walk.language]["STEP_UP"]
     visit.page.locator("#passport", has_text=f"{outcome} (STEP_UP)").wait_for()
     return f"STEP_UP, “{outcome}”; nothing was sent"
@@ -170,7 +170,7 @@ def another_model(walk: Walk, visit: Visit) -> str:
     become(walk, visit.page, "singapore")
     answer = ask(visit, words_of(walk).short)
     assert words_of(walk).answer in answer.inner_text()
-    visit.page.get_by_role("button", name=walk.t["why_this"]).click()
+    visit.page.get_by_role("link", name=walk.t["why_this"]).click()
     drawer = visit.page.locator("#passport")
     drawer.locator("[data-state=proven]").wait_for()
     text, why = drawer.inner_text(), WHY[walk.language]
@@ -186,7 +186,7 @@ def passport(walk: Walk, visit: Visit) -> str:
     page, why = visit.page, WHY[walk.language]
     become(walk, page, "singapore")
     ask(visit, words_of(walk).cited)
-    page.get_by_role("button", name=walk.t["why_this"]).click()
+    page.get_by_role("link", name=walk.t["why_this"]).click()
     drawer = page.locator("#passport")
     drawer.locator("[data-state=proven]").wait_for()
     text = drawer.inner_text()
@@ -206,7 +206,7 @@ def proof_verified(walk: Walk, visit: Visit) -> str:
     page = visit.page
     page.context.grant_permissions(["clipboard-read", "clipboard-write"], origin=visit.origin)
     ask(visit, words_of(walk).cited)
-    page.get_by_role("button", name=walk.t["why_this"]).click()
+    page.get_by_role("link", name=walk.t["why_this"]).click()
     drawer = page.locator("#passport")
     drawer.locator("[data-state=proven]").wait_for()
     name, proof = walk.saved(page, drawer.locator("a[download]").last)

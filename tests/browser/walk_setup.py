@@ -340,7 +340,7 @@ def public_bar(walk: Walk, visit: Visit) -> str:
     assert page.locator(".presets").count() == 0
     bar.locator("summary").click()
     text = bar.inner_text()
-    for part in ("placed_kind", "placed_unread", "placed_wrong", "placed_contact"):
+    for part in ("placed_kind", "stated_none", "placed_wrong", "placed_contact"):
         assert t[part] in text, part
     assert t["placed_from"] in text or t["placed_none"] in text
     assert "appeals@osmanthus.example" in text
@@ -352,9 +352,21 @@ def public_bar(walk: Walk, visit: Visit) -> str:
     answer = ask(visit, words_of(walk).cited)
     assert "eu.gdpr.child" in answer.inner_text(), "somebody of whom nothing is known may live in the market"
     assert answer.locator(".intervention a[href^='/appeal/dec_']").count() == 1
-    return (
-        " ".join(bar.locator("summary").inner_text().split()) + "; refused by eu.gdpr.child; /asking is 404"
-    )
+    walk.picture(page, "step_up")
+    form = answer.locator("form[action='/declare']")
+    form.locator("[name=age]").fill("34")
+    form.locator("button").click()
+    stated = page.locator(".asking summary", has_text=t["stated_age"].format(age=34))
+    stated.wait_for()
+    answer = ask(visit, words_of(walk).cited)
+    assert "eu.gdpr.child" not in answer.inner_text()
+    assert answer.locator("a.cite").count() >= 1
+    said = " ".join(stated.inner_text().split())
+    stated.click()
+    page.locator(".asking form[action='/declare'] button[name=as]").click()
+    page.wait_for_load_state("load")
+    assert t["stated"] not in page.locator(".asking summary").inner_text(), "it is taken back"
+    return f"{said}; refused by eu.gdpr.child, then answered by a stated age; /asking is 404"
 
 
 def go(walk: Walk, folder: Path, only: list[str] | None) -> None:

@@ -1,4 +1,7 @@
-"""Simulated facts over a real control: kept with the guest, told to relays, decided by, gone in stage `public`."""
+"""What a guest pretends or states, over a real control: kept with it, told to relays, decided by.
+
+Pretending is gone in stage `public`; what is stated stays what was stated and is never taken as verified.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +51,14 @@ def run(control: Control) -> Path:
 
 
 def post(
-    run: Path, form: dict[str, Any], cookie: str | None = None, **headers: str
+    run: Path, form: dict[str, Any], cookie: str | None = None, path: str = "/asking", **headers: str
 ) -> http.client.HTTPResponse:
     connection = Unix(run / "pages.sock")
     sent = {"dragoman-wire": "1", "accept": "text/html", "content-type": "application/x-www-form-urlencoded"}
     sent.update({name.replace("_", "-"): value for name, value in (headers or SAME).items()})
     if cookie is not None:
         sent["cookie"] = f"{SESSION_COOKIE}={cookie}"
-    connection.request("POST", "/asking", urlencode(form, doseq=True), sent)
+    connection.request("POST", path, urlencode(form, doseq=True), sent)
     answer = connection.getresponse()
     answer.read()
     return answer
@@ -152,3 +155,85 @@ def test_it_survives_a_restart_and_does_not_exist_in_public(
             control.stop()
     assert classes[0]["class"] == classes[1]["class"] != classes[2]["class"]
     assert "simulated" not in classes[2]
+
+
+GERMAN = PUBLIC.replace('seat = "SG"', 'seat = "DE"\nmarkets = ["DE"]')
+
+
+def stating(run: Path, form: dict[str, Any], cookie: str | None = None, **headers: str) -> Any:
+    return post(run, form, cookie, "/declare", **(headers or SAME))
+
+
+def test_a_step_up_is_answered_by_what_a_guest_states(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The age answers; a child's leads on to a guardian; a restart keeps both; taken back, it is asked again."""
+    file, run = tmp_path / "dragoman.toml", tmp_path / "d" / "run"
+    monkeypatch.setattr("dragoman.control.app.check_administrator", lambda *_: None)
+    file.write_text(GERMAN, encoding="utf-8")
+    control = Control(file)
+    control.start()
+    try:
+        cookie = cookie_of(stating(run, {"residence": "de", "back": "/"}))
+        refusal = planned(run, who(run, cookie), "dragoman")["refusal"]
+        assert (refusal["outcome"], refusal["step_up"]) == ("STEP_UP", ["age_reliable"])
+        assert any("age" in one["en"] for one in refusal["lifts"])
+        before = Relay(run, {}).plan("GET", "/changes?after=999999999")[1]["seq"]
+        assert stating(run, {"age": "15"}, cookie).status == 303
+        changes = Relay(run, {}).plan("GET", f"/changes?after={before}")[1]["changes"]
+        assert changes[-1]["tags"] == [f"principal:{who(run, cookie)['principal']}"]
+        child = planned(run, who(run, cookie), "dragoman")["refusal"]
+        assert child["step_up"] == ["guardian"], "what no form here can give"
+        assert stating(run, {"age": "34"}, cookie).status == 303
+        adult = planned(run, who(run, cookie), "dragoman")
+        assert [one["provider"] for one in adult["attempts"]] == ["local"]
+        facts = adult["decision_entry"]["facts"]
+        assert (facts["residence"], facts["age_source"]) == ("DE", "declared"), (
+            "beside what was stated before"
+        )
+        assert "identity.verified" not in facts
+        assert "simulated" not in adult
+        assert planned(run, who(run, cookie), "far")["attempts"] == [], (
+            "a guest gets the built-in provider alone"
+        )
+    finally:
+        control.stop()
+    control = Control(file)
+    control.start()
+    try:
+        assert planned(run, who(run, cookie), "dragoman")["attempts"]
+        assert stating(run, {"as": "nothing"}, cookie).status == 303
+        assert planned(run, who(run, cookie), "dragoman")["refusal"]["step_up"] == ["age_reliable"]
+    finally:
+        control.stop()
+
+
+@pytest.mark.parametrize(
+    ("form", "headers", "status"),
+    [
+        ({"age": "34"}, {"sec_fetch_site": "cross-site"}, 403),
+        ({"age": "34"}, {"origin": "https://evil.example"}, 403),
+        ({"age": "a lot"}, SAME, 400),
+        ({"age": "151"}, SAME, 400),
+        ({"residence": "Germany"}, SAME, 400),
+        ({}, SAME, 400),
+        ({"verified": "age"}, SAME, 400),
+    ],
+)
+def test_bad_statements_change_nothing(
+    run: Path, form: dict[str, Any], headers: dict[str, str], status: int
+) -> None:
+    cookie = cookie_of(stating(run, {"age": "33"}))
+    before = who(run, cookie)["class"]
+    assert stating(run, form, cookie, **headers).status == status
+    assert who(run, cookie)["class"] == before
+    assert stating(run, {"age": "34"}, cookie).status == 303
+    assert who(run, cookie)["class"] != before, "the control"
+
+
+def test_who_pretends_states_as_itself(run: Path) -> None:
+    cookie = cookie_of(post(run, {"preset": "berlin"}))
+    assert stating(run, {"age": "34", "back": "/c/one"}, cookie).getheader("location") == "/c/one"
+    assert "simulated" not in who(run, cookie)
+    assert post(run, {"preset": "berlin"}, cookie).status == 303
+    assert who(run, cookie)["simulated"] is True

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dragoman.core.decision import NOT_CARRIED_OUT, OUTCOMES, STEP_UP_SIGNALS
+from dragoman.core.outcomes import HAPPENED
 from dragoman.web.answer import body, interventions, label_and_rest, refusal
 from dragoman.web.nodes import Element, Node
 from dragoman.web.texts import LANGUAGES, TEXTS
@@ -139,5 +141,21 @@ def test_a_refusal_names_its_rules_with_their_sources() -> None:
     found = refusal(told)
     assert found is not None
     assert found.rules == ((reason["title"], "xx.gate", ("Measures, 17", "https://law.example/17")),)
+    assert (found.outcome, found.lifts, found.step_up) == ("DENY", (), ())
+    both = {"en": "your age", "zh": "您的年龄"}
+    more = {"outcome": "STEP_UP", "lifts": [both, {"en": "half"}, 5], "step_up": ["age_reliable", 5]}
+    more_found = refusal({**told, **more})
+    assert more_found is not None
+    assert (more_found.outcome, more_found.lifts) == ("STEP_UP", (both,))
+    assert more_found.step_up == ("age_reliable",)
     for none in (None, {}, {**told, "reasons": []}, {**told, "decision": "../x"}):
         assert refusal(none) is None
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_each_outcome_and_each_signal_has_its_sentence(language: str) -> None:
+    for outcome in (*OUTCOMES, NOT_CARRIED_OUT.upper()):
+        if outcome not in {"ALLOW", "ALLOW_WITH"}:
+            assert TEXTS[language][f"outcome_{outcome}"] == HAPPENED[outcome][language]
+    for signal in STEP_UP_SIGNALS:
+        assert TEXTS[language][f"lacks_{signal}"]

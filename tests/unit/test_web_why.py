@@ -30,7 +30,7 @@ def page(decision: dict[str, Any], **more: object) -> str:
     }  # fmt: skip
     told = View("Dragoman", (), secure=False).page(
         Request(scope), "why.html", passport=passport, decision=decision, w=WORDS["en"], outcomes=OUTCOMES["en"],
-        here="/c/a/why/b", page="/c/a",
+        here="/c/a/why/b", page="/c/a", turn="trn_1",
     )  # fmt: skip
     return bytes(told.body).decode()
 

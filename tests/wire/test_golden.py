@@ -82,7 +82,8 @@ def test_plan_has_the_golden_shape() -> None:
     assert plan["labels"][0] == expected["labels"][0]
     assert shape(plan["attempts"]) == shape(expected["attempts"])
     assert shape(plan["limits"]) == shape(expected["limits"])
-    assert golden("plan.response.deny")["refusal"].keys() == {"outcome", "text", "reasons", "address"}
+    members = {"outcome", "text", "reasons", "lifts", "step_up", "address"}
+    assert golden("plan.response.deny")["refusal"].keys() == members
 
 
 def test_rule_set_digest_is_over_the_exact_document() -> None:

@@ -154,6 +154,12 @@ pub struct Refusal {
     pub text: Text,
     #[serde(default)]
     pub reasons: Vec<Value>,
+    /// What would change it, one text in both languages each.
+    #[serde(default)]
+    pub lifts: Vec<Value>,
+    /// What the person can supply, by name.
+    #[serde(default)]
+    pub step_up: Vec<String>,
     #[serde(default)]
     pub address: Option<String>,
 }

@@ -18,6 +18,7 @@ from dragoman.accounts.classes import (
     facts_of_person,
     facts_of_user,
 )
+from dragoman.accounts.declared import NOTHING, Declared, declared_of, facts_of_declared
 from dragoman.accounts.pepper import Pepper
 from dragoman.accounts.simulated import Simulated, facts_of_simulated, simulated_of
 from dragoman.core.accounts import AccountStore, Change, GuestRecord, KeyRecord
@@ -105,8 +106,35 @@ class Principals:
         """
         if not self._simulates() or self._person_of(principal) is not None:
             raise texts.nothing_simulated()
-        self.keep_guest(tenant, principal, now)
         facts = facts_of_guest() if simulated is None else facts_of_simulated(simulated)
+        self._become(tenant, principal, facts, now)
+
+    def declare(self, tenant: str, principal: str, declared: Declared | None, now: int) -> None:
+        """Keep what a guest states of itself, beside what it stated before; None: nothing any more.
+
+        It counts from the guest's next turn on. Durable when this returns. Raises RefusedError 429 where
+        too many guests are new, 404 for a person who signed up: what is known of that one is its account's.
+        """
+        if not self.may_declare(principal):
+            raise texts.nothing_simulated()
+        facts = facts_of_guest()
+        if declared is not None:
+            facts = facts_of_declared(declared.joined(self.declared(tenant, principal)))
+        self._become(tenant, principal, facts, now)
+
+    def may_declare(self, principal: str) -> bool:
+        """Whether it is a guest, of whom nothing else is known."""
+        return self._person_of(principal) is None
+
+    def declared(self, tenant: str, principal: str) -> Declared:
+        """What a guest stated of itself."""
+        guest = self._store.guest(principal)
+        if guest is None or guest.tenant != tenant:
+            return NOTHING
+        return declared_of(self._classes.facts(guest.klass))
+
+    def _become(self, tenant: str, principal: str, facts: Mapping[str, Any], now: int) -> None:
+        self.keep_guest(tenant, principal, now)
         klass = self._classes.of(facts, now)
         pending = self._classes.pending(klass)
         if pending is not None:
@@ -209,11 +237,12 @@ class Principals:
             raise texts.refused("invalid_session")
         if person is not None:
             return self._person_answer(person, "web", now, min(session.expires, now + ANSWER_MS))
-        klass = self._classes.of(facts_of_guest(), now)
-        guest = GuestRecord(session.tenant, session.principal, klass, now)
-        kept = self._store.guest(session.principal) if self._simulates() else None
+        kept = self._store.guest(session.principal)
         if kept is not None and kept.tenant == session.tenant:
-            guest = kept
+            guest = self._as_itself(kept, now)
+        else:
+            klass = self._classes.of(facts_of_guest(), now)
+            guest = GuestRecord(session.tenant, session.principal, klass, now)
         return self._guest_answer(guest, "web", min(session.expires, now + ANSWER_MS))
 
     def _by_socket(self, credential: Mapping[str, Any], now: int) -> dict[str, Any]:
@@ -227,11 +256,15 @@ class Principals:
         if person is not None:
             return self._person_answer(person, str(credential["channel"]), now, now + ANSWER_MS)
         guest = self._store.guest(principal)
-        if guest is not None and not self._simulates():
-            guest = replace(guest, klass=self._classes.of(facts_of_guest(), now))
         if guest is None:
             raise texts.refused("invalid_session")
-        return self._guest_answer(guest, str(credential["channel"]), now + ANSWER_MS)
+        return self._guest_answer(self._as_itself(guest, now), str(credential["channel"]), now + ANSWER_MS)
+
+    def _as_itself(self, guest: GuestRecord, now: int) -> GuestRecord:
+        """The guest; one that pretended where it no longer may is one of whom nothing is known."""
+        if self._simulates() or simulated_of(self._classes.facts(guest.klass)) is None:
+            return guest
+        return replace(guest, klass=self._classes.of(facts_of_guest(), now))
 
     def _guest_answer(self, guest: GuestRecord, channel: str, ends: int) -> dict[str, Any]:
         pretends = simulated_of(self._classes.facts(guest.klass)) is not None

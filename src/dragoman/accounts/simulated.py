@@ -60,11 +60,11 @@ class Simulated:
         if channel is not None and channel not in CHANNELS:
             raise FactsError("channel", f"is one of {', '.join(CHANNELS)}")
         made = Simulated(
-            _country("residence", given.get("residence")),
-            _country("place", given.get("place")),
+            country_of("residence", given.get("residence")),
+            country_of("place", given.get("place")),
             _text(given.get("subdivision"), upper=True),
             kind,
-            _age(given.get("age")),
+            age_of(given.get("age")),
             given.get("phone") or None,
             channel,
             given.get("app") or None,
@@ -119,7 +119,8 @@ def _text(value: Any, *, upper: bool = False) -> str | None:
     return (text.upper() if upper else text) or None
 
 
-def _country(name: str, value: Any) -> str | None:
+def country_of(name: str, value: Any) -> str | None:
+    """A country that a form names; None where it names none. Raises FactsError."""
     if not value:
         return None
     code = str(value).strip().upper()
@@ -128,7 +129,8 @@ def _country(name: str, value: Any) -> str | None:
     return code
 
 
-def _age(value: Any) -> int | None:
+def age_of(value: Any) -> int | None:
+    """Whole years that a form gives; None where it gives none. Raises FactsError."""
     if value is None or value == "":
         return None
     text = str(value).strip()

@@ -269,7 +269,11 @@ def _reasons(rows: ConversationRows, shown: list[Whole]) -> Reasons:
     names = [name for _, texts in reversed(shown) for name in interventions_of(texts)]
     refused_by = {decision_of(texts) for brief, texts in shown if brief.status == DENIED}
     found = {name: rows.decision(name) for name in sorted(refused_by)}
-    decisions = {name: one.document for name, one in found.items() if one is not None}
+    decisions = {
+        name: {**one.document, "lifts": list(one.grounds.get("lifts", ()))}
+        for name, one in found.items()
+        if one is not None
+    }
     return Reasons(rows.statements(names[:EXPLAINED]) if names else {}, decisions)
 
 

@@ -127,7 +127,13 @@ def _refused(decision: Mapping[str, Any]) -> dict[str, Any]:
     binding = [one for one in decision["reasons"] if one["effect"] not in QUIET]
     shown = any(one["effect"] == NOT_CARRIED_OUT for one in binding)
     outcome = NOT_CARRIED_OUT.upper() if shown else decision["outcome"]
-    return {"outcome": outcome, "reasons": binding, "appeal": f"/appeal/{decision['id']}"}
+    return {
+        "outcome": outcome,
+        "reasons": binding,
+        "lifts": decision["lifts"],
+        "step_up": decision["step_up"],
+        "appeal": f"/appeal/{decision['id']}",
+    }
 
 
 def _intervention(name: str, statement: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -44,6 +44,8 @@ def kept(outcome: Outcome, loaded: Loaded, question: Mapping[str, Any]) -> Kept:
 def _grounds(outcome: Outcome, loaded: Loaded, model: str) -> dict[str, Any]:
     decision = outcome.decision
     read = set(decision.read)
+    if "age" in read:
+        read.add("age_source")  # an age says by whose word it is known
     facts = {path: value for path, value in general(outcome.facts, loaded).items() if path in read}
     return {
         "facts": facts,

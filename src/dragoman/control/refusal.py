@@ -11,33 +11,20 @@ from typing import Any
 
 from dragoman.control.pretence import is_not_carried_out
 from dragoman.core.decision import QUIET, Decision
+from dragoman.core.outcomes import HAPPENED
 from dragoman.decide.evidence import in_words
 from dragoman.policy.statements import appeal_address
 from dragoman.settings import Settings
 
 Text = dict[str, str]
 
-_WHAT = {
-    "NOT_CARRIED_OUT": (
-        "Not carried out: this is what would be decided, and no model was called.",
-        "未执行：以下为本应作出的决定，未调用任何模型。",
-    ),
-    "DENY": ("This request was not sent to any model.", "本次请求未发送给任何模型。"),
-    "NOT_READY": (
-        "This request was not sent to any model: the operator has not met a condition for offering it here.",
-        "本次请求未发送给任何模型：运营者尚未满足在此提供服务的条件。",
-    ),
-    "STEP_UP": (
-        "This request was not sent to any model yet: something about you has to be established first.",
-        "本次请求暂未发送给任何模型：须先确认您的某项信息。",
-    ),
-    "HANDOFF": ("This request is for a person, not for a model.", "本次请求应由人工处理，而非模型。"),
-    "ROUTE": ("This request belongs to another zone of this service.", "本次请求属于本服务的另一个分区。"),
-}
 _SIGNALS = {
     "real_name": ("a verified real name", "实名认证"),
-    "residence": ("a verified country of residence", "经核实的居住国家或地区"),
-    "age_reliable": ("a reliable proof of age", "可靠的年龄证明"),
+    "residence": (
+        "your country of residence, stated or verified as the rule asks",
+        "按规则要求申报或核实的居住国家或地区",
+    ),
+    "age_reliable": ("your age, stated or proven as the rule asks", "按规则要求申报或证明的年龄"),
     "guardian": ("a guardian's consent", "监护人同意"),
     "verifiable_parent": ("a parent's verifiable consent", "可核实的父母同意"),
 }
@@ -63,7 +50,14 @@ def refusal(decision: Decision, service: Service, address: str | None) -> dict[s
         language: "\n".join(_lines(decision, reasons, service, address, language))
         for language in ("en", "zh")
     }
-    return {"outcome": _outcome(decision), "text": text, "reasons": reasons, "address": address}
+    return {
+        "outcome": _outcome(decision),
+        "text": text,
+        "reasons": reasons,
+        "lifts": lifts(decision),
+        "step_up": list(decision.step_up),
+        "address": address,
+    }
 
 
 def _outcome(decision: Decision) -> str:
@@ -74,7 +68,7 @@ def _lines(
     decision: Decision, reasons: list[dict[str, Any]], service: Service, address: str | None, language: str
 ) -> list[str]:
     english = language == "en"
-    lines = [_WHAT[_outcome(decision)][0 if english else 1]]
+    lines = [HAPPENED[_outcome(decision)][language]]
     if is_not_carried_out(decision):
         lines.append(f"Decision: {decision.outcome}" if english else f"决定：{decision.outcome}")
     lines.extend(("Reason: " if english else "原因：") + cited(reason, language) for reason in reasons)

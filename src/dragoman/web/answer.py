@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from dragoman.core.outcomes import HAPPENED
 from dragoman.web.markdown import nodes
 from dragoman.web.nodes import OWN_LINK, Node, to_html
 from dragoman.web.texts import LANGUAGES
@@ -41,10 +42,16 @@ class Intervention:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A decision that refused the turn: titles by language of the rules that did, with their sources."""
+    """A decision that refused the turn: titles by language of the rules that did, with their sources.
+
+    `lifts`: what would change it, by language. `step_up`: what the person can supply, by name.
+    """
 
     decision: str
+    outcome: str
     rules: tuple[tuple[Mapping[str, str], str, Source | None], ...]
+    lifts: tuple[Mapping[str, str], ...]
+    step_up: tuple[str, ...]
 
 
 def label_and_rest(text: str) -> tuple[str | None, str]:
@@ -95,7 +102,14 @@ def refusal(metadata: object) -> Refusal | None:
         for one in rows
         if (title := _both(one.get("title"))) is not None
     )
-    return Refusal(str(metadata["decision"]), rules) if rules else None
+    if not rules:
+        return None
+    lifts = tuple(found for one in metadata.get("lifts") or () if (found := _both(one)) is not None)
+    step_up = tuple(one for one in metadata.get("step_up") or () if isinstance(one, str))
+    outcome = str(metadata.get("outcome"))
+    return Refusal(
+        str(metadata["decision"]), outcome if outcome in HAPPENED else "DENY", rules, lifts, step_up
+    )
 
 
 def source_of(cited: object, name: str) -> Source | None:

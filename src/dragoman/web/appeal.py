@@ -37,12 +37,20 @@ Rule = tuple[str | None, str, str | None, Source | None]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What one may object to, or did. `place`: the page of the turn, where it is kept."""
+    """What one may object to, or did. `place`: the page of the turn, where it is kept.
+
+    `turn`: the turn from which one came to a decision, which is of many turns.
+    """
 
     about: str
     statement: Mapping[str, Any] | None
     appeal: Mapping[str, Any] | None
     place: str | None
+    turn: str | None
+
+    def page(self, name: str) -> str:
+        """The page of one of its ids."""
+        return f"/appeal/{name}?turn={self.turn}" if self.turn else f"/appeal/{name}"
 
 
 class AppealPages:
@@ -78,16 +86,16 @@ class AppealPages:
         if found is None or guest is None:
             return self._view.error(request, 404)
         if found.appeal is not None:
-            return self._site.back(f"/appeal/{found.appeal['id']}")
+            return self._site.back(found.page(found.appeal["id"]))
         given = {name: form.get(name, [""])[-1].replace("\r\n", "\n").strip() for name in ("text", "contact")}
         try:
             made = await self._given(request, guest, found.about, given)
         except TurnError as fault:
             if fault.status == HTTPStatus.CONFLICT:  # sent twice: the page shows the first
-                return self._site.back(f"/appeal/{found.about}")
+                return self._site.back(found.page(found.about))
             problem = self._problem(request, given, fault)
             return self._page(request, found, fault.status, problem=problem, draft=given)
-        return self._site.back(f"/appeal/{made['id']}")
+        return self._site.back(found.page(made["id"]))
 
     async def _given(
         self, request: Request, guest: Guest, about: str, given: Mapping[str, str]
@@ -114,24 +122,28 @@ class AppealPages:
         if guest is None:
             return None
         try:
-            return await run_in_threadpool(self._look, guest, request.path_params["about"][:256])
+            came = request.query_params.get("turn", "")
+            turn = came if kind_of(came) == "trn" else None
+            return await run_in_threadpool(self._look, guest, request.path_params["about"][:256], turn)
         except RefusedError:
             return None
 
-    def _look(self, guest: Guest, name: str) -> Subject:
-        """What an id names of the guest's own. Raises RefusedError 404."""
+    def _look(self, guest: Guest, name: str, came: str | None) -> Subject:
+        """What an id names of the guest's own, who came from a turn. Raises RefusedError 404."""
         person = Person(guest.tenant, guest.principal)
 
         def work(rows: AppealRows) -> tuple[str, Mapping[str, Any] | None, str | None]:
+            found = rows.turn(came) if came else None
+            before = came if found is not None and found.principal == person.principal else None
             if kind_of(name) == "apl":
                 sent = appeals.one(rows, person, name)
-                return sent["about"]["id"], sent, _place(rows, sent["about"]["turn"])
+                return sent["about"]["id"], sent, _place(rows, sent["about"]["turn"] or before)
             turn = appeals.subject_turn(rows, person, name)
             earlier = rows.appeal_about(person.principal, name)
-            return name, appeals.document(earlier) if earlier else None, _place(rows, turn)
+            return name, appeals.document(earlier) if earlier else None, _place(rows, turn or before)
 
         about, sent, place = self._store.read(guest.tenant, work)
-        return Subject(about, self._statement(*guest, about), sent, place)
+        return Subject(about, self._statement(*guest, about), sent, place, came)
 
     def _page(
         self,

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dragoman.accounts.declared import FIELDS as STATED_FIELDS
+from dragoman.accounts.declared import Declared
 from dragoman.accounts.simulated import Simulated
 from dragoman.core.facts import FactsError
 from dragoman.web.placement import country_named
@@ -49,6 +51,13 @@ def _facts(simulated: Simulated, language: str) -> str:
     return {"zh": "、"}.get(language, ", ").join(one for one in found if one) or "?"
 
 
+def stated(declared: Declared, language: str) -> str:
+    """`Germany (DE), 30`: what a guest stated of itself."""
+    home = [country_named(declared.residence, language)] if declared.residence else []
+    age = [] if declared.age is None else [TEXTS[language]["stated_age"].format(age=declared.age)]
+    return {"zh": "、"}.get(language, ", ").join(home + age)
+
+
 _WRONG = {
     "residence": ("residence", "country"),
     "place": ("place", "country"),
@@ -84,6 +93,13 @@ def wanted(form: Mapping[str, Sequence[str]], presets: Sequence[Preset]) -> Simu
         return found.simulated
     given: dict[str, Any] = {name: form[name][-1].strip() for name in FIELDS if name in form}
     return Simulated.parse({**given, "verified": tuple(form.get("verified", ()))})
+
+
+def declares(form: Mapping[str, Sequence[str]]) -> Declared | None:
+    """What a form states; None: nothing any more. Raises FactsError naming the field."""
+    if form.get("as", [""])[-1] == "nothing":
+        return None
+    return Declared.parse({name: form[name][-1] for name in STATED_FIELDS if name in form})
 
 
 def back_to(form: Mapping[str, Sequence[str]]) -> str:

@@ -23,7 +23,7 @@ from dragoman.web import view
 from dragoman.web.answer import html, interventions, label_and_rest, refusal
 from dragoman.web.guest import Guest
 from dragoman.web.kept import BLANK, Finding, Kept, Listing, Shown, Wish, title_of
-from dragoman.web.site import MAX_QUESTION_BYTES, Form, FormError, Site
+from dragoman.web.site import MAX_QUESTION_BYTES, STATED, Form, FormError, Site
 from dragoman.web.texts import STARTER_SOURCES, STARTERS
 from dragoman.web.turn import Asked, Caller, Turn, TurnError
 
@@ -179,6 +179,8 @@ class ChatPages:
             interventions=interventions(turn.metadata),
             refusal=refusal(turn.metadata),
             trouble=problem,
+            turn=turn.metadata.get("turn"),
+            **{name: values[name] for name in (*STATED, "here", "keeps")},
         )
         if problem is not None and not turn.text:
             again = {**values, "question": asked.question, "draft": asked.question}
@@ -277,6 +279,7 @@ class ChatPages:
             "blank": BLANK,
             "once": secrets.token_urlsafe(16),
             "past": shown is not None and shown.past,
+            **await self._site.stated(request, guest),
         }
 
     def _starters(self, language: str) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dragoman.accounts.declared import NOTHING, Declared
 from dragoman.accounts.simulated import Simulated
 from dragoman.accounts.texts import nothing_simulated
 from dragoman.core.appeals import AppealStore
@@ -45,6 +46,14 @@ class PagesContext:
     """What a guest pretends to be."""
     simulates: Callable[[], bool] = lambda: False
     """Whether guests may pretend here at all."""
+    declare: Callable[[Guest, Declared | None], None] = lambda _guest, _declared: None
+    """Keep, durably, what a guest states of itself; None: nothing any more. Raises RefusedError."""
+    declares: Callable[[Guest], bool] = lambda _: True
+    """Whether a guest may state anything: a person who signed up has an account for that."""
+    declared: Callable[[Guest], Declared] = lambda _: NOTHING
+    """What a guest stated of itself."""
+    contact: Callable[[], str | None] = lambda: None
+    """How the operator is reached, None where it did not say."""
     placed: Callable[[Mapping[str, Any]], Placed | None] = lambda _: None
     """Where an address (`country`, `kind`, `peer`) places a guest; None where guests may pretend."""
     kept: Kept | None = None

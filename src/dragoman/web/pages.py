@@ -1,9 +1,12 @@
-"""The routes of the pages: chat, `/appeal/...`, `/asking`, `/rendered`, `/sources/...`, `/static/...`; 404.
+"""The routes of the pages: chat, `/appeal/...`, `/asking`, `/declare`, `/rendered`, `/sources/...`.
 
 Served on pages.sock behind the relay. A question goes to the relay like every turn; no page calls a provider.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -18,11 +21,14 @@ from dragoman.web.answer import body
 from dragoman.web.appeal import AppealPages
 from dragoman.web.chat import ChatPages
 from dragoman.web.context import PagesContext
+from dragoman.web.guest import Guest
 from dragoman.web.nodes import to_json
 from dragoman.web.rendering import Rendering
-from dragoman.web.site import FormError, Site
+from dragoman.web.site import Form, FormError, Site
 from dragoman.web.turn import MAX_ANSWER
 from dragoman.web.why import WhyPage
+
+T = TypeVar("T")
 
 ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
@@ -36,6 +42,7 @@ def pages(context: PagesContext) -> list[BaseRoute]:
         *WhyPage(site).routes(),
         *(AppealPages(site, context.appeals, context.statement).routes() if context.appeals else ()),
         Route("/asking", others.ask_as, methods=["POST"]),
+        Route("/declare", others.declare, methods=["POST"]),
         Route("/rendered", others.rendered, methods=["POST"]),
         Route("/sources/{source}/{document}", others.source, methods=["GET"]),
         Route("/static/{name}", others.static, methods=["GET"]),
@@ -90,9 +97,21 @@ class _Others:
         """Who a guest asks as from now on; back to the page it came from."""
         if not self._site.context.simulates():
             return self._view.error(request, 404)
+        return await self._set(
+            request, lambda form: asking.wanted(form, self._site.presets), self._site.context.simulate
+        )
+
+    async def declare(self, request: Request) -> Response:
+        """What a guest states of itself from now on; back to the page it came from."""
+        return await self._set(request, asking.declares, self._site.context.declare)
+
+    async def _set(
+        self, request: Request, read: Callable[[Form], T | None], keep: Callable[[Guest, T | None], None]
+    ) -> Response:
+        """Take a form about the guest itself: what it says is kept with the guest."""
         try:
             form = await self._site.form(request)
-            wanted = asking.wanted(form, self._site.presets)
+            wanted = read(form)
         except FormError as fault:
             return self._view.error(request, fault.status)
         except FactsError as fault:
@@ -101,7 +120,7 @@ class _Others:
         if guest is None:
             return self._view.error(request, 503)
         try:
-            await run_in_threadpool(self._site.context.simulate, guest, wanted)
+            await run_in_threadpool(keep, guest, wanted)
         except RefusedError as refused:
             return self._view.error(request, refused.status)
         return self._site.with_session(self._site.back(asking.back_to(form)), minted)

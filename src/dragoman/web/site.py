@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 
+from dragoman.accounts.declared import NOTHING
 from dragoman.ids import kind_of
 from dragoman.web import asking, view
 from dragoman.web.context import PagesContext
@@ -27,6 +28,9 @@ MAX_JSON_BYTES = 2_097_152
 """LIMIT: bytes of what a script sends to a page."""
 FORM_FIELDS = 20
 """LIMIT: fields of a form."""
+
+STATED = ("stated", "stated_as", "states", "operator")
+"""What pages are told of what their guest stated of itself."""
 
 Form = dict[str, list[str]]
 
@@ -79,6 +83,17 @@ class Site:
             return None
         pretends = await run_in_threadpool(self.context.simulated, guest) if guest else None
         return asking.bar(pretends, self.presets, self.view.language(request))
+
+    async def stated(self, request: Request, guest: Guest | None) -> dict[str, Any]:
+        """What a refusal's box and the bar show of what the guest stated; by the names STATED."""
+        context = self.context
+        stated = await run_in_threadpool(context.declared, guest) if guest else NOTHING
+        pretends = await run_in_threadpool(context.simulated, guest) if guest else None
+        may = await run_in_threadpool(context.declares, guest) if guest else True
+        states = may and pretends is None
+        said = asking.stated(stated, self.view.language(request))
+        operator = context.contact()
+        return {"stated": stated, "stated_as": said, "states": states, "operator": operator}
 
     def placement(self, request: Request) -> Placement | None:
         """Where the person is taken to be, where one may not choose."""

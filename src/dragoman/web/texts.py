@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dragoman.core.outcomes import HAPPENED
+from dragoman.web.refusal_texts import REFUSALS
+
 LANGUAGES = ("en", "zh")
 
 TEXTS: dict[str, dict[str, str]] = {
@@ -110,7 +113,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "changed_asked": "A rule took something out of your message.",
         "refused_asked": "A rule stopped your message; it was not sent to any model.",
         "ended": "This answer was ended while it was written, because what permits it changed.",
-        "decided": "What decided this:",
+        "decided": "What decided this",
         "vendor": "The model provider’s own filter stopped this answer.",
         "rule": "Rule",
         "why": "Reasons and how to appeal",
@@ -166,7 +169,6 @@ TEXTS: dict[str, dict[str, str]] = {
         "a place is applied, and a model provider with a list of places asks for the residence first.",
         "placed_kind": "The address counts as:",
         "placed_unproven": "Such an address does not show where somebody is.",
-        "placed_unread": "Residence, phone and age are not known here; this page cannot take them yet.",
         "placed_wrong": "If it is not right: switch a VPN or proxy off and load the page again. If it "
         "stays wrong, tell the operator, who keeps that file.",
         "placed_contact": "The operator:",
@@ -287,7 +289,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "changed_asked": "有规则隐去了您消息中的部分内容。",
         "refused_asked": "有规则拦下了您的消息，未发送给任何模型。",
         "ended": "因许可发生变更，此回答在写出过程中被终止。",
-        "decided": "作出该决定的依据：",
+        "decided": "决定依据",
         "vendor": "模型提供方自身的过滤器停止了此回答。",
         "rule": "规则",
         "why": "理由与申诉方式",
@@ -343,7 +345,6 @@ TEXTS: dict[str, dict[str, str]] = {
         "而限定地区的模型提供方会先要求确认居住地。",
         "placed_kind": "该地址的类型：",
         "placed_unproven": "此类地址不能表明本人所在。",
-        "placed_unread": "您的居住地、电话和年龄在此未知，目前也无法在本页面申报。",
         "placed_wrong": "如有错误：请关闭 VPN 或代理后重新载入页面。若仍有误，请告知运营者，地址库由其维护。",
         "placed_contact": "运营者联系方式：",
         "address_unknown": "未知",
@@ -360,6 +361,10 @@ TEXTS: dict[str, dict[str, str]] = {
         "error_hint": "地址可能有误，或已经失效。",
     },
 }
+
+for _language, _texts in TEXTS.items():
+    _texts.update(REFUSALS[_language])
+    _texts.update({f"outcome_{name}": said[_language] for name, said in HAPPENED.items()})
 
 STARTERS: dict[str, tuple[tuple[str, str], ...]] = {
     "en": (

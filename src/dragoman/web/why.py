@@ -41,6 +41,7 @@ class WhyPage:
             request,
             "why.html",
             passport=passport,
+            turn=turn,
             decision=passport["decision"],
             w=WORDS[language],
             outcomes=OUTCOMES[language],

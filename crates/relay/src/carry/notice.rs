@@ -12,6 +12,8 @@ use serde_json::json;
 struct Said {
     outcome: String,
     reasons: String,
+    /// What would change it: members of the `dragoman` object, or nothing.
+    lifts: String,
     interventions: String,
     text: String,
 }
@@ -26,6 +28,7 @@ pub async fn denied(open: &mut Open, asked: &Asked) -> Result<Told, ApiError> {
     let said = Said {
         outcome: refusal.outcome.clone(),
         reasons: json!(refusal.reasons).to_string(),
+        lifts: format!("\"lifts\":{},\"step_up\":{}", json!(refusal.lifts), json!(refusal.step_up)),
         interventions: "[]".to_owned(),
         text: refusal.text.get(open.turn.lang).to_owned(),
     };
@@ -40,6 +43,7 @@ pub async fn refused(open: &mut Open, asked: &Asked, inward: &Inward) -> Result<
     let said = Said {
         outcome: "REFUSED".to_owned(),
         reasons: "[]".to_owned(),
+        lifts: String::new(),
         interventions: format!("[{}]", open.inward),
         text: refusal_text(&open.turn.plan.rules_in, rule, asked::locale(open.turn.lang), &url),
     };
@@ -65,7 +69,11 @@ async fn told(open: &mut Open, asked: &Asked, said: Said, end: &End<'_>) -> Resu
         interventions: said.interventions,
         text: said.text,
         created: wall_ms() / 1000,
-        about: open.about(),
+        about: [open.about(), said.lifts]
+            .into_iter()
+            .filter(|one| !one.is_empty())
+            .collect::<Vec<_>>()
+            .join(","),
     };
     let notice = notice_answer(&spec);
     let index = open.record_result(&summary, end).await?;

@@ -11,6 +11,7 @@ export function actions(answer, path, question) {
   for (const turn of box.querySelectorAll("[name=turn]")) turn.value = answer.dataset.turn;
   box.querySelector("[name=q]").value = question;
   box.querySelector(".edit").setAttribute("href", `${path}?edit=${answer.dataset.turn}#q`);
+  box.querySelector(".why").setAttribute("href", `${path}/why/${answer.dataset.turn}`);
   answer.append(box);
   return box;
 }

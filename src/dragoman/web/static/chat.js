@@ -329,7 +329,8 @@ function listen() {
     const answer = event.target.closest(".answer");
     if (event.target.matches(".copy")) copy(copyOf(answer));
     if (event.target.matches(".copycode")) copy(event.target.parentElement.querySelector("pre").textContent);
-    if (!event.target.matches(".why")) return;
+    if (!event.target.matches(".why") || event.ctrlKey || event.metaKey || event.shiftKey) return; // else the page, beside
+    event.preventDefault();
     const detail = { conversation, turn: answer.dataset.turn };
     event.target.dispatchEvent(new CustomEvent("passport", { bubbles: true, detail }));
   });

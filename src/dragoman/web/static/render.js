@@ -102,37 +102,75 @@ function whatOf({ origin, action, lane }) {
 
 /** One box for equal interventions: what, why, which rule and source, a link to each one's reasons and appeal. */
 function intervention(rows) {
-  const [{ rule, message, source }] = rows;
+  const [{ rule, source }] = rows;
   const about = element("p", "small");
   if (rule) about.append(words("rule") + words("colon"), element("code", "", rule), " · ");
   if (source) about.append(words("source_of") + words("colon"), cited(source.title, source.url), " · ");
   rows.forEach(({ id }, at) => about.append(at ? " · " : "", appeal(id, at ? String(at + 1) : words("why"))));
-  const said = element("p", "", [words(whatOf(rows[0])), message?.[main.dataset.language]].filter(Boolean).join(words("gap")));
-  return element("aside", "intervention", said, about);
+  return element("aside", "intervention", element("p", "", sentence(rows)), about);
 }
 
-function interventions(metadata) {
+/** What was done, in the page's words and the rule's own. */
+const sentence = ([one]) => [words(whatOf(one)), one.message?.[main.dataset.language]].filter(Boolean).join(words("gap"));
+
+/** A refusal as one sees it first: what happened, and under each heading its lines; the whole notice is folded. */
+function refusalBox(happened, headings, whole, ...more) {
+  const list = element("dl", "");
+  for (const [heading, lines] of headings) {
+    if (lines.length) list.append(element("dt", "", heading), ...lines.map((line) => element("dd", "", ...line)));
+  }
+  const notice = element("details", "", element("summary", "", words("whole_notice")), ...whole);
+  return element("aside", "intervention refusal", element("p", "what", happened), list, ...more, notice);
+}
+
+/** Where a rule comes from, as it stands after the rule. */
+const after = (name, url) => (name ? [` · ${words("source_of")}${words("colon")}`, cited(name, url)] : []);
+
+/** A question that a rule stopped. */
+function stopped(rows, whole) {
+  const [{ rule, source }] = rows;
+  const links = rows.flatMap(({ id }, at) => [at ? " · " : "", appeal(id, at ? String(at + 1) : words("why"))]);
+  const headings = [
+    [words("rule"), rule ? [[element("code", "", rule), ...after(source?.title, source?.url)]] : []],
+    [words("lifts"), [[words("lift_words")]]],
+    [words("objecting"), [links]],
+  ];
+  return refusalBox(sentence(rows), headings, whole);
+}
+
+/** Equal interventions together. */
+function kindsOf(metadata) {
   const kinds = new Map();
   for (const row of metadata?.interventions ?? []) {
     if (!INTERVENTION.test(row.id)) continue;
     const kind = JSON.stringify([whatOf(row), row.rule]);
     kinds.set(kind, [...(kinds.get(kind) ?? []), row]);
   }
-  return [...kinds.values()].map(intervention);
+  return [...kinds.values()];
 }
 
-/** What refused the turn, where a decision did: its rules by title, with their sources, and where one appeals. */
-function refusal({ decision, reasons } = {}) {
-  if (!reasons?.length || !DECISION.test(decision)) return [];
+/** A decision that refused the turn: its rules by title, with their sources, what would change it, where one appeals. */
+function decided({ turn, decision, outcome, reasons, lifts = [], step_up: signals = [] }, whole) {
   const rules = reasons.map(({ title, rule_id: rule, citation }) => {
-    const line = element("li", "", title[main.dataset.language], " (", element("code", "", rule), ")");
-    if (!citation?.source) return line;
-    const name = [citation.source, citation.article].filter(Boolean).join(", ");
-    line.append(` · ${words("source_of")}${words("colon")}`, cited(name, citation.url));
-    return line;
+    const name = citation?.source && [citation.source, citation.article].filter(Boolean).join(", ");
+    return [title[main.dataset.language], " (", element("code", "", rule), ")", ...after(name, citation?.url)];
   });
-  const link = element("p", "small", appeal(decision, words("why")));
-  return [element("aside", "intervention", element("p", "", words("decided")), element("ul", "", ...rules), link)];
+  const headings = [
+    [words("decided"), rules],
+    [words("lifts"), lifts.map((one) => [one[main.dataset.language]])],
+    [words("objecting"), [[appeal(main.dataset.keeps && turn ? `${decision}?turn=${turn}` : decision, words("why"))]]],
+  ];
+  return refusalBox(words(`outcome_${outcome}`) ?? words("outcome_DENY"), headings, whole, ...stating(signals));
+}
+
+/** What a step-up asks: the server's own form, with what was asked alone; nothing where nothing is. */
+function stating(signals) {
+  const form = document.getElementById("stating")?.content.firstElementChild.cloneNode(true);
+  if (!signals.length || !form) return [];
+  for (const one of form.querySelectorAll("[data-signal]")) if (!signals.includes(one.dataset.signal)) one.remove();
+  if (!form.querySelector("label")) form.querySelector("form")?.remove();
+  for (const back of form.querySelectorAll("[name=back]")) back.value = location.pathname;
+  return [form];
 }
 
 function problem(text) {
@@ -146,9 +184,14 @@ export async function finished(turn, trouble) {
   const label = LABEL.exec(turn.text)?.[0] ?? "";
   const node = element("div", "finished");
   if (label) node.append(element("p", "label", label.trim().replace(/^[【[]|[】\]]$/gu, "")));
-  node.append(...(await said(turn.text.slice(label.length), turn.annotations)));
+  const body = await said(turn.text.slice(label.length), turn.annotations);
+  const kinds = kindsOf(turn.metadata);
+  const refused = Boolean(turn.metadata?.reasons?.length) && DECISION.test(turn.metadata.decision);
+  const isStopped = (rows) => whatOf(rows[0]) === "refused_asked";
+  if (!refused && !kinds.some(isStopped)) node.append(...body); // else it is the notice
   copies(node);
-  node.append(...interventions(turn.metadata), ...refusal(turn.metadata ?? {}));
+  node.append(...kinds.map((rows) => (isStopped(rows) ? stopped(rows, body) : intervention(rows))));
+  if (refused) node.append(decided(turn.metadata, body));
   if (trouble) node.append(problem(trouble));
   return node;
 }
