@@ -136,6 +136,9 @@ def _without_effect(
     name = path[-1]
     if (table.get("kind"), name) in UNSEEN:
         return True
+    if name == "complete":
+        # A list that leaves no place open says no to every other one, whether it calls itself complete or not.
+        return not table.get("open_codes")
     if not isinstance(old, list):
         return False
     changed = set(map(str, old)) ^ set(map(str, new))

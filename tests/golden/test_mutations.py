@@ -141,6 +141,10 @@ def test_what_cannot_change_a_decision_is_not_mutated_and_what_can_is() -> None:
         "basis → ['offered_to']", "basis → ['access_location']",
         "basis → ['access_location', 'offered_to', 'operator_seat']",
     }  # fmt: skip
+    whole = {**provider, "provider": {"complete": True}}
+    assert {m.what for m in mutants(whole, both)} == set(), "it says no to every other place either way"
+    some = {**provider, "provider": {"complete": False, "open_codes": ["SG"]}}
+    assert "complete → True" in {m.what for m in mutants(some, both)}
 
 
 def test_a_run_goes_on_where_it_stopped_and_begins_anew_when_asked(tmp_path: Path) -> None:
