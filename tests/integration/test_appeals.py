@@ -61,7 +61,7 @@ class Case:
 
     def refuse(self, control: Control) -> None:
         """Keep the decision as one that refused."""
-        document = {"id": self.decision, "as_of": now_ms(), "outcome": "DENY", "reasons": []}
+        document = {"id": self.decision, "as_of": now_ms(), "outcome": "DENY", "reasons": [], "packs": {}}
         control.core.interventions.keep_decision(self.relay.who["tenant"], document).result()
 
     @property
