@@ -199,6 +199,10 @@ def test_the_chat_and_every_kind_of_turn(
         )
         found += findings(page)
         page.evaluate(OPEN_ALL)
+        # What was opened far away has its old height until one comes near, and would be taken to lie over what follows.
+        page.evaluate(
+            "document.querySelectorAll('#log > article').forEach((one) => (one.style.contentVisibility = 'visible'))"
+        )
         found += both_schemes(page, scheme)
         page.goto(page.locator(".edit").last.evaluate("one => one.href"))
         is_page(page, TITLE)
