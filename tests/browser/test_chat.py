@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +12,9 @@ from typing import Any
 import pytest
 from browser_visit import SLOW_MS, Visit, Visiting
 
-from dragoman.testing.ports import free_port
+sys.path.append(str(Path(__file__).parents[1] / "acceptance"))
+from whole_product import start
+
 from dragoman.testing.provider import DONE, FakeProvider, Script, chunk
 from dragoman.web.texts import TEXTS
 from promise import eventually
@@ -24,10 +23,6 @@ pytestmark = pytest.mark.browser
 
 CONFIG = """
 rules = ["rules.toml"]
-[zone]
-data = "d"
-listen = "127.0.0.1:{listen}"
-admin_listen = "127.0.0.1:{admin}"
 [providers.fake]
 base_url = "{provider}"
 [models.dragoman]
@@ -67,21 +62,10 @@ def provider() -> Iterator[FakeProvider]:
 @pytest.fixture(scope="module")
 def origin(browser: Any, provider: FakeProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("c")
-    file = folder / "dragoman.toml"
-    text = CONFIG.format(listen=free_port(), admin=free_port(), provider=provider.url)
-    file.write_text(text, encoding="utf-8")
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
-    verb = [sys.executable, "-P", "-c", "from dragoman.cli import main; main()", "serve"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [*verb, "--config", str(file), "--json"], stdout=subprocess.PIPE, stderr=log, text=True
-        )
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, (folder / "log").read_text()
-    yield json.loads(line)["base_url"].removesuffix("/v1")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    server = start(folder, CONFIG.format(provider=provider.url))
+    yield server.url
+    assert server.stop() == 0
 
 
 def turns_of(visit: Visit) -> list[dict[str, Any]]:

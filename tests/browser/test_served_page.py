@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,17 +10,11 @@ from typing import Any
 import pytest
 from browser_visit import Visiting
 
-from dragoman.testing.ports import free_port
+sys.path.append(str(Path(__file__).parents[1] / "acceptance"))
+from whole_product import start
 
 pytestmark = pytest.mark.browser
 
-CONFIG = """
-rules = ["rules.toml"]
-[zone]
-data = "d"
-listen = "127.0.0.1:{listen}"
-admin_listen = "127.0.0.1:{admin}"
-"""
 RULES = """
 [[rules]]
 id = "op.word"
@@ -42,26 +33,9 @@ GONE = {"en": "[gone]", "zh": "[已去]"}
 def origin(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder: Path = tmp_path_factory.mktemp("s")
     (folder / "rules.toml").write_text(RULES, encoding="utf-8")
-    file = folder / "dragoman.toml"
-    file.write_text(CONFIG.format(listen=free_port(), admin=free_port()), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-P",
-        "-c",
-        "from dragoman.cli import main; main()",
-        "serve",
-        "--config",
-        str(file),
-        "--json",
-    ]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    assert line, (folder / "log").read_text()
-    yield json.loads(line)["base_url"].removesuffix("/v1")
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    server = start(folder, 'rules = ["rules.toml"]')
+    yield server.url
+    assert server.stop() == 0
 
 
 @pytest.mark.parametrize("script", [True, False])

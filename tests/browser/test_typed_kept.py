@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +11,9 @@ from typing import Any
 import pytest
 from browser_visit import Visit, Visiting
 
-from dragoman.testing.ports import free_port
+sys.path.append(str(Path(__file__).parents[1] / "acceptance"))
+from whole_product import start
+
 from dragoman.testing.provider import DONE, FakeProvider, Script, chunk
 from dragoman.web.chat import MAX_QUESTION
 from dragoman.web.texts import TEXTS
@@ -22,10 +21,6 @@ from dragoman.web.texts import TEXTS
 pytestmark = pytest.mark.browser
 
 CONFIG = """
-[zone]
-data = "d"
-listen = "127.0.0.1:{listen}"
-admin_listen = "127.0.0.1:{admin}"
 [providers.fake]
 base_url = "{provider}"
 [models.dragoman]
@@ -39,22 +34,11 @@ PASTE = ("很长的问题 and more " * 56 + "\n") * 100
 
 @pytest.fixture(scope="module")
 def origin(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder: Path = tmp_path_factory.mktemp("typed")
-    file = folder / "dragoman.toml"
     answer = Script([chunk({"content": "An answer."}), chunk({}, finish="stop"), DONE])
-    with closing(FakeProvider(answer)) as provider, (folder / "log").open("w") as log:
-        text = CONFIG.format(listen=free_port(), admin=free_port(), provider=provider.url)
-        file.write_text(text, encoding="utf-8")
-        verb = [sys.executable, "-P", "-c", "from dragoman.cli import main; main()", "serve"]
-        process = subprocess.Popen(
-            [*verb, "--config", str(file), "--json"], stdout=subprocess.PIPE, stderr=log, text=True
-        )
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, (folder / "log").read_text()
-        yield json.loads(line)["base_url"].removesuffix("/v1")
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+    with closing(FakeProvider(answer)) as provider:
+        server = start(tmp_path_factory.mktemp("typed"), CONFIG.format(provider=provider.url))
+        yield server.url
+        assert server.stop() == 0
 
 
 def asked(visit: Visit, question: str) -> str:
