@@ -1,4 +1,4 @@
-"""`make test`: the Rust tests, then the Python tests in two halves at once, each with its time.
+"""`make test`: the Rust tests, then the Python tests in three parts at once, each with its time.
 
 DRAGOMAN_SEED adds a seed to the fixed ones (a fresh one is drawn and printed otherwise).
 
@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,8 +33,10 @@ PYTEST_FAILED = 1
 CACHE = ".pytest_cache"
 MOST_UNSTEADY = 3
 TRIES_ALONE = 2
-WHOLE = ("acceptance",)
-"""Folders of tests that wait for processes most of the time. The others compute: the two run at once, and take as long."""
+APART = {"the whole product": "acceptance", "its pages": "browser"}
+"""The folders whose tests wait for processes most of the time. They run at once, and beside them what is left, which
+computes: of the three each takes about as long."""
+LEFT = "its parts"
 
 
 def main() -> None:
@@ -114,35 +117,32 @@ def _passes_alone(command: list[str]) -> bool:
 
 
 def _python(seed: str) -> Iterator[Part]:
-    """Both parts at once; the second's output is kept until the first has ended."""
+    """All parts at once; the output of each is printed when it and those before it have ended, the first's as it comes."""
     begun = time.monotonic()
-    others = [
+    left = sorted(
         one.name
         for one in (ROOT / "tests").iterdir()
-        if one.is_dir() and one.name not in (*WHOLE, "__pycache__")
-    ]
-    parts = {"the whole product": WHOLE, "its parts and pages": sorted(others)}
-    commands = [
-        _pytest(str(n), seed, [f"tests/{one}" for one in folders]) for n, folders in enumerate(parts.values())
-    ]
+        if one.is_dir() and one.name not in (*APART.values(), "__pycache__")
+    )
+    parts = {**{title: [folder] for title, folder in APART.items()}, LEFT: left}
     shutil.rmtree(ROOT / CACHE, ignore_errors=True)
-    with tempfile.TemporaryFile() as kept:
-        running = [
-            subprocess.Popen(
-                command, cwd=ROOT, stdout=kept if n else None, stderr=subprocess.STDOUT if n else None
-            )
-            for n, command in enumerate(commands)
-        ]
-        codes = [
-            _ended(f"Python tests of {title}", one, begun) for title, one in zip(parts, running, strict=True)
-        ]
-        kept.seek(0)
-        print(kept.read().decode(errors="replace"), flush=True)
-    for n, (title, code) in enumerate(zip(parts, codes, strict=True)):
+    with ExitStack() as outputs:
+        running = []
+        for title, folders in parts.items():
+            kept = outputs.enter_context(tempfile.TemporaryFile()) if running else None
+            command = _pytest(title, seed, [f"tests/{one}" for one in folders])
+            running.append((title, kept, subprocess.Popen(command, cwd=ROOT, stdout=kept, stderr=kept)))
+        codes = {}
+        for title, kept, process in running:
+            codes[title] = _ended(f"Python tests of {title}", process, begun)
+            if kept is not None:
+                kept.seek(0)
+                print(kept.read().decode(errors="replace"), flush=True)
+    for title, code in codes.items():
         if code == 0:
             yield title, None, []
             continue
-        last = ROOT / CACHE / str(n) / "v/cache/lastfailed"
+        last = ROOT / CACHE / title / "v/cache/lastfailed"
         failed = list(json.loads(last.read_text())) if code == PYTEST_FAILED and last.exists() else []
         yield f"Python tests of {title}", few(failed), [_pytest("again", seed, failed)]
 

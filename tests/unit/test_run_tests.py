@@ -41,13 +41,13 @@ error: 2 targets failed:
 
 @pytest.fixture
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The tool, with a root of its own whose tests are two small files and whose Rust tests are a script."""
+    """The tool, with a root of its own whose tests are three small files and whose Rust tests are a script."""
     spec = importlib.util.spec_from_file_location("run_tests", TOOL)
     assert spec is not None
     assert spec.loader is not None
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
-    for part in ("acceptance", "unit"):
+    for part in ("acceptance", "browser", "unit"):
         (tmp_path / "tests" / part).mkdir(parents=True)
         (tmp_path / "tests" / part / f"test_{part}.py").write_text("def test_true(): pass\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
@@ -74,7 +74,7 @@ def test_all_pass(runner: ModuleType, capfd: pytest.CaptureFixture[str]) -> None
 
 def test_what_fails_for_a_reason_fails(runner: ModuleType, capfd: pytest.CaptureFixture[str]) -> None:
     (runner.ROOT / "tests/unit/test_unit.py").write_text("def test_wrong(): assert False\n")
-    with pytest.raises(SystemExit, match="its parts and pages failed"):
+    with pytest.raises(SystemExit, match="its parts failed"):
         runner.main()
     assert "== Again, alone" in capfd.readouterr().out
 
@@ -105,5 +105,5 @@ def test_a_few_that_pass_alone_are_named_and_more_are_not_excused(
 
 def test_a_run_that_breaks_off_is_not_excused(runner: ModuleType) -> None:
     (runner.ROOT / "tests/unit/test_unit.py").write_text("import nothing_of_this_name\n")
-    with pytest.raises(SystemExit, match="its parts and pages failed"):
+    with pytest.raises(SystemExit, match="its parts failed"):
         runner.main()
