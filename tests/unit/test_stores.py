@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -183,6 +184,14 @@ def test_one_process_holds_the_folder(tmp_path: Path) -> None:
         ZoneLock(tmp_path)
     lock.release()
     ZoneLock(tmp_path).release()
+
+
+def test_a_lock_that_a_dying_process_still_holds_is_waited_for(tmp_path: Path) -> None:
+    lock = ZoneLock(tmp_path)
+    later = threading.Timer(0.3, lock.release)
+    later.start()
+    ZoneLock(tmp_path).release()
+    later.join()
 
 
 def test_what_memory_holds_of_a_key_is_forgotten_before_anybody_hears_of_the_change(

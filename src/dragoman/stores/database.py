@@ -12,6 +12,7 @@ import os
 import queue
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
@@ -52,6 +53,9 @@ GROUP = 64
 """LIMIT: writes that share one transaction and its sync."""
 WRITE_QUEUE = 10_000
 """LIMIT: writes waiting; beyond it callers are refused at once. Each thread that asks may pass it by one."""
+LOCK_WAIT_S = 3.0
+"""How long a zone's lock is waited for: a child that who was killed had forked holds it until its exec."""
+LOCK_AGAIN_S = 0.05
 
 _BEGIN_IMMEDIATE = Prepared(sa.text("BEGIN IMMEDIATE"))
 _COMMIT = Prepared(sa.text("COMMIT"))
@@ -68,13 +72,22 @@ class ZoneLock:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = os.open(folder / "zone.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        until = time.monotonic() + LOCK_WAIT_S
+        while not self._taken():
+            if time.monotonic() > until:
+                os.close(self._file)
+                raise UnavailableError(
+                    f"{folder}: another process serves this zone's data. "
+                    "Stop it, or point zone.data elsewhere"
+                )
+            time.sleep(LOCK_AGAIN_S)
+
+    def _taken(self) -> bool:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._file)
-            raise UnavailableError(
-                f"{folder}: another process serves this zone's data. Stop it, or point zone.data elsewhere"
-            ) from None
+            return False
+        return True
 
     def release(self) -> None:
         """Give the folder back."""
