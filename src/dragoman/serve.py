@@ -28,7 +28,7 @@ from dragoman.errors import ConfigError, DragomanError, UnavailableError
 from dragoman.events import ProcessEnded, ProcessStarted, emit, send_to
 from dragoman.relay_flag import SUPERVISED
 
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 """How long a pair may take to answer at the start."""
 STOP_SECONDS = 40.0
 """How long a process may take to finish open turns before it is killed."""

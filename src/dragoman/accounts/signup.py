@@ -7,18 +7,21 @@ whoever asks for a code is answered does not depend on whether the number is kno
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dragoman.accounts import codes, texts
 from dragoman.accounts.codes import DAY_MS, HOUR_MS
-from dragoman.core.people import Challenge, Declared, PeopleRows, Person, Phone
+from dragoman.core.people import NONE_SENT, Challenge, Declared, PeopleRows, Person, Phone
 from dragoman.errors import RefusedError
 
 EARLIER = 64
 """LIMIT: codes of one number that are looked at; no more fit into a day."""
 RECOVERY_BITS = 128
 """LIMIT: random bits of a recovery code."""
+
+OfLaw = Callable[[Phone], RefusedError | None]
+"""Why nobody new of this phone is taken; None where somebody is. Pure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Proof:
     """What comes back with a code: its id, its digest, and about the person.
 
     `holder`: the principal of the session it came with. `recovery`: digest of the recovery code beside it.
-    `anew`: a number that belonged to somebody else begins a new account. `refusal`: why nobody new is taken.
+    `anew`: a number that belonged to somebody else begins a new account.
     """
 
     challenge: str
@@ -48,7 +51,16 @@ class Proof:
     holder: str | None = None
     recovery: str | None = None
     anew: bool = False
-    refusal: RefusedError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window of a budget: its name, its length in ms, how many codes it takes."""
+
+    budget: str
+    name: str
+    span: int
+    most: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +84,9 @@ def ask(rows: PeopleRows, challenge: Challenge, bounds: Bounds) -> tuple[Challen
     wait = codes.wait_ms(rows.challenges(phone.digest, now - DAY_MS, EARLIER), now)
     if wait > 0:
         raise texts.wait("too_many_codes", wait)
-    _check_budgets(rows, phone, bounds, now)
-    for budget, window, span, _ in _windows(phone, bounds, now):
-        rows.count(budget, window, (now // span + 1) * span, sent=1, proved=0)
+    windows = _windows(phone, bounds, now)
+    _check_budgets(rows, phone, windows, bounds, now)
+    _count(rows, windows, now, sent=1, proved=0)
     rows.add_challenge(challenge)
     return challenge, True
 
@@ -86,12 +98,13 @@ def unsent(rows: PeopleRows, name: str) -> None:
         rows.set_challenge(name, codes.VOID, held.attempts)
 
 
-def prove(
-    rows: PeopleRows, proof: Proof, newcomer: Newcomer, bounds: Bounds, now: int
+def prove(  # noqa: PLR0913, PLR0917 - all that a proof is weighed by
+    rows: PeopleRows, proof: Proof, newcomer: Newcomer, of_law: OfLaw, bounds: Bounds, now: int
 ) -> tuple[Person, bool] | RefusedError:
     """Whom a code opens, and whether that is somebody new; or why not, which is given and not raised.
 
-    An attempt counts whatever comes of it, so its transaction has to stand.
+    `of_law` is asked of somebody new alone, whose number was proved. An attempt counts whatever comes of it,
+    so its transaction has to stand.
     """
     held = rows.challenge(proof.challenge)
     if held is None:
@@ -107,20 +120,19 @@ def prove(
         rows.set_challenge(held.challenge, after.state, after.attempts)
     if not opens:
         return texts.refused("code_not_accepted")
-    for budget, window, span, _ in _windows(held.phone, bounds, held.created_at):
-        rows.count(budget, window, (held.created_at // span + 1) * span, sent=0, proved=1)
+    made = held.created_at
+    _count(rows, _windows(held.phone, bounds, made), made, sent=0, proved=1)
     if owner is not None and (not proof.anew or _is_fresh(owner, bounds, now)):
         person = replace(owner, proved_at=now)
         rows.put_person(person)
         return person, False
-    return _taken_in(rows, owner, held.phone, proof, newcomer, now)
+    refusal = of_law(held.phone)
+    return refusal if refusal is not None else _taken_in(rows, owner, held.phone, proof, newcomer, now)
 
 
 def _taken_in(  # noqa: PLR0913, PLR0917 - what somebody new is made of
     rows: PeopleRows, owner: Person | None, phone: Phone, proof: Proof, newcomer: Newcomer, now: int
-) -> tuple[Person, bool] | RefusedError:
-    if proof.refusal is not None:
-        return proof.refusal
+) -> tuple[Person, bool]:
     if owner is not None:
         rows.put_person(replace(owner, phone=None))
         rows.changed(owner.person)
@@ -152,24 +164,33 @@ def _is_owner(owner: Person, proof: Proof, bounds: Bounds, now: int) -> bool:
     return proof.recovery is not None and hmac.compare_digest(proof.recovery, owner.recovery)
 
 
-def _windows(phone: Phone, bounds: Bounds, at: int) -> Iterator[tuple[str, str, int, int]]:
-    """The windows that a code of an instant counts in: budget, window, length in ms, how many it takes."""
-    for budget, hour, day in (
-        (f"country:{phone.country}", bounds.country_per_hour, bounds.country_per_day),
-        (f"prefix:{phone.prefix}", bounds.prefix_per_hour, bounds.prefix_per_day),
-    ):
-        yield budget, f"h{at // HOUR_MS}", HOUR_MS, hour
-        yield budget, f"d{at // DAY_MS}", DAY_MS, day
+def _windows(phone: Phone, bounds: Bounds, at: int) -> list[Window]:
+    """The windows that a code of an instant counts in."""
+    return [
+        Window(budget, f"{unit}{at // span}", span, most)
+        for budget, hour, day in (
+            (f"country:{phone.country}", bounds.country_per_hour, bounds.country_per_day),
+            (f"prefix:{phone.prefix}", bounds.prefix_per_hour, bounds.prefix_per_day),
+        )
+        for unit, span, most in (("h", HOUR_MS, hour), ("d", DAY_MS, day))
+    ]
 
 
-def _check_budgets(rows: PeopleRows, phone: Phone, bounds: Bounds, now: int) -> None:
+def _count(rows: PeopleRows, windows: Iterable[Window], at: int, sent: int, proved: int) -> None:
+    for one in windows:
+        rows.count(one.budget, one.name, (at // one.span + 1) * one.span, sent, proved)
+
+
+def _check_budgets(
+    rows: PeopleRows, phone: Phone, windows: Sequence[Window], bounds: Bounds, now: int
+) -> None:
     """Raise RefusedError 503 where a budget is used up, or codes of a prefix look asked for their price."""
-    hours = []
-    for budget, window, span, most in _windows(phone, bounds, now):
-        found = rows.sent(budget, window)
-        if found.sent >= most:
-            raise texts.wait("codes_used_up", span - now % span)
-        if budget.startswith("prefix:") and span == HOUR_MS:
-            hours = [found, rows.sent(budget, f"h{now // HOUR_MS - 1}")]
+    prefix, hour = f"prefix:{phone.prefix}", now // HOUR_MS
+    lately = [(prefix, f"h{hour}"), (prefix, f"h{hour - 1}")]
+    found = rows.sent([*((one.budget, one.name) for one in windows), lately[1]])
+    for one in windows:
+        if found.get((one.budget, one.name), NONE_SENT).sent >= one.most:
+            raise texts.wait("codes_used_up", one.span - now % one.span)
+    hours = [found.get(one, NONE_SENT) for one in lately]
     if codes.is_pumped(hours, bounds.breaker_unproven, bounds.breaker_percent):
         raise texts.wait("codes_paused", HOUR_MS - now % HOUR_MS)

@@ -5,14 +5,16 @@ The same engine and facts as a turn's; no model is named here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from dragoman.accounts.placement import Address
 from dragoman.control.loaded import Loaded
-from dragoman.control.planner import CLASS_FACTS, Outcome, elsewhere, named
+from dragoman.control.planner import CLASS_FACTS, Outcome, elsewhere, is_reusable, named
 from dragoman.control.refusal import cited, lifts
+from dragoman.control.sharing import Shared, ends
 from dragoman.core.decision import QUIET
 from dragoman.core.facts import Facts
 from dragoman.decide.engine import decide
@@ -24,18 +26,37 @@ CLOSING = frozenset({"DENY", "NOT_READY", "HANDOFF"})
 """Outcomes at which nobody new is taken. A step-up is asked for later, of whoever signed up."""
 
 
-def decided(  # noqa: PLR0913, PLR0917 - all that a decision is made of
-    loaded: Loaded, tenant: str, person: Mapping[str, Any], address: Address, event: str, now: int
-) -> Outcome:
-    """The decision on an event of a person of these facts, at an instant (ms UTC)."""
-    document = {name: person[name] for name in CLASS_FACTS if name in person}
-    document.update(as_of=now, event=event, channel="web", address_kind=address.kind)
-    if address.country is not None:
-        document["address_country"] = address.country
-    facts = Facts.parse(document)
-    decision = decide(facts, loaded.packs, loaded.world)
-    decision = replace(decision, id=named(decision, tenant, facts, loaded, simulated=False, barred={}))
-    return Outcome(facts, decision, (), Duties([], [], []))
+class Placed:
+    """Decisions on people as they are placed, shared by equal ones for a while. For one thread."""
+
+    def __init__(self) -> None:
+        self._shared = Shared[Outcome]()
+
+    def decided(  # noqa: PLR0913, PLR0917 - all that a decision is made of
+        self,
+        loaded: Loaded,
+        tenant: str,
+        person: Mapping[str, Any],
+        address: Address,
+        event: str,
+        now: int,
+    ) -> Outcome:
+        """The decision on an event of a person of these facts, at an instant (ms UTC)."""
+        document = {name: person[name] for name in CLASS_FACTS if name in person}
+        document.update(event=event, channel="web", address_kind=address.kind)
+        if address.country is not None:
+            document["address_country"] = address.country
+        key = (tenant, json.dumps(document, sort_keys=True))
+        held = self._shared.get(loaded, key, now)
+        if held is not None:
+            return held
+        facts = Facts.parse({**document, "as_of": now})
+        decision = decide(facts, loaded.packs, loaded.world)
+        decision = replace(decision, id=named(decision, tenant, facts, loaded, simulated=False, barred={}))
+        outcome = Outcome(facts, decision, (), Duties([], [], []))
+        if is_reusable(decision, facts):
+            self._shared.keep(loaded, key, now, ends(now, decision.holds_until), outcome)
+        return outcome
 
 
 def closed(outcome: Outcome, loaded: Loaded) -> RefusedError | None:

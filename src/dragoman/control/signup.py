@@ -84,6 +84,9 @@ class SignupRoutes:
         self._tenant = tenant
         self._secure = secure
         self._clock = clock
+        self._taken_in = placing.Placed()
+        """Used by the writer's thread alone."""
+        self._shown = placing.Placed()
 
     def routes(self) -> list[BaseRoute]:
         """Control's `/v1` table of signing up."""
@@ -158,8 +161,6 @@ class SignupRoutes:
         now, tenant, address = self._clock(), self._tenant().tenant, self._address(request)
         said = placement.declared(given, now)
         name, code = (_word(given, field) for field in ("challenge", "code"))
-        held = await run_in_threadpool(self._store.read, tenant, lambda rows: rows.challenge(name))
-        law = None if held is None else self._of_law(tenant, held.phone, said, address, now)
         recovery = keys.base62(secrets.token_bytes(signup.RECOVERY_BITS // 8), RECOVERY_CHARS)
         newcomer = signup.Newcomer(
             tenant,
@@ -174,14 +175,21 @@ class SignupRoutes:
             holder=request.headers.get("dragoman-principal"),
             recovery=self._recovery(back) if isinstance(back, str) and back else None,
             anew=given.get("new_account") is True,
-            refusal=None if law is None else placing.closed(law, self._holder.loaded),
         )
+        laws: list[Outcome] = []
+
+        def of_law(phone: Phone) -> RefusedError | None:
+            laws.append(self._of_law(tenant, phone, said, address, now))
+            return placing.closed(laws[0], self._holder.loaded)
+
         outcome = await durable(
-            self._store.submit(tenant, lambda rows: signup.prove(rows, proof, newcomer, _bounds(sms), now))
+            self._store.submit(
+                tenant, lambda rows: signup.prove(rows, proof, newcomer, of_law, _bounds(sms), now)
+            )
         )
         if isinstance(outcome, RefusedError):
             emit(CodeTried(outcome.code))
-            if law is not None and outcome is proof.refusal:
+            for law in laws:
                 # So that it can be read, and appealed.
                 await durable(self._interventions.keep_decision(tenant, law.decision.to_dict()))
             raise outcome
@@ -241,14 +249,14 @@ class SignupRoutes:
     def _placement(self, person: Person, address: Address, now: int) -> dict[str, Any]:
         loaded = self._holder.loaded
         facts = facts_of_person(person, now)
-        outcome = placing.decided(loaded, person.tenant, facts, address, "turn", now)
+        outcome = self._shown.decided(loaded, person.tenant, facts, address, "turn", now)
         return {**placement.document(person, address, now), "decision": placing.why(outcome)}
 
     def _of_law(self, tenant: str, phone: Phone, said: Declared, address: Address, now: int) -> Outcome:
         """What is decided of somebody new of this phone and these words; without I/O."""
         would_be = Person(tenant, "", phone, now, said, "", now, now)
         facts = facts_of_person(would_be, now)
-        return placing.decided(self._holder.loaded, tenant, facts, address, "signup", now)
+        return self._taken_in.decided(self._holder.loaded, tenant, facts, address, "signup", now)
 
     def _recovery(self, code: str) -> str:
         return self._pepper.digest("recovery", code.strip()).hex()

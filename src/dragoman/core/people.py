@@ -80,6 +80,9 @@ class Sent:
     proved: int
 
 
+NONE_SENT = Sent(0, 0)
+
+
 class PeopleRows(Protocol):
     """A tenant's people and codes, inside one transaction."""
 
@@ -95,8 +98,8 @@ class PeopleRows(Protocol):
     def set_challenge(self, name: str, state: str, attempts: int) -> None:
         """What became of a code."""
 
-    def sent(self, budget: str, window: str) -> Sent:
-        """What went in a window of a budget."""
+    def sent(self, windows: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Sent]:
+        """What went in windows of budgets, by budget and window; nothing of those in which nothing did."""
 
     def count(self, budget: str, window: str, ends: int, sent: int, proved: int) -> None:
         """Add to a window of a budget, which can be forgotten after `ends` (ms UTC)."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -16,6 +17,7 @@ from dragoman.stores.database import Database
 from dragoman.stores.people_tables import codes_sent, people, phone_codes
 from dragoman.stores.prepared import Prepared
 from dragoman.stores.tenancy import (
+    prepared_add_up,
     prepared_insert,
     prepared_put,
     prepared_select,
@@ -38,10 +40,7 @@ _CHALLENGES = prepared_select(
     limit=sa.bindparam("most"),
 )
 _ADD_CHALLENGE = prepared_insert(phone_codes)
-_SENT = prepared_select(
-    codes_sent, codes_sent.c.budget == sa.bindparam("budget"), codes_sent.c.window == sa.bindparam("window")
-)
-_PUT_SENT = prepared_put(codes_sent, ("budget", "window"), ("sent", "proved"))
+_COUNT_SENT = prepared_add_up(codes_sent, ("budget", "window"), ("sent", "proved"))
 _PERSON = prepared_select(people, people.c.person == sa.bindparam("person"))
 _KNOWN = Prepared(sa.select(people).where(people.c.person == sa.bindparam("person")))
 _PERSON_OF = prepared_select(people, people.c.phone == sa.bindparam("phone"))
@@ -50,6 +49,14 @@ _PUT_PERSON = prepared_put(
     ("person",),
     ("phone", *_PHONE, *_DECLARED, "proved_at", "recovery", "sessions_from", "corrected_on", "corrections"),
 )
+
+
+@cache
+def _sent(many: int) -> Prepared:
+    """The rows of so many windows: budgets `b0`, `b1`, windows `w0`, `w1` and so on. Made once each."""
+    budget, window = codes_sent.c.budget, codes_sent.c.window
+    named = (sa.and_(budget == sa.bindparam(f"b{n}"), window == sa.bindparam(f"w{n}")) for n in range(many))
+    return prepared_select(codes_sent, sa.or_(*named), limit=many)
 
 
 class SqlPeopleRows:
@@ -84,16 +91,18 @@ class SqlPeopleRows:
         update = prepared_update(phone_codes, "challenge", ("state", "attempts"))
         self._rows.run(update, {"of_row": name, "new_state": state, "new_attempts": attempts})
 
-    def sent(self, budget: str, window: str) -> Sent:
-        """What went in a window of a budget."""
-        found = self._rows.run(_SENT, {"budget": budget, "window": window})
-        return Sent(found[0].sent, found[0].proved) if found else Sent(0, 0)
+    def sent(self, windows: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Sent]:
+        """What went in windows of budgets, by budget and window; nothing of those in which nothing did."""
+        names = {
+            f"{part}{n}": name for n, one in enumerate(windows) for part, name in zip("bw", one, strict=True)
+        }
+        found = self._rows.run(_sent(len(windows)), names)
+        return {(row.budget, row.window): Sent(row.sent, row.proved) for row in found}
 
     def count(self, budget: str, window: str, ends: int, sent: int, proved: int) -> None:
         """Add to a window of a budget, which can be forgotten after `ends` (ms UTC)."""
-        held = self.sent(budget, window)
-        row = {"sent": held.sent + sent, "proved": held.proved + proved}
-        self._rows.run(_PUT_SENT, {"budget": budget, "window": window, "ends": ends, **row})
+        row = {"budget": budget, "window": window, "ends": ends, "sent": sent, "proved": proved}
+        self._rows.run(_COUNT_SENT, row)
 
     def person(self, name: str) -> Person | None:
         """A person by its principal."""
