@@ -95,6 +95,12 @@ def doctor(context: typer.Context) -> None:
     _become("dragoman.operations.cli", ["doctor", *context.args])
 
 
+@app.command("zones", context_settings=_FORWARDED, add_help_option=False)
+def zones(context: typer.Context) -> None:
+    """Say where zones keep their data, and whether they keep to themselves."""
+    _become("dragoman.operations.cli", ["zones", *context.args])
+
+
 @app.command("relay", context_settings=_FORWARDED)
 def relay(context: typer.Context) -> None:
     """Become a zone's relay: dragoman relay --config dragoman-data/run/relay.json."""

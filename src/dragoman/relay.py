@@ -11,6 +11,7 @@ import signal
 import sys
 
 from dragoman import _native
+from dragoman.crash import leave_no_dump
 from dragoman.relay_flag import SUPERVISED
 
 _PR_SET_PDEATHSIG = 1
@@ -20,6 +21,7 @@ def main() -> int:
     """Carry turns until told to stop; the exit status is the relay's."""
     if os.environ.get(SUPERVISED) and sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    leave_no_dump()
     return _native.relay(sys.argv[1:])
 
 

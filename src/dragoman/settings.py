@@ -19,7 +19,6 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from dragoman.caller_fields import may_pass
 from dragoman.errors import ConfigError
-from dragoman.ids import ZONE_PATTERN
 from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
 from dragoman.settings_edge import Edge, check_public, public_host
 from dragoman.settings_faults import built, unknown_overrides
@@ -27,6 +26,7 @@ from dragoman.settings_limits import Limit, Model, Price, Rate, Table
 from dragoman.settings_operations import CrisisPlaces, LocalText, Log, Retention, Telemetry
 from dragoman.settings_signup import Sms
 from dragoman.settings_text import read_text
+from dragoman.settings_zone import COUNTRY, OtherZone, Zone, check_transfers, codes
 
 DEFAULT_FILE = "dragoman.toml"
 LOCAL_PROVIDER = "local"
@@ -36,13 +36,12 @@ LOCAL_OUTPUT_TOKENS = 4_096
 """LIMIT: tokens of one answer of the built-in model."""
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,95}$"
-_COUNTRY = r"^[A-Z]{2}$"
 
 
 class Owner(Table):
     """Who owns a share of the operator."""
 
-    country: str = Field(pattern=_COUNTRY)
+    country: str = Field(pattern=COUNTRY)
     percent: int = Field(ge=0, le=100)
 
 
@@ -58,7 +57,7 @@ class Deployment(Table):
 
     name: str = "Dragoman"
     stage: Literal["local", "public"] = "local"
-    seat: str | None = Field(default=None, pattern=_COUNTRY)
+    seat: str | None = Field(default=None, pattern=COUNTRY)
     owners: tuple[Owner, ...] = ()
     roles: tuple[str, ...] = ()
     markets: tuple[str, ...] = ()
@@ -88,38 +87,6 @@ class Deployment(Table):
     """Days within which the operator states that it answers an appeal. None: no time is promised."""
 
 
-class Zone(Table):
-    """The residency zone this pair of processes serves."""
-
-    id: str = Field(default="local", pattern=ZONE_PATTERN)
-    country: str | None = Field(default=None, pattern=_COUNTRY)
-    data: Path = Path("dragoman-data")
-    listen: str = "127.0.0.1:8080"
-    admin_listen: str = "127.0.0.1:9080"
-    hosts: tuple[str, ...] = ()
-    public_url: str | None = None
-    threads: int = Field(default=2, ge=1, le=256)
-    turns: int | None = Field(default=None, ge=1, le=1_000_000)
-    lease_ms: int = Field(default=2000, ge=500, le=60_000)
-    allotment_ms: int = Field(default=30_000, ge=100, le=600_000)
-
-    @field_validator("listen", "admin_listen")
-    @classmethod
-    def _address(cls, value: str) -> str:
-        host, _, port = value.rpartition(":")
-        if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError("write host:port, for example 127.0.0.1:8080")
-        return value
-
-
-class OtherZone(Table):
-    """Another zone of this deployment: where to send its people, and whose they are."""
-
-    address: str = Field(pattern=r"^https?://[^\s/]+$")
-    countries: tuple[str, ...] = ()
-    """People of these countries belong to that zone: a decision for them is ROUTE, never forwarded."""
-
-
 class Label(Table):
     """The operator's own AI label on every answer; it names no law."""
 
@@ -141,6 +108,8 @@ class Provider(Table):
 
     kind: Literal["local", "openai"] = "openai"
     pack: str | None = None
+    countries: tuple[str, ...] = ()
+    """Where it processes what it is sent. None named: unknown."""
     base_url: str | None = None
     key_env: str | None = None
     key_file: Path | None = None
@@ -168,6 +137,11 @@ class Provider(Table):
             raise ValueError(f"these never go from a caller to a provider: {', '.join(bad)}")
         return value
 
+    @field_validator("countries")
+    @classmethod
+    def _countries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return codes(value)
+
     @field_validator("base_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
@@ -190,7 +164,7 @@ class Tenant(Table):
 
     title: str | None = Field(default=None, min_length=1, max_length=200)
     """None: the tenant's name."""
-    staff_residence: str | None = Field(default=None, pattern=_COUNTRY)
+    staff_residence: str | None = Field(default=None, pattern=COUNTRY)
     """All of them live there."""
     staff_adults: bool = False
     """All of them are at least 18 years old."""
@@ -305,8 +279,20 @@ class Settings(BaseSettings):
             raise ValueError(f"sms.models: no model is called {', '.join(strange)}")
         if self.zone.admin_listen.rpartition(":")[0] not in LOOPBACK:
             raise ValueError("zone.admin_listen: the relay's numbers are read on loopback only")
+        check_transfers(self.zone, self.destinations())
         check_public(self.deployment.stage, self.zone.listen, self.zone.public_url, self.edge)
         return self
+
+    def destinations(self) -> dict[str, tuple[str, ...]]:
+        """Where what people write may go, by setting: the countries stated; none: unknown."""
+        found = {
+            f"providers.{name}.countries": one.countries
+            for name, one in self.providers.items()
+            if one.base_url is not None
+        }
+        if self.sms.url is not None:
+            found["sms.country"] = () if self.sms.country is None else (self.sms.country,)
+        return found
 
     def hosts(self) -> tuple[str, ...]:
         """The Host values the relay accepts."""

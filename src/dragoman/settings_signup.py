@@ -32,6 +32,8 @@ class Sms(BaseModel):
     """Whom the message comes from; None: as the gateway has it."""
     timeout_ms: int = Field(default=5_000, ge=100, le=9_000)
     """Milliseconds the gateway may take for one of two attempts; whoever asks for a code waits so long."""
+    country: str | None = Field(default=None, pattern=r"^[A-Z]{2}$")
+    """Where the gateway processes numbers. None: unknown."""
     countries: tuple[str, ...] = ()
     """Countries whose numbers get codes; none named: all."""
     country_per_hour: _Codes = 5_000

@@ -50,7 +50,11 @@ def known() -> dict[str, dict[str, str]]:
 
 def result(code: str, /, **values: object) -> Result:
     """A result with its places filled in; a value may be a text in each language."""
-    row = known()[code]
+    return filled(code, known()[code], values)
+
+
+def filled(code: str, row: Mapping[str, str], values: Mapping[str, object]) -> Result:
+    """A result from its row of a table of results, with the places filled in."""
     text = {lang: row[lang].format_map(_in(lang, values)) for lang in LANGUAGES}
     return Result(code, row["severity"], text, row["fix"].format_map(values))
 

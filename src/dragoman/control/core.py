@@ -27,7 +27,9 @@ from dragoman.control.planner import Planner
 from dragoman.control.retention import Retention
 from dragoman.control.turns import EXPIRE_ROUNDS, Chore
 from dragoman.core.accounts import Change, TenantRecord
+from dragoman.errors import ConfigError
 from dragoman.ids import now_ms
+from dragoman.policy.data_classes import declared
 from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
 from dragoman.stores.admin_access import SqlAccess
@@ -38,7 +40,7 @@ from dragoman.stores.conversations import SqlConversations
 from dragoman.stores.database import Database, ZoneLock
 from dragoman.stores.interventions import Interventions
 from dragoman.stores.journal import JournalCursors
-from dragoman.stores.migrate import migrate
+from dragoman.stores.migrate import columns_of, migrate
 from dragoman.stores.outbox import Outbox
 from dragoman.stores.people import SqlPeople
 from dragoman.stores.retention import RetentionRows
@@ -61,6 +63,7 @@ class Core:
         self.zone = zone.id
         self.lock = lock or ZoneLock(zone.data)
         self.backup = migrate(zone.data / DATABASE)
+        _check_declared(zone.data / DATABASE)
         self.database = Database(zone.data / DATABASE)
         self.pepper = pepper = open_pepper(zone.data / PEPPER)
         store = SqlAccounts(self.database, zone.id)
@@ -170,3 +173,13 @@ class Core:
         """Finish writes and give the folder back."""
         self.database.close()
         self.lock.release()
+
+
+def _check_declared(file: Path) -> None:
+    """Raise ConfigError for what is in no data class: nobody could say where it may lie or when it goes."""
+    if strange := declared().undeclared(columns_of(file)):
+        said = (
+            f"{file}: {', '.join(strange)}: in no class of policy/data_classes.toml. "
+            "What another program put there has to go; a table of ours has to be declared"
+        )
+        raise ConfigError([said])

@@ -17,6 +17,7 @@ from dragoman.control.asgi import Routes
 from dragoman.control.conversation_verbs import ConversationVerbs
 from dragoman.control.core import Core
 from dragoman.control.loaded import read_all
+from dragoman.control.own_temp import keep_temp
 from dragoman.control.rule_check import compile_rules
 from dragoman.errors import DragomanError, UnavailableError
 
@@ -26,7 +27,9 @@ def main() -> int:
     asked = json.loads(sys.stdin.read())
     file = Path(asked["config"]) if asked["config"] else None
     try:
-        core = Core(read_all(file, compile_rules))
+        loaded = read_all(file, compile_rules)
+        keep_temp(loaded.settings.zone.data, empty=False)
+        core = Core(loaded)
     except UnavailableError as fault:
         return _answer(
             503, {"error": {"code": fault.code, "message": {"en": fault.message, "zh": fault.message}}}

@@ -18,7 +18,9 @@ from pathlib import Path
 from dragoman.accounts.keys import KeyText, mint, parse
 from dragoman.control.app import Control
 from dragoman.control.foreign_lines import take_over
+from dragoman.control.own_temp import keep_temp
 from dragoman.control.relay_config import FILE_NAME, run_folder
+from dragoman.crash import leave_no_dump
 from dragoman.errors import ConfigError, DragomanError
 from dragoman.events import send_to
 from dragoman.settings import LOCAL_MODEL, Settings, find_file
@@ -34,6 +36,7 @@ def main() -> int:
     send_to(sys.stderr, options.log_level or "info")
     take_over()
     os.umask(0o077)
+    leave_no_dump()
     given = parse(sys.stdin.readline().strip()) if options.supervised else None
     tell = Tell(given, options.log_level, supervised=options.supervised)
     try:
@@ -56,7 +59,11 @@ class Tell:
         self.supervised = supervised
 
     def zone(self, settings: Settings) -> None:
-        """All a supervisor needs, as soon as a relay may start. The development key is minted here."""
+        """All a supervisor needs, as soon as a relay may start. The development key is minted here.
+
+        The zone's lock is held by now, so its folder for temporary files is ours.
+        """
+        keep_temp(settings.zone.data, empty=True)
         send_to(sys.stderr, self.level or settings.log.level, settings.log.format)
         if settings.deployment.stage != "local":
             self.key = None

@@ -20,6 +20,7 @@ from typing import Any
 
 from dragoman import _native
 from dragoman.control.admin_client import AdminClient
+from dragoman.control.own_temp import TEMP
 from dragoman.ids import now_ms
 from dragoman.ledger.logs import REGISTRY, journals
 from dragoman.operations.archive import ArchiveWriter, Progress
@@ -33,7 +34,7 @@ from dragoman.stores.migrate import revision_of
 DATABASE, KNOWLEDGE, SECRETS, SEALED_SECRETS = "zone.db", "knowledge", "secrets", "secrets.sealed"
 JOURNAL, CONFIG_FILE, PACKS, RULES = "journal", "config/dragoman.toml", "config/packs", "config/rules"
 SNAPSHOT_TIMEOUT_S = 3_600.0
-LEFT_BEHIND = frozenset({"run", "backups", "zone.lock", f"{DATABASE}-wal", f"{DATABASE}-shm"})
+LEFT_BEHIND = frozenset({"run", "backups", TEMP, "zone.lock", f"{DATABASE}-wal", f"{DATABASE}-shm"})
 """What a zone makes anew."""
 
 

@@ -17,9 +17,10 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from dragoman.checks.results import Result
-from dragoman.control.cli_common import ConfigOption, JsonOption, settings_of, told_plainly
+from dragoman.checks.results import SEVERITIES, Result
+from dragoman.control.cli_common import ConfigOption, JsonOption, settings_of, table, told_plainly
 from dragoman.ledger.logs import LedgerError
+from dragoman.ledger.texts import language
 from dragoman.operations.archive import Progress as Step
 from dragoman.operations.backup import Wanted
 from dragoman.operations.backup import backup as take_backup
@@ -28,8 +29,16 @@ from dragoman.operations.restore import Asked
 from dragoman.operations.restore import restore as put_back
 from dragoman.operations.sealing import passphrase_of
 from dragoman.operations.texts import OperationError, say
+from dragoman.operations.zones import OneZone, findings, read
+from dragoman.operations.zones import told as zones_told
+from dragoman.policy.data_classes import declared
+from dragoman.settings import find_file
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+zones = typer.Typer(
+    help="Zones: where their data lies, and whether they keep to themselves.", no_args_is_help=True
+)
+app.add_typer(zones, name="zones")
 
 PassphraseOption = Annotated[
     Path | None,
@@ -158,6 +167,45 @@ def doctor(
 
 def _line(result: Result) -> str:
     return f"{say(f'severity_{result.severity}')}  {result.code}\n  {result.said()}\n  → {result.fix}"
+
+
+@zones.command("check")
+def zones_check(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="CONFIG...", help="The configuration of each zone. Default: ./dragoman.toml."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say where each zone's data lies, and what zones share or disagree on. Exit status 1 on errors.
+
+    Example: dragoman zones check eu.toml sg.toml
+    """
+    with _refusals(as_json=as_json):
+        named: list[Path | None] = [*files] if files else [None]
+        given = read([find_file(file) for file in named])
+        found = sorted(findings(given), key=lambda one: -SEVERITIES.index(one.severity))
+    if as_json:
+        print(json.dumps(zones_told(given, found), ensure_ascii=False))
+    else:
+        print("\n\n".join([*map(_zone_table, given), "\n".join(map(_line, found)) or say("zones_apart")]))
+    raise typer.Exit(int(any(one.severity == "error" for one in found)))
+
+
+def _zone_table(zone: OneZone) -> str:
+    """Each data class in a row: where it lies, and what it is."""
+    lang = language(None)
+    places: dict[str, list[str]] = {}
+    for name, text in zone.places():
+        places.setdefault(name, []).append(text[lang])
+    columns = tuple(say(f"zone_{name}") for name in ("class", "place", "what"))
+    rows = [
+        dict(zip(columns, (name, "; ".join(where), declared().titles[name][lang]), strict=True))
+        for name, where in places.items()
+    ]
+    settings = zone.settings.zone
+    head = say("zone_head", zone=zone.id, country=settings.country or "-", data=settings.data)
+    return f"{head}\n{table(rows, columns)}"
 
 
 if __name__ == "__main__":

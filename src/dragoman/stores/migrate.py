@@ -63,6 +63,19 @@ def revision_of(file: Path) -> str | None:
         return None if row is None else str(row[0])
 
 
+def columns_of(file: Path) -> dict[str, list[str]]:
+    """The columns of each table that a file has, by the table's name."""
+    with closing(sqlite3.connect(file)) as raw:
+        rows = raw.execute(
+            "SELECT of.name, info.name FROM sqlite_master AS of, pragma_table_info(of.name) AS info "
+            "WHERE of.type IN ('table', 'view') AND of.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        ).fetchall()
+    found: dict[str, list[str]] = {}
+    for table, column in rows:
+        found.setdefault(table, []).append(column)
+    return found
+
+
 def create(file: Path, revision: str) -> None:
     """Make a new file with today's tables, whole or not at all."""
     with _engine(file).connect() as connection:
