@@ -185,6 +185,43 @@ def test_a_question_that_a_rule_refuses_is_kept_and_never_goes_to_a_model(server
     assert talk.client.get("/v1/conversations", params={"q": "zoraida"}).json()["data"] == []
 
 
+def test_a_word_that_a_rule_redacts_stands_in_no_title(server, provider) -> None:
+    """Not in list, search, export or the database's bytes, where the same title by hand would be."""
+    client, folder = server.http(), server.folder / "data"
+    provider.scripts["Where is [name] from?"] = Script([whole("First.")], content_type=JSON)
+
+    def where(mark: str) -> dict[str, bool]:
+        page = client.get("/v1/conversations").json()["data"]
+        files = [
+            client.get(f"/v1/conversations/{one['id']}/export?format=html").text
+            for one in page
+            if one["turns"]
+        ]
+        hits = client.get("/v1/conversations", params={"q": mark}).json()["data"]
+        stored = b"".join(file.read_bytes() for file in folder.glob("zone.db*"))
+        return {
+            "list": mark in json.dumps(page),
+            "search": bool(hits),
+            "export": any(mark in text for text in files),
+            "database": mark.encode() in stored,
+        }
+
+    made = client.post("/v1/conversations", json={}).json()
+    url = f"/v1/conversations/{made['id']}"
+    for text, named in (
+        ("A forbidden fruit for Zoraida", None),
+        ("Where is Zoraida from?", "Where is [name] from?"),
+    ):
+        body = {"model": "fake", "messages": [{"role": "user", "content": text}]}
+        assert client.post(f"{url}/turns", json=body).status_code == 200
+        assert client.get(url).json()["title"] == named
+    assert where("Zoraida") == dict.fromkeys(("list", "search", "export", "database"), False)
+    # The negative control: a title that its owner gives is its own, and the same look finds it everywhere.
+    client.patch(url, json={"title": "About Zoraida"})
+    assert where("Zoraida") == dict.fromkeys(("list", "search", "export", "database"), True)
+    client.delete(url)
+
+
 def test_a_branch_leaves_the_other_standing(server, provider) -> None:
     talk = Talk(server)
     first = talk.ask("one").headers["dragoman-turn"]

@@ -35,6 +35,12 @@ id = "op.never"
 words = ["forbidden fruit"]
 action = "refuse"
 message = { en = "Not here.", zh = "此处不行。" }
+[[rules]]
+id = "op.name"
+words = ["zoraida"]
+action = "redact"
+message = { en = "No names.", zh = "不写姓名。" }
+placeholder = { en = "[name]", zh = "[姓名]" }
 """
 WORDS = [f"w{n}\U0001f44b世 " for n in range(60)]
 """A slow answer's words; each has a character of two UTF-16 units."""
@@ -177,6 +183,54 @@ def test_a_conversation_goes_on_after_a_question_that_a_rule_stopped(visiting: V
             stopped["id"],
         )
         assert last["context"]["turns"] == 1, "nothing of it went along"
+
+
+@pytest.mark.parametrize(("language", "script"), BOTH)
+def test_a_new_conversation_is_called_what_the_server_kept(
+    visiting: Visiting, origin: str, language: str, *, script: bool
+) -> None:
+    """A first question that a rule stops names nothing; what a rule redacts is in no title, nor offered as one."""
+    untitled, name = TEXTS[language]["untitled"], {"en": "[name]", "zh": "[姓名]"}[language]
+    with visiting(origin, language, script=script) as visit:
+        page = visit.page
+        for question, title in (
+            ("A forbidden fruit", untitled),
+            ("Who is Zoraida?", f"Who is {name}?"),
+            ("Who is she?", "Who is she?"),
+        ):
+            page.goto(origin)
+            visit.ask(question)
+            if script:
+                page.locator("#log[aria-busy=false]").wait_for()
+            else:
+                page.locator("#others a").first.click()
+                page.wait_for_url(re.compile("/c/cnv_"))
+            assert page.title().startswith(f"{title} ·")
+            assert page.locator("#others a").first.inner_text() == title
+            assert page.locator("#title").inner_text() == title
+            assert page.locator("[name=title]").input_value() == (title if title != untitled else "")
+        bodies = [
+            one["title"] for one in page.request.get(f"{origin}/v1/conversations?limit=3").json()["data"]
+        ]
+        assert bodies == ["Who is she?", f"Who is {name}?", None]
+        assert visit.complaints == []
+
+
+def test_a_title_that_is_given_while_it_is_answered_stays(visiting: Visiting, origin: str) -> None:
+    """A first question's words stand for a title that is not made yet, and are not in the form that gives one."""
+    with visiting(origin) as visit:
+        page = visit.page
+        begin(visit, "slow")
+        assert page.locator("#others a").first.inner_text() == "slow"
+        page.locator("#manage > summary").click()
+        assert page.locator("[name=title]").input_value() == ""
+        page.locator("[name=title]").fill("Mine")
+        page.get_by_role("button", name=TEXTS["en"]["rename"]).click()
+        said(visit, TEXTS["en"]["renamed"], script=True)
+        page.locator("#log[aria-busy=false]").wait_for()
+        assert page.title().startswith("Mine ·")
+        page.reload()
+        assert page.title().startswith("Mine ·")
 
 
 def test_a_lost_connection_is_picked_up_at_the_code_point(visiting: Visiting, origin: str) -> None:

@@ -15,6 +15,7 @@ from dragoman.assistants.conversations import Person
 from dragoman.assistants.finding import Budget, Query, Searched, Span, excerpt, place_of
 from dragoman.assistants.postings import EVERY, bucket_of, key_of, number_of, slots_of, words_text
 from dragoman.assistants.texts import invalid
+from dragoman.assistants.titles import question_of
 from dragoman.assistants.turns import admit
 from dragoman.core.conversations import ConversationRows
 from dragoman.core.search import PART, SearchItem, SearchRows, SearchText
@@ -221,18 +222,6 @@ def fields_of(text: SearchText) -> list[Field]:
     """What was asked and what was answered. Labels and notices are not searched: they are everywhere."""
     record = json.loads(text.answer) if text.answer else {}
     return [
-        ("question", question_of(json.loads(f"[{text.asked or ''}]"))),
+        ("question", question_of(text.asked)),
         ("answer", answers.content_of(record)),
     ]
-
-
-def question_of(messages: list[Any]) -> str:
-    """The texts of a question's messages, a line each."""
-    texts: list[str] = []
-    for message in messages:
-        content = message.get("content") if isinstance(message, Mapping) else None
-        for part in content if isinstance(content, list) else [{"text": content}]:
-            said = part.get("text") if isinstance(part, Mapping) else None
-            if isinstance(said, str):
-                texts.append(said)
-    return "\n".join(texts)

@@ -18,6 +18,7 @@ from typing import Any
 from dragoman.assistants import answers
 from dragoman.assistants.context import compact, estimate, goes_along
 from dragoman.assistants.texts import refused
+from dragoman.assistants.titles import title_of, was_stopped
 from dragoman.core.turns import RUNNING, Claim, Due, Shown, TurnBrief, TurnRows, ZoneRows
 
 KEPT_MS = 86_400_000
@@ -89,6 +90,7 @@ def settle(rows: TurnRows, turn: TurnBrief, now: int) -> None:
     """A closing turn is finished; one that nobody can ask for any more is forgotten."""
     if _is_wanted(turn):
         rows.change_turn(turn.turn, {"state": "finished", "changed_at": now})
+        _name(rows, turn)
         _enter(rows, turn)
     else:
         rows.remove_turn(turn.turn)
@@ -158,6 +160,25 @@ def _enter(rows: TurnRows, turn: TurnBrief) -> None:
     """A turn of a conversation that is over can be found."""
     if turn.conversation is not None:
         rows.search.enter(turn.principal, turn.conversation, turn.turn)
+
+
+def _name(rows: TurnRows, turn: TurnBrief) -> None:
+    """A conversation without a title is named by the first question that no rule stopped.
+
+    Before the turn is entered, so that what is found in both is found in the turn.
+    """
+    if turn.conversation is None:
+        return
+    conversation = rows.conversation(turn.conversation)
+    if conversation is None or conversation.title is not None:
+        return
+    texts = rows.texts(turn.turn)
+    if texts is None or was_stopped(turn.status, json.loads(texts.result or "{}")):
+        return
+    title = title_of(texts.asked)
+    if title is not None:
+        rows.change_conversation(turn.conversation, {"title": title})
+        rows.search.enter(turn.principal, turn.conversation, turn.conversation)
 
 
 def _is_wanted(turn: TurnBrief) -> bool:

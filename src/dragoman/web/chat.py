@@ -22,7 +22,7 @@ from dragoman.ids import kind_of
 from dragoman.web import view
 from dragoman.web.answer import html, interventions, label_and_rest, refusal
 from dragoman.web.guest import Guest
-from dragoman.web.kept import BLANK, Finding, Kept, Listing, Shown, Wish, title_of
+from dragoman.web.kept import BLANK, Finding, Kept, Listing, Shown, Wish
 from dragoman.web.site import MAX_QUESTION_BYTES, STATED, Form, FormError, Site
 from dragoman.web.texts import STARTER_SOURCES, STARTERS
 from dragoman.web.turn import Asked, Caller, Turn, TurnError
@@ -130,9 +130,7 @@ class ChatPages:
         name = shown.conversation["id"] if shown else None
         if name is None and self._site.kept() is not None:
             try:
-                made = await self._context.turns.send(
-                    caller, "POST", "", {"title": title_of(question)}, once and f"{once}.new"
-                )
+                made = await self._context.turns.send(caller, "POST", "", {}, once and f"{once}.new")
             except TurnError as fault:
                 why = {"problem": fault.text} if fault.text else {}
                 return await self._unasked(request, reader, question, "unreachable", fault.status, **why)

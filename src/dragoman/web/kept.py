@@ -30,8 +30,6 @@ FOUND = 20
 """LIMIT: hits of one page of a search."""
 TURNS = 50
 """LIMIT: turns of one page of a conversation."""
-TITLE_CHARS = 60
-"""Code points of a title that is made of a first question."""
 FORMATTED = 262_144
 """LIMIT: code points of one page's answers that are read as Markdown, the newest first; others are plain."""
 BESIDE = 20
@@ -239,12 +237,6 @@ def said(turn: Mapping[str, Any], language: str, rendered: Rendered | None) -> S
 
 BLANK = Said("", None, (), "", False, None, Markup(), (), None, None, None, None, None)
 """A turn of which nothing is known: the script fills in what is asked on the page."""
-
-
-def title_of(question: str) -> str:
-    """A conversation's title, made of its first question."""
-    line = " ".join(question.split())
-    return line if len(line) <= TITLE_CHARS else line[: TITLE_CHARS - 1] + "…"
 
 
 def plain_turns(turns: Sequence[Mapping[str, Any]]) -> set[str]:

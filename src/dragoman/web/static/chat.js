@@ -4,12 +4,12 @@
 import { copies, Draft, element, finished, words } from "./render.js";
 import { actions, branches, copyChosen, copyOf, textOf } from "./acts.js";
 import { finding } from "./find.js";
-import { addToList, judge, manage, managing } from "./kept.js";
+import { addToList, judge, learnTitle, manage, managing } from "./kept.js";
 import { goOn, keepTyped, problem, putBack, settled, tooLong } from "./typed.js";
 import { call, citations, follow, isOver, newTurn, onceKey, read, Refused } from "./stream.js";
 
 const HISTORY = 6; // messages of this page that go along with a question where nothing is kept
-const TITLE = 60; // code points of a title that is made of a first question
+const TITLE = 60; // code points of a title that is shown of a first question until the server has made it
 const NOT_OURS = { missing_credential: "session_lost", invalid_session: "session_lost", conversation_not_found: "gone" };
 const CUT_MS = 1500; // what a stopped answer may take to end by itself
 
@@ -36,7 +36,7 @@ const userMessage = (content) => ({ role: "user", content });
 async function begin(question) {
   const line = [...question.replace(/\s+/gu, " ")];
   const title = line.length <= TITLE ? line.join("") : `${line.slice(0, TITLE - 1).join("")}…`;
-  const made = await call("POST", "/v1/conversations", { body: { title }, language, once: onceKey() });
+  const made = await call("POST", "/v1/conversations", { body: {}, language, once: onceKey() });
   conversation = (await made.json()).id;
   shownPath = `/c/${conversation}`;
   window.history.pushState(null, "", shownPath);
@@ -144,6 +144,7 @@ async function carry(turn, draft, begun) {
   const result = await finished(turn, trouble);
   draft.replaceWith(result);
   if (keeps && turn.id) await followUp(result.parentElement, turn);
+  if (conversation) await learnTitle(base(), shownPath);
   status.textContent = trouble ? "" : `${words("done")} ${textOf(result)}`;
   busy(null);
   keepFocus(send);

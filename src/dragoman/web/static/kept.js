@@ -7,6 +7,7 @@ import { element, words } from "./render.js";
 
 const status = document.getElementById("status");
 const { language } = document.getElementById("main").dataset;
+let unnamed = document.querySelector("#manage:not([hidden]) [name=title]")?.value === ""; // no title was given or made yet
 
 /** The list's entry of the conversation at `path`. */
 const entry = (path) => document.querySelector(`#list li a[href="${CSS.escape(path)}"]`)?.parentElement;
@@ -27,7 +28,7 @@ function place(item, list) {
   document.getElementById("pinned").hidden = !document.querySelector("#pinned li");
 }
 
-/** The forms that rename, pin and delete are for the conversation at `path` now. */
+/** The forms that rename, pin and delete are for the new conversation at `path`; `title` is shown until it has one. */
 export function manage(title, id, path) {
   const box = document.getElementById("manage");
   for (const one of box.querySelectorAll(".files a")) {
@@ -36,14 +37,33 @@ export function manage(title, id, path) {
   for (const one of box.querySelectorAll("form")) {
     one.setAttribute("action", `${path}/${one.getAttribute("action").split("/").at(-1)}`);
   }
-  box.querySelector("[name=title]").value = title;
+  unnamed = true;
+  box.querySelector("[name=title]").value = "";
   box.hidden = false;
-  named(title);
+  named(title, path);
 }
 
-function named(title) {
-  const shown = [document.getElementById("title"), document.querySelector("main h1")];
-  for (const one of shown) one.textContent = visible(title);
+/** The title that the server made of the first question, as it is kept: what a rule redacts is not in it. */
+export async function learnTitle(api, path) {
+  if (!unnamed) return;
+  let title = null;
+  try {
+    ({ title } = await (await call("GET", api, { language })).json());
+  } catch (fault) {
+    if (!(fault instanceof Refused || fault instanceof TypeError)) throw fault;
+    return; // not to be read right now: it is with the next answer
+  }
+  if (!unnamed) return; // it was renamed meanwhile
+  named(title ?? words("untitled"), path);
+  if (title === null) return;
+  unnamed = false;
+  const field = document.querySelector("#manage [name=title]");
+  if (!field.value) field.value = title;
+}
+
+function named(title, path) {
+  const shown = [document.getElementById("title"), document.querySelector("main h1"), entry(path)?.firstElementChild];
+  for (const one of shown.filter(Boolean)) one.textContent = visible(title);
   document.title = `${visible(title)} · ${document.title.split(" · ").at(-1)}`;
 }
 
@@ -71,10 +91,9 @@ async function rename(box, api, path) {
   const field = box.querySelector("[name=title]");
   const title = field.value.trim();
   if (!title || !(await sent(box, "PATCH", api, { title }))) return;
+  unnamed = false;
   field.value = title;
-  named(title);
-  const anchor = entry(path)?.firstElementChild;
-  if (anchor) anchor.textContent = visible(title);
+  named(title, path);
   status.textContent = words("renamed");
 }
 
