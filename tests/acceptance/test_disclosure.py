@@ -107,3 +107,19 @@ def test_a_law_of_the_place_is_carried_out(server):
     assert "eu.aiact.marking" in [label["rule_id"] for label in told["labels"]]
     elsewhere, *_ = ask(server, "hi")
     assert "ai-disclosure" not in elsewhere, "the control: staff at the operator's seat"
+    said, read = kept(server, made["text"], token)
+    assert {"format": "http", "fields": {"mode": "ai-originated"}} in [one.get("machine") for one in said]
+    assert read == said, "what was said to machines is read again as it was said"
+
+
+def kept(server, key, token):
+    """The labels of a turn of a conversation, as its answer had them and as it is read later."""
+    with server.http(key) as client:
+        client.headers["dragoman-user-token"] = token
+        name = client.post("/v1/conversations", json={}).json()["id"]
+        turn = {"model": "fake", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
+        answer = client.post(f"/v1/conversations/{name}/turns", json=turn)
+        (read,) = client.get(f"/v1/conversations/{name}/turns").json()["data"]
+    frames = [json.loads(line[6:]) for line in answer.text.splitlines() if line.startswith("data: {")]
+    (said,) = [frame["dragoman"] for frame in frames if "dragoman" in frame]
+    return said["labels"], read["dragoman"]["labels"]

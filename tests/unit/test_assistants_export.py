@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from dragoman.assistants.export import Branch, _quoted, to_html, to_json, to_markdown
+from dragoman.policy.duties import aigc
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -46,7 +47,7 @@ def turn(asked: str, answered: str, **more: Any) -> dict[str, Any]:
         "messages": [{"role": "user", "content": asked}],
         "answer": {"choices": [{"index": 0, "message": message}]},
         "error": None,
-        "dragoman": {"interventions": [{"id": "int_1", "url": "/v1/interventions/int_1"}]},
+        "dragoman": {"labels": [], "interventions": [{"id": "int_1", "url": "/v1/interventions/int_1"}]},
         **more,
     }
 
@@ -55,6 +56,52 @@ def branch(
     *turns: dict[str, Any], title: str | None = "Lamps", lang: str = "en", left_out: int = 0
 ) -> Branch:
     return Branch({"id": "cnv_x", "title": title}, turns, left_out, lang, 1_790_000_000_000)
+
+
+LABELLED = {
+    "labels": [
+        {"kind": "label.visible", "rule_id": "cn.label.text", "text": "AI"},
+        {
+            "kind": "label.machine",
+            "rule_id": "cn.label.machine",
+            "machine": {"format": "aigc_cn", "fields": {**aigc('Lamps "& <b>"'), "ProduceID": "trn_1"}},
+        },
+    ],
+    "interventions": [],
+}
+HTTP_ALONE = {
+    "labels": [{"kind": "label.machine", "rule_id": "x", "machine": {"format": "http", "fields": {}}}],
+    "interventions": [],
+}
+SEVEN = {
+    "Label": "1",
+    "ContentProducer": 'Lamps "& <b>"',
+    "ProduceID": "cnv_x",
+    "ReservedCode1": "",
+    "ContentPropagator": "",
+    "PropagateID": "",
+    "ReservedCode2": "",
+}
+
+
+def test_a_file_with_a_labelled_answer_carries_the_seven_keys() -> None:
+    """GB 45438-2025: one key `AIGC` whose value is JSON of exactly these keys, whatever the file."""
+    labelled = branch(turn("a", "b", dragoman=HTTP_ALONE), turn("c", "d", dragoman=LABELLED))
+    assert list(json.loads(to_json(labelled))["AIGC"].items()) == list(SEVEN.items())
+    front, _, rest = to_markdown(labelled).removeprefix("---\n").partition("\n---\n")
+    name, _, value = front.partition(": ")
+    assert (name, json.loads(value)) == ("AIGC", SEVEN)
+    assert rest.startswith("\n# Lamps\n")
+    metas = [given for tag, given in Tags(to_html(labelled)).seen if tag == "meta"]
+    (value,) = (given["content"] for given in metas if given.get("name") == "AIGC")
+    assert value is not None
+    assert json.loads(value) == SEVEN
+
+
+@pytest.mark.parametrize("given", [HTTP_ALONE, {"labels": [], "interventions": []}])
+def test_a_file_whose_answers_needed_none_carries_none(given: dict[str, Any]) -> None:
+    plain = branch(turn("a", "b", dragoman=given))
+    assert not any("AIGC" in made(plain) for made in (to_json, to_markdown, to_html))
 
 
 class Tags(HTMLParser):

@@ -11,7 +11,7 @@ from dragoman.control.refusal import Service, lifts, refusal
 from dragoman.control.rule_check import compile_rules
 from dragoman.core.decision import Citation, Decision, Obligation, Reason, Remark
 from dragoman.errors import ConfigError
-from dragoman.policy.duties import duties, with_operator_label
+from dragoman.policy.duties import AIGC_KEYS, duties, with_operator_label
 from dragoman.policy.rules import load_rules, rule_set
 from dragoman.policy.statements import compose
 from dragoman.settings import load
@@ -196,6 +196,11 @@ def test_duties_of_a_turn() -> None:
         "m",
     )
     assert [one["rule_id"] for one in found.labels] == ["operator.label_always", "x.label", "x.machine"]
+    assert found.labels[2]["fields"] == {
+        **dict.fromkeys(AIGC_KEYS, ""),
+        "Label": "1",
+        "ContentProducer": settings.deployment.name,
+    }
     assert [one["id"] for one in found.notices] == ["n1"]
     assert found.notices[0]["text"]["zh"] == "You talk to a machine."
     assert found.must == ["label.machine", "label.visible", "notice"]

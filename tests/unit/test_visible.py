@@ -33,7 +33,7 @@ def test_a_file_to_take_along_shows_them_and_json_has_what_was_written() -> None
         "answer": {"choices": [{"message": {
             "content": TURNED,
             "annotations": [{"url_citation": {"title": TURNED, "url": f"https://x.example/{TURNED}"}}]}}]},
-        "dragoman": {"interventions": [{"url": "/v1/interventions/x"}]},
+        "dragoman": {"labels": [], "interventions": [{"url": "/v1/interventions/x"}]},
     }  # fmt: skip
     branch = Branch({"title": TURNED}, [turn], 0, "en", 1)
     for made in (to_html(branch), to_markdown(branch)):

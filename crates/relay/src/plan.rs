@@ -71,7 +71,7 @@ fn engine_label(label: &wire::Label, lang: Lang) -> answer::Label {
     let machine = label
         .format
         .as_ref()
-        .map(|format| serde_json::json!({ "format": format, "fields": label.fields }).to_string());
+        .map(|format| answer::Machine::new(&serde_json::json!({ "format": format, "fields": label.fields })));
     answer::Label {
         kind: label.kind.clone(),
         rule_id: label.rule_id.clone(),

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from dragoman.core.decision import AIGC
 from dragoman.visible import visible
 
 TURNS = 2_000
@@ -79,14 +80,20 @@ class Branch:
 def to_json(branch: Branch) -> str:
     """The documents themselves."""
     head = {"object": "conversation.export", "exported_at": branch.at // 1000, "left_out": branch.left_out}
-    document = {**head, "conversation": branch.conversation, "turns": list(branch.turns)}
+    label = aigc_of(branch)
+    said = {} if label is None else {"AIGC": label}
+    document = {**said, **head, "conversation": branch.conversation, "turns": list(branch.turns)}
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 
 def to_markdown(branch: Branch) -> str:
     """Headings are the file's own; what was said is quoted under them."""
     words = _TEXTS[branch.lang]
-    lines = [f"# {_plain(branch.conversation.get('title') or words['untitled'])}", "", _exported(branch)]
+    label = aigc_of(branch)
+    # YAML, of which JSON is a part.
+    front = [] if label is None else ["---", f"AIGC: {json.dumps(label, ensure_ascii=False)}", "---", ""]
+    title = _plain(branch.conversation.get("title") or words["untitled"])
+    lines = [*front, f"# {title}", "", _exported(branch)]
     if branch.left_out:
         lines += ["", words["left_out"].format(n=branch.left_out)]
     for turn in branch.turns:
@@ -127,14 +134,31 @@ def to_html(branch: Branch) -> str:
             items = "".join(f"<li><code>{escape(address)}</code></li>" for address in addresses)
             body.append(f'<div class="why"><p>{words["changed"]}</p><ul>{items}</ul></div>')
         body.append("</article>")
+    label = aigc_of(branch)
+    value = "" if label is None else html.escape(json.dumps(label, ensure_ascii=False))
+    said = f'<meta name="AIGC" content="{value}">' if value else ""
     head = (
-        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta charset="utf-8">{said}'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         f'<meta name="viewport" content="width=device-width"><title>{title}</title><style>{_STYLE}</style>'
     )
     lang = "zh-Hans" if branch.lang == "zh" else "en"
     return (
         f'<!doctype html><html lang="{lang}"><head>{head}</head><body>{"".join(body)}</main></body></html>\n'
     )
+
+
+def aigc_of(branch: Branch) -> dict[str, str] | None:
+    """The metadata `AIGC` (GB 45438-2025) of the file: its answers' own, produced as this conversation.
+
+    None where no answer in it had to carry one.
+    """
+    for turn in branch.turns:
+        for label in turn["dragoman"]["labels"]:
+            machine = label.get("machine", {})
+            if machine.get("format") == AIGC:
+                return {**machine["fields"], "ProduceID": str(branch.conversation["id"])}
+    return None
 
 
 FORMATS: dict[str, tuple[str, str, Callable[[Branch], str]]] = {

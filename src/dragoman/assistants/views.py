@@ -14,7 +14,7 @@ from dragoman.assistants import answers
 from dragoman.assistants.turns import due_of
 from dragoman.core.conversations import Whole
 from dragoman.core.decision import NOT_CARRIED_OUT, QUIET
-from dragoman.core.turns import RUNNING, ConversationRecord, Due, TurnTexts
+from dragoman.core.turns import RUNNING, ConversationRecord, Due, TurnBrief, TurnTexts
 
 CHUNK_CHARS = 4_096
 """Code points of one frame of a stored answer."""
@@ -99,7 +99,7 @@ def metadata(whole: Whole, reasons: Reasons) -> dict[str, Any]:
         "turn": brief.turn,
         "decision": decision,
         **told,
-        "labels": [_label(one, brief.lang) for one in shown if one.notice is None],
+        "labels": [_label(one, brief) for one in shown if one.notice is None],
         "notices": [
             {"id": one.notice, "rule_id": one.rule_id, "text": (one.text or {}).get(brief.lang)}
             for one in shown
@@ -159,9 +159,19 @@ def _intervention(name: str, statement: Mapping[str, Any] | None) -> dict[str, A
     }
 
 
-def _label(one: Due, lang: str) -> dict[str, Any]:
-    text = {"text": one.text[lang]} if one.text else {}
-    return {"kind": one.kind, "rule_id": one.rule_id, **text}
+def _label(one: Due, brief: TurnBrief) -> dict[str, Any]:
+    text = {"text": one.text[brief.lang]} if one.text else {}
+    return {"kind": one.kind, "rule_id": one.rule_id, **text, **_machine(one.machine, brief.turn)}
+
+
+def _machine(label: Mapping[str, Any] | None, turn: str) -> dict[str, Any]:
+    """A machine label as the answer carried it: an empty `ProduceID` is filled in with the turn's."""
+    if label is None:
+        return {}
+    fields = dict(label["fields"])
+    if fields.get("ProduceID") == "":
+        fields["ProduceID"] = turn
+    return {"machine": {**label, "fields": fields}}
 
 
 def _shown(whole: Whole) -> list[Due]:

@@ -111,9 +111,17 @@ def _entered(residual: Residual, now: int) -> Residual:
 def _due(outcome: Outcome) -> tuple[Due, ...]:
     """Labels and notices of an allowed turn, as its user is shown them."""
     kinds = {one.rule_id: one.kind for one in outcome.decision.obligations}
-    labels = [Due(one["kind"], one["rule_id"], None, one.get("text")) for one in outcome.duties.labels]
+    labels = [
+        Due(one["kind"], one["rule_id"], None, one.get("text"), _machine(one))
+        for one in outcome.duties.labels
+    ]
     notices = [
         Due(kinds.get(one["rule_id"], "notice"), one["rule_id"], one["id"], one["text"])
         for one in outcome.duties.notices
     ]
     return (*labels, *notices)
+
+
+def _machine(label: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a label says to machines."""
+    return {name: label[name] for name in ("format", "fields")} if "format" in label else None

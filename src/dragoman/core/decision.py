@@ -25,6 +25,9 @@ QUIET = frozenset({"oblige", "warn"})
 BINDING = frozenset({"in_force", "grace"})
 """Enforcements with full effect; the others are listed in a decision and oblige nobody yet."""
 
+AIGC = "aigc_cn"
+"""The format of machine labels that GB 45438-2025 asks for: metadata under the key `AIGC`."""
+
 STEP_UP_SIGNALS = ("real_name", "residence", "age_reliable", "guardian", "verifiable_parent")
 
 OBLIGATION_KINDS = (

@@ -173,12 +173,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A duty of a turn: what is shown with its answer. `kind` as in decisions; `notice` None for a label."""
+    """A duty of a turn: what is shown with its answer. `kind` as in decisions; `notice` None for a label.
+
+    `machine`: a machine label's `format` and `fields`; an empty `ProduceID` stands for the turn's id.
+    """
 
     kind: str
     rule_id: str
     notice: str | None
     text: Mapping[str, str] | None
+    machine: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dragoman.core.decision import BINDING, QUIET, Decision, Obligation, Reason
+from dragoman.core.decision import AIGC, BINDING, QUIET, Decision, Obligation, Reason
 from dragoman.decide.packs import PackSet
 from dragoman.policy.crisis import NOTHING, Crisis, crisis_of
 from dragoman.policy.rules import Rule
@@ -23,14 +23,21 @@ CARRIED_AFTER = frozenset(
 )  # fmt: skip
 """Duties met around the turn (by the record, the store, the pages, the operator), not inside its answer."""
 
-MACHINE_FORMATS = frozenset({"aigc_cn", "http"})
+AIGC_KEYS = (
+    "Label", "ContentProducer", "ProduceID", "ReservedCode1",
+    "ContentPropagator", "PropagateID", "ReservedCode2",
+)  # fmt: skip
+"""The keys of the metadata `AIGC`, all of them and no other (GB 45438-2025). The answer fills in `ProduceID`,
+whoever passes a file on what is of the propagator."""
+GENERATED = "1"
+"""`Label` of what is known to be generated."""
+
+MACHINE_FORMATS = frozenset({AIGC, "http"})
 """Formats of machine labels that a text answer can carry. `http` is the response header `AI-Disclosure`
 (draft-abaris-aicdh-01) beside the label in the answer's metadata; the others are for files."""
 
 MET_BY_ABSENCE: Mapping[str, Any] = {"ads_profiling": False}
 """What a duty to minors may ask and is kept by having none: nothing profiles people or advertises."""
-
-_FIELDS: dict[str, dict[str, str]] = {"aigc_cn": {"Label": "1"}, "http": {"mode": "ai-originated"}}
 
 
 @dataclass(frozen=True)
@@ -194,9 +201,14 @@ def _labels(one: Obligation, settings: Settings) -> list[dict[str, Any]]:
         return [{"kind": "label.visible", "rule_id": one.rule_id, "text": text}]
     if one.kind == "label.machine" and one.parameters.get("format") in MACHINE_FORMATS and _for_text(one):
         kind = one.parameters["format"]
-        fields = _FIELDS[kind] | ({"ContentProducer": settings.deployment.name} if kind == "aigc_cn" else {})
+        fields = aigc(settings.deployment.name) if kind == AIGC else {"mode": "ai-originated"}
         return [{"kind": "label.machine", "rule_id": one.rule_id, "format": kind, "fields": fields}]
     return []
+
+
+def aigc(producer: str) -> dict[str, str]:
+    """The metadata `AIGC` of what this service generated."""
+    return {**dict.fromkeys(AIGC_KEYS, ""), "Label": GENERATED, "ContentProducer": producer}
 
 
 def _for_text(one: Obligation) -> bool:

@@ -169,7 +169,7 @@ fn labels(spec: &AnswerSpec, out: &mut Vec<u8>) {
         }
         if let Some(machine) = &label.machine {
             out.extend_from_slice(b",\"machine\":");
-            out.extend_from_slice(machine.as_bytes());
+            machine.of_turn(&spec.turn, out);
         }
         out.push(b'}');
     }

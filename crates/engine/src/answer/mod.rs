@@ -34,8 +34,8 @@ use lanes::{Choice, Rules, Work};
 pub use notice::{NoticeSpec, notice_answer};
 pub use record::record_events;
 pub use spec::{
-    ANSWER_CODES, AnswerError, AnswerSpec, InterventionRecord, Label, NoticeText, Origin, Progress, Summary,
-    Tally, VendorBlock,
+    ANSWER_CODES, AnswerError, AnswerSpec, InterventionRecord, Label, Machine, NoticeText, Origin, Progress,
+    Summary, Tally, VendorBlock,
 };
 pub use told::{Links, told};
 pub use usage::Usage;

@@ -5,16 +5,47 @@ use std::sync::Arc;
 use crate::request::Route;
 use crate::rules::{Action, Locale, RuleSet};
 
-use super::told::Links;
+use super::told::{Links, string};
 use super::usage::Usage;
 
-/// An obligation to label. `visible` is text as the user reads it, `machine` a JSON value for the metadata.
+/// An obligation to label. `visible` is text as the user reads it, `machine` is for the metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Label {
     pub kind: String,
     pub rule_id: String,
     pub visible: Option<String>,
-    pub machine: Option<String>,
+    pub machine: Option<Machine>,
+}
+
+/// A machine label: JSON, cut in two where the id of what was produced belongs. No `after`: nowhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    before: String,
+    after: Option<String>,
+}
+
+impl Machine {
+    /// Where the value has an empty `ProduceID` (GB 45438-2025), an answer fills in its turn's.
+    #[must_use]
+    pub fn new(value: &serde_json::Value) -> Self {
+        const EMPTY: &str = "\"ProduceID\":\"\"";
+        let json = value.to_string();
+        match json.split_once(EMPTY) {
+            Some((before, after)) => {
+                Self { before: format!("{before}\"ProduceID\":"), after: Some(after.to_owned()) }
+            }
+            None => Self { before: json, after: None },
+        }
+    }
+
+    /// The JSON of an answer of this turn.
+    pub fn of_turn(&self, turn: &str, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.before.as_bytes());
+        if let Some(after) = &self.after {
+            string(turn, out);
+            out.extend_from_slice(after.as_bytes());
+        }
+    }
 }
 
 /// A notice that is due with this answer, in the user's language.
@@ -168,4 +199,26 @@ pub struct Summary {
     /// A rule, the provider's own filter or a change ended at least one choice.
     pub refused: bool,
     pub vendor_blocked: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Machine;
+
+    fn of_turn(value: &serde_json::Value) -> String {
+        let mut out = Vec::new();
+        Machine::new(value).of_turn("trn_a\"b", &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn an_empty_product_is_the_turn_and_another_stays() {
+        let label = serde_json::json!({"fields": {"Label": "1", "ProduceID": "", "ReservedCode1": ""}});
+        let said: serde_json::Value = serde_json::from_str(&of_turn(&label)).unwrap();
+        assert_eq!(said["fields"]["ProduceID"], "trn_a\"b");
+        assert_eq!(said["fields"]["ReservedCode1"], "");
+        for other in [serde_json::json!({"ProduceID": "own"}), serde_json::json!({"mode": "ai-originated"})] {
+            assert_eq!(of_turn(&other), other.to_string());
+        }
+    }
 }
