@@ -24,6 +24,7 @@ from dragoman.admin.build import admin_table
 from dragoman.admin.openapi import document
 from dragoman.control.appeals import AppealRoutes
 from dragoman.control.conversations import ConversationRoutes
+from dragoman.control.evidence import EvidenceRoutes
 from dragoman.control.pages_app import OwnRoutes
 from dragoman.control.signup import SignupRoutes
 from dragoman.control.usage_route import UsageRoute
@@ -214,6 +215,7 @@ def routes() -> str:
         UsageRoute(None).routes(),
         ConversationRoutes(None, "").routes(),
         AppealRoutes(None, "", None).routes(),
+        EvidenceRoutes(*[None] * 3).routes(),
         SignupRoutes(*[None] * 6, tenant=None, secure=True).routes(),
     ]
     for route in (one for table in tables for one in table):

@@ -198,7 +198,7 @@ def test_the_verbs_say_and_do_the_same(control: Control, relay: Relay) -> None:
     assert status == 200
     shown = {one["class"]: one for one in report["classes"]}
     assert set(shown) == {
-        "conversations", "decisions", "interventions", "appeals", "guests", "sign_ins", "usage"
+        "conversations", "decisions", "interventions", "appeals", "evidence", "guests", "sign_ins", "usage"
     }  # fmt: skip
     asked = {one["rule"]: one for one in shown["decisions"]["law"]}
     assert asked["cn.logs"]["least_days"] == 184, "six calendar months at their longest"

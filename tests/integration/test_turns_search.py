@@ -24,7 +24,15 @@ from dragoman.stores import migrate as migrations
 from promise import eventually
 
 MANY = itertools.count()
-LATER = ("decision_index", "decision_marks", "phone_codes", "codes_sent", "people")
+LATER = (
+    "decision_index",
+    "decision_marks",
+    "phone_codes",
+    "codes_sent",
+    "people",
+    "evidence",
+    "evidence_files",
+)
 """Tables that came after the search."""
 
 

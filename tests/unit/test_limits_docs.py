@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = ("crates/relay/src/limits.rs", "crates/engine/src/limits.rs")
 PYTHON = (
+    "src/dragoman/accounts/evidence.py",
     "src/dragoman/admin/uploads.py",
     "src/dragoman/knowledge/documents.py",
     "src/dragoman/knowledge/ingest.py",

@@ -34,6 +34,7 @@ def test_without_settings_the_longest_that_the_law_of_the_markets_asks(tmp_path:
         "decisions": (DEFAULT_DAYS, "default"),
         "interventions": (DEFAULT_DAYS, "default"),
         "appeals": (None, "default"),
+        "evidence": (DEFAULT_DAYS, "default"),
         "guests": (30, "default"),
         "sign_ins": (DEFAULT_DAYS, "default"),
         "usage": (None, "default"),

@@ -223,9 +223,13 @@ fn signing_up_reaches_control_without_a_credential() {
             assert_eq!(ask("POST", &near, key).status, 404, "{near}");
         }
     }
-    for (method, path) in
-        [("GET", "/v1/me/placement"), ("PUT", "/v1/me/placement"), ("DELETE", "/v1/me/sessions")]
-    {
+    for (method, path) in [
+        ("GET", "/v1/me/placement"),
+        ("PUT", "/v1/me/placement"),
+        ("DELETE", "/v1/me/sessions"),
+        ("GET", "/v1/me/evidence"),
+        ("POST", "/v1/me/evidence"),
+    ] {
         assert_eq!(ask(method, path, "").status, 401, "{method} {path} without a credential");
         assert_eq!(ask(method, path, key).status, 200, "{method} {path}");
         assert_eq!(ask("PATCH", path, key).status, 405, "{path}");

@@ -8,16 +8,22 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
 from typing import Any
 
 from dragoman.accounts.pepper import Pepper
 from dragoman.accounts.user_tokens import UserClaims
 from dragoman.canonical import canonical
 from dragoman.core.accounts import AccountStore
-from dragoman.core.people import Declared, Person
+from dragoman.core.people import Declared, Person, Verified
 
 LAST_DAY = dt.timedelta(hours=12)
 """How far the last time zone is behind UTC."""
+DAY_MS = 86_400_000
+IDENTITY = ("real_name", "residence", "age")
+"""What evidence may show of who somebody is, as `identity.verified` names it."""
+GUARDIAN, GUARDIAN_METHOD = "guardian", "review"
+"""A guardian's consent, which somebody looked at."""
 CLASSES_CACHED = 50_000
 """LIMIT: classes kept in memory (each a few hundred bytes)."""
 
@@ -40,18 +46,49 @@ def facts_of_user(claims: UserClaims) -> dict[str, Any]:
 def facts_of_person(person: Person, now: int) -> dict[str, Any]:
     """The facts of whoever signed up, as of an instant (ms UTC): what was proved, what was declared."""
     facts: dict[str, Any] = {"end_users": "placed", "account": "new", "person": True}
-    declared = person.declared
+    known, shown = counted(person, now), proved(person, now)
     for name in ("residence", "residence_subdivision"):
-        value = getattr(declared, name)
+        value = getattr(known, name)
         if value is not None:
             facts[name] = value
-    age = age_of(declared, now)
+    age = age_of(known, now)
     if age is not None:
-        facts.update(age=age, age_source="declared")
+        facts.update(age=age, age_source="verified" if "age" in shown else "declared")
+    verified = [] if person.phone is None else ["phone"]
     if person.phone is not None:
         facts.update(phone=person.phone.stands_for, phone_verified=True, phone_kind=person.phone.kind)
-        facts["identity"] = {"verified": ["phone"]}
+    verified += [name for name in IDENTITY if name in shown]
+    if verified:
+        facts["identity"] = {"verified": verified}
+    if "residence" in shown:
+        facts["account"] = "established"
+    if GUARDIAN in shown:
+        facts["guardian_consent"] = {"given": True, "method": GUARDIAN_METHOD}
     return facts
+
+
+def proved(person: Person, now: int) -> dict[str, Verified]:
+    """What evidence showed of a person and still holds at an instant (ms UTC), by fact."""
+    return {one.fact: one for one in person.verified if now < over_at(one)}
+
+
+def over_at(one: Verified) -> int:
+    """The instant (ms UTC) at which what was verified holds no more: the end of its last day."""
+    day = dt.datetime.fromisoformat(f"{one.until}T00:00:00+00:00")
+    return int(day.timestamp() * 1000) + DAY_MS
+
+
+def counted(person: Person, now: int) -> Declared:
+    """Residence and age as they count: what evidence showed, else what the person says."""
+    said, shown = person.declared, proved(person, now)
+    home, age = shown.get("residence"), shown.get("age")
+    if home is not None:
+        same = said.residence == home.country
+        part = home.subdivision or (said.residence_subdivision if same else None)
+        said = replace(said, residence=home.country, residence_subdivision=part)
+    if age is not None:
+        said = replace(said, birth_date=age.birth_date, least_age=age.least_age)
+    return said
 
 
 def age_of(declared: Declared, now: int) -> int | None:

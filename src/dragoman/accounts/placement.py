@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dragoman.accounts import texts
-from dragoman.accounts.classes import age_of
-from dragoman.core.people import Declared, PeopleRows, Person
+from dragoman.accounts.classes import age_of, counted, proved
+from dragoman.core.people import Declared, PeopleRows, Person, Verified
 from dragoman.decide.iso3166 import countries
 from dragoman.decide.places import UNPROVEN_KINDS
 
@@ -90,7 +90,7 @@ def end_sessions(rows: PeopleRows, name: str, now: int) -> None:
 
 def document(person: Person, address: Address, now: int) -> dict[str, Any]:
     """The placement as its person reads it (docs/signup.md). Times are seconds UTC."""
-    phone, said = person.phone, person.declared
+    phone, said, shown = person.phone, counted(person, now), proved(person, now)
     age = age_of(said, now)
     return {
         "object": "placement",
@@ -98,7 +98,7 @@ def document(person: Person, address: Address, now: int) -> dict[str, Any]:
         "residence": {
             "country": said.residence,
             "subdivision": said.residence_subdivision,
-            "known_by": None if said.residence is None else "declared",
+            **_known_by("residence", shown, known=said.residence is not None),
         },
         "phone": None
         if phone is None
@@ -109,18 +109,29 @@ def document(person: Person, address: Address, now: int) -> dict[str, Any]:
             "proved_at": person.proved_at // 1000,
         },
         "address": {"country": address.country, "kind": address.kind, "shows_place": address.shows_place},
-        "age": {"least": age, "birth_date": said.birth_date, "known_by": None if age is None else "declared"},
-        "in_play": _in_play(person, address),
-        "contradictions": [_told(one) for one in _contradictions(person, address)],
-        "unknown": [_told(one) for one in _unknown(person, address, age)],
+        "age": {
+            "least": age,
+            "birth_date": said.birth_date,
+            **_known_by("age", shown, known=age is not None),
+        },
+        "verified": [{"fact": one.fact, "until": one.until} for one in shown.values()],
+        "in_play": _in_play(person, said.residence, address),
+        "contradictions": [_told(one, shown) for one in _contradictions(person, said, address)],
+        "unknown": [_told(one, shown) for one in _unknown(person, said, address, age)],
     }
 
 
-def _in_play(person: Person, address: Address) -> list[dict[str, Any]]:
+def _known_by(fact: str, shown: Mapping[str, Verified], *, known: bool) -> dict[str, Any]:
+    if fact in shown:
+        return {"known_by": "verified", "until": shown[fact].until}
+    return {"known_by": "declared" if known else None}
+
+
+def _in_play(person: Person, home: str | None, address: Address) -> list[dict[str, Any]]:
     """The countries whose law counts, each with the signals that bring it in. None takes one away."""
     found: dict[str, list[str]] = {}
-    if person.declared.residence is not None:
-        found.setdefault(person.declared.residence, []).append("residence")
+    if home is not None:
+        found.setdefault(home, []).append("residence")
     if address.country is not None:
         found.setdefault(address.country, []).append("address")
     for country in person.phone.regions if person.phone is not None else ():
@@ -128,8 +139,10 @@ def _in_play(person: Person, address: Address) -> list[dict[str, Any]]:
     return [{"country": country, "by": by} for country, by in sorted(found.items())]
 
 
-def _contradictions(person: Person, address: Address) -> Iterator[str]:
-    home, regions = person.declared.residence, person.phone.regions if person.phone is not None else ()
+def _contradictions(person: Person, known: Declared, address: Address) -> Iterator[str]:
+    home, regions = known.residence, person.phone.regions if person.phone is not None else ()
+    if person.declared.residence not in {None, home}:
+        yield "residence_verified"
     if home is not None and regions and home not in regions:
         yield "residence_phone"
     if home is not None and address.country is not None and address.country != home:
@@ -140,8 +153,8 @@ def _contradictions(person: Person, address: Address) -> Iterator[str]:
         yield "phone_rented"
 
 
-def _unknown(person: Person, address: Address, age: int | None) -> Iterator[str]:
-    if person.declared.residence is None:
+def _unknown(person: Person, known: Declared, address: Address, age: int | None) -> Iterator[str]:
+    if known.residence is None:
         yield "residence"
     if person.phone is None:
         yield "phone"
@@ -154,6 +167,11 @@ def _unknown(person: Person, address: Address, age: int | None) -> Iterator[str]
 
 
 _SAID = {
+    "residence_verified": (
+        "You say that you live elsewhere than was verified: that counts until other evidence is in.",
+        "您填写的居住地与已核实的不同：在提交新的证明之前，以已核实的为准。",
+        "evidence",
+    ),
     "residence_phone": (
         "You live in one country and your number is of another: the law of both counts.",
         "您的居住地与手机号归属地不同：两地法律均适用。",
@@ -202,9 +220,10 @@ _SAID = {
 }
 
 
-def _told(code: str) -> dict[str, Any]:
+def _told(code: str, shown: Mapping[str, Verified]) -> dict[str, Any]:
+    """A contradiction or what is unknown; nothing is asked for that evidence showed already."""
     en, zh, lifted = _SAID[code]
-    return {"code": code, "text": {"en": en, "zh": zh}, "asks_for": lifted}
+    return {"code": code, "text": {"en": en, "zh": zh}, "asks_for": None if lifted in shown else lifted}
 
 
 def _country(value: Any) -> str | None:

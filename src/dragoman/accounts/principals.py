@@ -17,6 +17,8 @@ from dragoman.accounts.classes import (
     facts_of_key,
     facts_of_person,
     facts_of_user,
+    over_at,
+    proved,
 )
 from dragoman.accounts.declared import NOTHING, Declared, declared_of, facts_of_declared
 from dragoman.accounts.pepper import Pepper
@@ -273,6 +275,7 @@ class Principals:
 
     def _person_answer(self, person: Person, channel: str, now: int, ends: int) -> dict[str, Any]:
         klass = self._classes.of(facts_of_person(person, now), now)
+        ends = min([ends, *(over_at(one) for one in proved(person, now).values())])
         record = GuestRecord(person.tenant, person.person, klass, person.created_at)
         return self._session_answer(record, "placed", channel, ends)
 

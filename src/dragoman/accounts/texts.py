@@ -95,6 +95,31 @@ _TEXTS = {
         "You have corrected this often enough today. Try again tomorrow.",
         "您今日更正次数过多，请明天再试。",
     ),
+    "evidence_not_found": (
+        404,
+        "There is no such evidence.",
+        "没有此证明材料。",
+    ),
+    "evidence_decided": (
+        409,
+        "This evidence was decided on already.",
+        "该证明材料已有审核结果。",
+    ),
+    "too_much_evidence": (
+        429,
+        "So much evidence is waiting or came today that no more is taken. Wait until it was looked at.",
+        "待审核或今日提交的证明材料已达上限，请等待审核后再提交。",
+    ),
+    "evidence_full": (
+        503,
+        "No room is left here for evidence. Tell the operator, and try again later.",
+        "证明材料的存储空间已满，请告知运营者并稍后重试。",
+    ),
+    "uploads_busy": (
+        503,
+        "Other files are being taken. Try again in a moment.",
+        "正在接收其他文件，请稍后重试。",
+    ),
     "dev_key_remote": (
         403,
         "The development key works from this machine only. Create a key with `dragoman keys create`.",

@@ -12,6 +12,7 @@ from dragoman.admin.kept_decisions import KeptDecisions
 from dragoman.admin.packs import PackPages
 from dragoman.admin.pages import Pages
 from dragoman.admin.readiness import ReadinessPages
+from dragoman.admin.reviews import Reviews
 from dragoman.admin.setup import Setup
 from dragoman.admin.setup_changes import SetupChanges
 from dragoman.admin.simulation import SimulationPages
@@ -34,7 +35,8 @@ def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
         Timelines(context, view),
         SimulationPages(context, view),
     )
-    groups = (entry, pages, setup, changes, documents, acts, appeals, *law)
+    reviews = Reviews(context, view)
+    groups = (entry, pages, setup, changes, documents, acts, appeals, reviews, *law)
     table = RouteTable([route for one in groups for route in one.routes()])
     entry.table = pages.table = setup.table = table
     return table

@@ -22,6 +22,7 @@ from dragoman.settings import Settings
 from dragoman.stores.admin_access import SqlAccess
 from dragoman.stores.admins import SqlAdmins
 from dragoman.stores.decision_index import DecisionSearch
+from dragoman.stores.evidence import SqlEvidence
 from dragoman.stores.overview import Overview
 
 
@@ -38,6 +39,8 @@ class AdminContext:
     access: SqlAccess
     overview: Overview
     decisions: DecisionSearch
+    evidence: SqlEvidence
+    """What people handed in."""
     sessions: Sessions
     ceremonies: Ceremonies
     provider: Provider | None

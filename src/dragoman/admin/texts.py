@@ -6,7 +6,7 @@ import tomllib
 from importlib import resources
 
 LANGUAGES = ("en", "zh")
-FILES = ("pages.toml", "documents.toml", "setup.toml", "law.toml", "decisions.toml")
+FILES = ("pages.toml", "documents.toml", "setup.toml", "law.toml", "decisions.toml", "reviews.toml")
 
 
 def _texts() -> dict[str, dict[str, str]]:

@@ -36,6 +36,7 @@ PAGES = (
     "simulation",
     "interventions",
     "appeals",
+    "reviews",
     "usage",
     "limits",
     "vocabulary",
@@ -116,6 +117,15 @@ class AdminView:
     def json(self, document: Any, status: int = 200) -> Response:
         """An answer of the API."""
         return JSONResponse(document, status, self._headers)
+
+    def saved(self, name: str, data: bytes) -> Response:
+        """Somebody's file, to be saved under its name: no browser opens it here or guesses its type."""
+        headers = {
+            **self._headers,
+            "content-security-policy": "default-src 'none'; sandbox",
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(name.rpartition('/')[2], safe='')}",
+        }
+        return Response(data, headers=headers, media_type="application/octet-stream")
 
     def text(self, body: str) -> Response:
         """Plain text, as scrapers read it."""

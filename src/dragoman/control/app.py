@@ -12,6 +12,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
+from dragoman.accounts.evidence import Manual
 from dragoman.accounts.keys import KeyText
 from dragoman.accounts.sessions import SESSION_MS
 from dragoman.assistants.search_places import SearchPlaces
@@ -23,6 +24,7 @@ from dragoman.control.changes import ChangeFeed
 from dragoman.control.conversation_verbs import ConversationVerbs
 from dragoman.control.conversations import ConversationRoutes
 from dragoman.control.core import DATABASE, Core
+from dragoman.control.evidence import EvidenceRoutes
 from dragoman.control.indexing import SearchIndexer
 from dragoman.control.journal_feed import JournalFeed
 from dragoman.control.live import LiveQuestions
@@ -148,6 +150,7 @@ class Control:
                 tenant=core.guest_tenant,
                 secure=context.secure,
             ).routes(),
+            *EvidenceRoutes(core.evidence, core.zone, Manual()).routes(),
             *AppealRoutes(core.appeals, core.zone, lambda: core.holder.loaded.settings.deployment).routes(),
             *pages(context),
         ]

@@ -38,6 +38,7 @@ from dragoman.stores.appeals import SqlAppeals
 from dragoman.stores.budgets import Budgets
 from dragoman.stores.conversations import SqlConversations
 from dragoman.stores.database import Database, ZoneLock
+from dragoman.stores.evidence import SqlEvidence
 from dragoman.stores.interventions import Interventions
 from dragoman.stores.journal import JournalCursors
 from dragoman.stores.migrate import columns_of, migrate
@@ -99,6 +100,7 @@ class Core:
         self.eraser = Eraser(self.conversations)
         self.retention = Retention(self.holder, RetentionRows(self.database, zone.id), self.conversations)
         self.appeals = SqlAppeals(self.database, zone.id)
+        self.evidence = SqlEvidence(self.database, zone.id)
         self.search = SqlSearch(self.database)
         self.admins = SqlAdmins(self.database, zone.id)
         self.access = SqlAccess(self.database, zone.id)

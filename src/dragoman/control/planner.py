@@ -42,13 +42,14 @@ STATELESS = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embedding
 
 CLASS_FACTS = frozenset({
     "residence", "residence_subdivision", "age", "age_source", "account",
-    "phone", "phone_verified", "phone_kind", "identity",
+    "phone", "phone_verified", "phone_kind", "identity", "guardian_consent",
 })  # fmt: skip
 """Facts about the person that a class may hold; the other names in a class are ours."""
 
 QUESTION_FACTS = CLASS_FACTS | {
     "event", "model", "route", "channel", "app", "address_kind", "address_country", "address_subdivision",
     "audience", "identity.verified", "organisation.seat", "organisation.owners",
+    "guardian_consent.given", "guardian_consent.method",
 }  # fmt: skip
 """Facts that `gather` makes of the question and the configuration alone. A decision that read a value of any
 other fact is not reusable: an equal question might get another answer."""

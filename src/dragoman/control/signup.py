@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from dragoman.accounts import codes, keys, phones, placement, sessions, signup, texts
+from dragoman.accounts import codes, evidence, keys, phones, placement, sessions, signup, texts
 from dragoman.accounts.classes import facts_of_person
 from dragoman.accounts.pepper import Pepper
 from dragoman.accounts.placement import Address
@@ -250,7 +250,9 @@ class SignupRoutes:
         loaded = self._holder.loaded
         facts = facts_of_person(person, now)
         outcome = self._shown.decided(loaded, person.tenant, facts, address, "turn", now)
-        return {**placement.document(person, address, now), "decision": placing.why(outcome)}
+        told = placement.document(person, address, now)
+        wanted = evidence.asked_for(outcome.decision.step_up, told["contradictions"])
+        return {**told, "evidence_for": wanted, "decision": placing.why(outcome)}
 
     def _of_law(self, tenant: str, phone: Phone, said: Declared, address: Address, now: int) -> Outcome:
         """What is decided of somebody new of this phone and these words; without I/O."""

@@ -109,13 +109,13 @@ def claim(request: Request, kind: str, raw: bytes, now: int) -> Key | None:
     return Key(kind, key, f"sha256:{digest}", now)
 
 
-async def raw_body(request: Request) -> bytes:
-    """The body. Raises RefusedError 413."""
+async def raw_body(request: Request, most: int = BODY_LIMIT) -> bytes:
+    """The body, of `most` bytes at most. Raises RefusedError 413."""
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > BODY_LIMIT:
-            text = {"en": f"At most {BODY_LIMIT} bytes.", "zh": f"请求体不得超过 {BODY_LIMIT} 字节。"}
+        if size > most:
+            text = {"en": f"At most {most} bytes.", "zh": f"请求体不得超过 {most} 字节。"}
             raise RefusedError(413, "body_too_large", text)
         parts.append(part)
     return b"".join(parts)

@@ -53,11 +53,30 @@ class Declared:
 
 
 @dataclass(frozen=True, slots=True)
+class Verified:
+    """What evidence showed of a person: `fact` is residence, age, real_name or guardian.
+
+    It holds through its day `until` (YYYY-MM-DD, UTC). `evidence` is the id of what was handed in. A
+    residence has a country (ISO 3166-1) and maybe a part of it (3166-2), an age a birth date or a least age
+    in years.
+    """
+
+    fact: str
+    until: str
+    evidence: str
+    country: str | None = None
+    subdivision: str | None = None
+    birth_date: str | None = None
+    least_age: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Person:
     """A verified person. `phone` is None where the number went to somebody else. Times are ms UTC.
 
     `recovery` is a keyed digest of a code that was shown once; sessions made before `sessions_from` are over.
-    `corrections` of the day `corrected_on` (days since the epoch) are those of its own words.
+    `corrections` of the day `corrected_on` (days since the epoch) are those of its own words. `verified`:
+    what evidence showed, one of each fact, over or not.
     """
 
     tenant: str
@@ -70,6 +89,7 @@ class Person:
     sessions_from: int
     corrected_on: int = 0
     corrections: int = 0
+    verified: tuple[Verified, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,16 @@ CLASSES = (
     ),
     DataClass("appeals", {"en": "appeals", "zh": "申诉"}, "retention.appeals_days", None, PERSONAL),
     DataClass(
+        "evidence",
+        {
+            "en": "evidence of people that was decided on, with its files",
+            "zh": "已审核的用户证明材料及其文件",
+        },
+        "retention.evidence_days",
+        DEFAULT_DAYS,
+        PERSONAL | {OBJECTIONS},
+    ),
+    DataClass(
         "guests",
         {"en": "guests who own nothing that is kept", "zh": "名下没有任何保留内容的访客"},
         "edge.guest_days",

@@ -16,6 +16,7 @@ from dragoman.core.turns import ConversationRecord, TurnBrief, TurnTexts
 from dragoman.ids import now_ms
 from dragoman.stores.acts import publish, record
 from dragoman.stores.database import ERASED, Database
+from dragoman.stores.people_tables import evidence, evidence_files, people
 from dragoman.stores.schema import appeals, decisions, statements, zone_meta
 from dragoman.stores.tenancy import prepared_climb, prepared_count, prepared_descend, prepared_select, rows_of
 from dragoman.stores.turn_tables import claims, conversations, notices_shown, turns, uses
@@ -29,6 +30,8 @@ _RECORD = tuple(one.name for one in fields(ConversationRecord))
 _RUNNING = turns.c.state.in_(("opened", "closing"))
 PATH_BYTES = 16 << 20
 """LIMIT: bytes of the texts of one page of turns; a page ends with the turn that exceeds it."""
+EVIDENCE_AT_ONCE = 2
+"""LIMIT: evidence erased in one step; each may have a file of 4 MiB."""
 _CHILDREN = 100_000
 """LIMIT: turns of one conversation that one listing names; more than a conversation may have."""
 
@@ -225,10 +228,21 @@ class SqlConversationRows(SqlTurnRows):
         gone = self.rows.delete(claims, claims.c.principal == principal, names)
         objected = self.rows.pick(appeals, (appeals.c.appeal,), appeals.c.principal == principal, limit=most)
         gone += self.rows.delete(appeals, appeals.c.appeal.in_([row.appeal for row in objected]))
+        gone += self._forget_evidence(principal)
         if gone == 0:
             gone += self.rows.delete(uses, uses.c.principal == principal)
             gone += self.rows.delete(notices_shown, notices_shown.c.principal == principal)
         return gone
+
+    def _forget_evidence(self, principal: str) -> int:
+        """Erase some of what a person handed in, with its files, and what was verified by it; how much."""
+        mine = evidence.c.person == principal
+        found = self.rows.pick(evidence, (evidence.c.evidence,), mine, limit=EVIDENCE_AT_ONCE)
+        names = [row.evidence for row in found]
+        self.rows.delete(evidence_files, evidence_files.c.evidence.in_(names))
+        gone = self.rows.delete(evidence, evidence.c.evidence.in_(names))
+        shown = (people.c.person == principal, people.c.verified.is_not(None))
+        return gone + self.rows.update(people, *shown, verified=None)
 
     def erasing(self, principal: str) -> Erasing | None:
         """How far the erasure of a person is; None where none is on its way."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import asdict
 from functools import cache
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from dragoman.core.accounts import Change
-from dragoman.core.people import Challenge, Declared, PeopleRows, Person, Phone, Sent
+from dragoman.core.people import Challenge, Declared, PeopleRows, Person, Phone, Sent, Verified
 from dragoman.ids import now_ms
 from dragoman.stores.acts import enter, publish
 from dragoman.stores.database import Database
@@ -29,7 +31,8 @@ T = TypeVar("T")
 
 _PHONE = ("regions", "kind", "stands_for", "prefix", "country")
 _DECLARED = ("residence", "residence_subdivision", "birth_date", "least_age")
-_PLAIN = ("proved_at", "recovery", "created_at", "sessions_from", "corrected_on", "corrections")
+_PLAIN_CHANGED = ("proved_at", "recovery", "sessions_from", "corrected_on", "corrections")
+_PLAIN = ("created_at", *_PLAIN_CHANGED)
 
 _CHALLENGE = prepared_select(phone_codes, phone_codes.c.challenge == sa.bindparam("challenge"))
 _CHALLENGES = prepared_select(
@@ -47,7 +50,7 @@ _PERSON_OF = prepared_select(people, people.c.phone == sa.bindparam("phone"))
 _PUT_PERSON = prepared_put(
     people,
     ("person",),
-    ("phone", *_PHONE, *_DECLARED, "proved_at", "recovery", "sessions_from", "corrected_on", "corrections"),
+    ("phone", *_PHONE, *_DECLARED, *_PLAIN_CHANGED, "verified"),
 )
 
 
@@ -118,7 +121,8 @@ class SqlPeopleRows:
         """Keep a person, new or changed."""
         row = {name: getattr(person, name) for name in ("person", *_PLAIN)}
         said = {name: getattr(person.declared, name) for name in _DECLARED}
-        self._rows.run(_PUT_PERSON, {**row, **said, **_of_phone(person.phone)})
+        shown = json.dumps([asdict(one) for one in person.verified]) if person.verified else None
+        self._rows.run(_PUT_PERSON, {**row, **said, **_of_phone(person.phone), "verified": shown})
 
     def enter(self, entry: Mapping[str, Any]) -> None:
         """Have an act entered in control's log."""
@@ -193,5 +197,6 @@ def _person(row: Any) -> Person:
         person=row.person,
         phone=None if row.phone is None else _phone(row),
         declared=Declared(*(getattr(row, name) for name in _DECLARED)),
+        verified=tuple(Verified(**one) for one in json.loads(row.verified or "[]")),
         **{name: getattr(row, name) for name in _PLAIN},
     )

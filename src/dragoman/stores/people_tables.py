@@ -1,4 +1,4 @@
-"""The tables of people who signed up: codes on their way, what was sent where, and the people."""
+"""The tables of people who signed up: codes on their way, what was sent where, the people, their evidence."""
 
 from __future__ import annotations
 
@@ -65,6 +65,41 @@ people = sa.Table(
     sa.Column("sessions_from", sa.BigInteger, nullable=False),
     sa.Column("corrected_on", sa.BigInteger, nullable=False),
     sa.Column("corrections", sa.BigInteger, nullable=False),
+    sa.Column("verified", sa.Text),  # JSON: what evidence showed; null: nothing
     sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"]),
     sa.Index("uq_people_phone", "tenant", "phone", unique=True),
+)
+
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    _tenant(),
+    sa.Column("evidence", sa.Text, primary_key=True),
+    sa.Column("person", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),  # residence | age | real_name | guardian
+    sa.Column("lang", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # waiting | accepted | rejected
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("file_name", sa.Text),
+    sa.Column("file_type", sa.Text),
+    sa.Column("file_size", sa.BigInteger, nullable=False),
+    sa.Column("file_sha256", sa.Text),
+    sa.Column("salt", sa.Text, nullable=False),
+    sa.Column("decided_at", sa.BigInteger),
+    sa.Column("by", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("shows", sa.Text),  # JSON: what was verified by it
+    sa.ForeignKeyConstraint(["tenant"], ["tenants.tenant"]),
+    sa.Index("ix_evidence_person", "tenant", "person", "at"),
+    sa.Index("ix_evidence_state", "state", "at"),
+    sa.Index("ix_evidence_decided_at", "decided_at"),
+)
+
+evidence_files = sa.Table(
+    "evidence_files",
+    metadata,
+    _tenant(),
+    sa.Column("evidence", sa.Text, primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
 )

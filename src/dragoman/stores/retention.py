@@ -17,10 +17,11 @@ import sqlalchemy as sa
 
 from dragoman.core.accounts import Act
 from dragoman.stores.acts import record
-from dragoman.stores.conversations import NOBODY
+from dragoman.stores.conversations import EVIDENCE_AT_ONCE, NOBODY
 from dragoman.stores.database import ERASED, Database
 from dragoman.stores.decision_index import leave
 from dragoman.stores.guests import GUEST, SqlGuests
+from dragoman.stores.people_tables import evidence, evidence_files
 from dragoman.stores.schema import (
     ZONE_TENANT,
     admin_invites,
@@ -52,7 +53,8 @@ class Aged:
 
     `at`: since when a row ages, null while it does not; `bound`: an instant (ms UTC) as `at` has it, `moment`
     back; `free`: what must hold besides, for rows of a tenant; `beside`: columns that name a row in tables
-    whose rows go with it. `at_once`: 1 where several rows have one place, which then go together.
+    whose rows go with it. `at_once`: 1 where several rows have one place, which then go together; few where
+    rows are large.
     """
 
     name: sa.Column[str]
@@ -102,6 +104,14 @@ AGED: Mapping[str, tuple[Aged, ...]] = {
         Aged(interventions.c.intervention, interventions.c.at, _over, (statements.c.intervention,)),
     ),
     "appeals": (Aged(appeals.c.appeal, sa.func.max(appeals.c.at, sa.func.coalesce(appeals.c.answer_by, 0))),),
+    "evidence": (
+        Aged(
+            evidence.c.evidence,
+            evidence.c.decided_at,
+            beside=(evidence_files.c.evidence,),
+            at_once=EVIDENCE_AT_ONCE,
+        ),
+    ),
     "sign_ins": (
         Aged(admin_sessions.c.session, admin_sessions.c.seen_at),
         Aged(admin_invites.c.invite, sa.func.coalesce(admin_invites.c.used_at, admin_invites.c.expires_at)),
@@ -110,7 +120,8 @@ AGED: Mapping[str, tuple[Aged, ...]] = {
     "usage": (Aged(usage_daily.c.day, usage_daily.c.day, bound=_last_day, moment=_day_over, at_once=1),),
 }
 """Classes whose rows nothing but their age and what names them keeps. An appeal ages from the day by which an
-answer was promised; what an administrator came in by, from the day it ended."""
+answer was promised; evidence, from the day it was decided on; what an administrator came in by, from the day
+it ended."""
 
 
 @dataclass(frozen=True, slots=True)

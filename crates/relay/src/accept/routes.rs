@@ -72,6 +72,8 @@ const SIGNUP_CODE: &str = "/v1/signup/phone";
 const SIGNUP_CHECK: &str = "/v1/signup/verify";
 const PLACEMENT: &str = "/v1/me/placement";
 const SESSIONS: &str = "/v1/me/sessions";
+/// Where evidence of what a person says is handed in.
+const EVIDENCE: &str = "/v1/me/evidence";
 
 /// First segments that name routes of the sockets inside. Pages has none of them; they end here, so that
 /// a mistake there cannot open them.
@@ -132,6 +134,7 @@ fn people(method: &Method, path: &str) -> Option<Result<Route, ApiError>> {
         SIGNUP_CHECK => allowed(method, post, "POST", Route::Signup(Signup::Check)),
         PLACEMENT => allowed(method, &[Method::GET, Method::PUT], "GET, PUT", Route::Control),
         SESSIONS => allowed(method, &[Method::DELETE], "DELETE", Route::Control),
+        EVIDENCE => allowed(method, &[Method::GET, Method::POST], "GET, POST", Route::Control),
         _ => return None,
     })
 }
