@@ -32,6 +32,8 @@ LATER = (
     "people",
     "evidence",
     "evidence_files",
+    "filings",
+    "filing_files",
 )
 """Tables that came after the search."""
 

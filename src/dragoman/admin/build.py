@@ -8,6 +8,7 @@ from dragoman.admin.context import AdminContext
 from dragoman.admin.decisions import Decisions
 from dragoman.admin.documents import Documents
 from dragoman.admin.entry import Entry
+from dragoman.admin.filings import FilingPages
 from dragoman.admin.kept_decisions import KeptDecisions
 from dragoman.admin.packs import PackPages
 from dragoman.admin.pages import Pages
@@ -30,6 +31,7 @@ def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
     decisions = (Decisions(context, view), KeptDecisions(context, view))
     law = (
         ReadinessPages(context, view, changes.put),
+        FilingPages(context, view),
         *decisions,
         PackPages(context, view),
         Timelines(context, view),

@@ -23,6 +23,7 @@ from dragoman.stores.admin_access import SqlAccess
 from dragoman.stores.admins import SqlAdmins
 from dragoman.stores.decision_index import DecisionSearch
 from dragoman.stores.evidence import SqlEvidence
+from dragoman.stores.filings import Filings
 from dragoman.stores.overview import Overview
 
 
@@ -41,6 +42,8 @@ class AdminContext:
     decisions: DecisionSearch
     evidence: SqlEvidence
     """What people handed in."""
+    filings: Filings
+    """Files of the operator's own evidence."""
     sessions: Sessions
     ceremonies: Ceremonies
     provider: Provider | None

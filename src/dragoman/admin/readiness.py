@@ -27,6 +27,7 @@ from dragoman.core.admins import AUDITOR, OPERATOR
 from dragoman.core.facts import nearest
 from dragoman.decide.evidence import in_words
 from dragoman.decide.needs import Need, needs
+from dragoman.decide.packs import PackSet
 from dragoman.decide.vocabulary import known_names
 from dragoman.decide.worded import EFFECTS
 from dragoman.errors import RefusedError, UnavailableError
@@ -38,6 +39,8 @@ FORM = "markets"
 """Which of the setup pages a change is shown as one of."""
 MISSING, HELD, SOON, AHEAD = "missing", "held", "soon", "ahead"
 
+Files = Mapping[str, Sequence[Mapping[str, Any]]]
+"""Files by the evidence they are of."""
 Put = Callable[[str, str, Sequence[Edit]], Draft]
 """Keep a change that waits: for whom, of which form, what it edits."""
 
@@ -45,7 +48,8 @@ Put = Callable[[str, str, Sequence[Edit]], Draft]
 class Readiness(BaseModel):
     """By market the outcome for an identified adult, and the evidence that its rules ask for.
 
-    A row's `state`: `missing`, `held`, `soon` (held, ends within 60 days), `ahead` (missing, asked later).
+    `files` of a row: what the operator keeps of it. A row's `state`: `missing`, `held`, `soon` (held, ends
+    within 60 days), `ahead` (missing, asked later).
     """
 
     markets: list[dict[str, Any]]
@@ -97,7 +101,7 @@ class ReadinessPages:
             "number": held.number if held else "",
             "expires": held.expires.isoformat() if held and held.expires else "",
         }
-        return self._form(call, typed, {})
+        return await run_in_threadpool(self._form, call, typed, {})
 
     async def show(self, call: Call) -> Response:
         """The difference, or the form with what is wrong."""
@@ -106,7 +110,7 @@ class ReadinessPages:
         except RefusedError as refused:
             language = self._view.language(call.request)
             wrong = {refused.param or "number": refused.text[language]}
-            return self._form(call, call.body.model_dump(), wrong)
+            return await run_in_threadpool(self._form, call, call.body.model_dump(), wrong)
         return RedirectResponse(f"/setup/changes/{draft.change}", 303)
 
     async def show_api(self, call: Call) -> Response:
@@ -119,16 +123,20 @@ class ReadinessPages:
         words = in_words(typed["evidence"], language) if known else ""
         status = 400 if wrong else 200
         return self._view.page(
-            call, "readiness_state", status, here=STATE, typed=typed, wrong=wrong, words=words
+            call,
+            "readiness_state",
+            status,
+            here=STATE,
+            typed=typed,
+            wrong=wrong,
+            words=words,
+            known=known,
+            files=self._context.filings.by_evidence().get(typed["evidence"], []),
+            fresh=call.visitor.is_fresh(self._context.sessions.clock()),
         )
 
     def _drafted(self, call: Call) -> Draft:
-        name = call.body.evidence.strip()
-        known = known_names(self._context.packs())["evidence"]
-        if name not in known:
-            near = nearest(name, known)
-            text = {"en": f"No rule knows this evidence{near}.", "zh": f"没有规则使用该凭证标识{near}。"}
-            raise RefusedError(400, "invalid_value", text, param="evidence")
+        name = known_evidence(self._context.packs(), call.body.evidence)
         number, expires = _read(NUMBER, call.body.number), _read(EXPIRES, call.body.expires)
         path = ("deployment", "evidence", name)
         held = self._context.setup.stands()[0].deployment.evidence.get(name)
@@ -147,15 +155,27 @@ class ReadinessPages:
         subject = self._context.setup.subject()
         if subject.loaded is None:
             raise UnavailableError("No packs are loaded.")
-        return [_market(subject, subject.loaded, place) for place in subject.settings.deployment.markets]
+        files = self._context.filings.by_evidence()
+        markets = subject.settings.deployment.markets
+        return [_market(subject, subject.loaded, place, files) for place in markets]
 
 
-def _market(subject: Subject, loaded: Reading, place: str) -> dict[str, Any]:
+def known_evidence(packs: PackSet, said: str) -> str:
+    """A name of evidence that a rule knows. RefusedError 400 with the nearest one for another."""
+    name, known = said.strip(), known_names(packs)["evidence"]
+    if name not in known:
+        near = nearest(name, known)
+        text = {"en": f"No rule knows this evidence{near}.", "zh": f"没有规则使用该凭证标识{near}。"}
+        raise RefusedError(400, "invalid_value", text, param="evidence")
+    return name
+
+
+def _market(subject: Subject, loaded: Reading, place: str, files: Files) -> dict[str, Any]:
     """A market by its own law alone; the outcome is by all of it, as everybody's is."""
     decision = decided_in(subject, place)
     person = person_of(loaded, place, subject.machine.now_s()).replaced({"offered_markets": ()})
     today = dt.datetime.fromtimestamp(subject.machine.now_s(), dt.UTC).date()
-    rows = [_row(one, today) for one in needs(person, loaded.packs, loaded.world)]
+    rows = [_row(one, today, files) for one in needs(person, loaded.packs, loaded.world)]
     return {
         "market": place,
         "outcome": decision.outcome if decision is not None else None,
@@ -164,7 +184,7 @@ def _market(subject: Subject, loaded: Reading, place: str) -> dict[str, Any]:
     }
 
 
-def _row(need: Need, today: dt.date) -> dict[str, Any]:
+def _row(need: Need, today: dt.date, files: Files) -> dict[str, Any]:
     rule, reason, held = need.rule, need.rule.reasons["warn"], need.held
     state = HELD if held is not None else AHEAD if need.from_day else MISSING
     left = (held.expires - today).days if held is not None and held.expires is not None else None
@@ -178,6 +198,7 @@ def _row(need: Need, today: dt.date) -> dict[str, Any]:
         "number": None if held is None else held.number,
         "expires": None if held is None or held.expires is None else held.expires.isoformat(),
         "days_left": left,
+        "files": [one for name in need.names for one in files.get(name, ())],
         "from_day": need.from_day,
         "blocks": rule.on_missing in ("not_ready", "gate", "deny"),
         "effect": dict(EFFECTS[rule.on_missing]),

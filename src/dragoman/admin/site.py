@@ -101,7 +101,8 @@ class AdminSite:
             self._same_origin(request, visitor)
         if route.files:
             self._fresh(route, visitor)
-            async with self._uploads.received(request, partial(self._own_form, request, visitor)) as upload:
+            own = partial(self._own_form, request, visitor)
+            async with self._uploads.received(request, own, route.kinds) as upload:
                 body = _checked(route, upload.fields, strict=False)
                 response = await route.endpoint(Call(request, visitor, route, names, body, upload))
         else:

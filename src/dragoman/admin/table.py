@@ -17,6 +17,7 @@ from starlette.responses import Response
 from dragoman.admin.uploads import Upload
 from dragoman.core.admins import AUDITOR, METRICS, OPERATOR, AdminRecord, SessionRecord, TokenRecord
 from dragoman.errors import RefusedError
+from dragoman.knowledge.documents import SUFFIXES
 
 ANYONE = "anyone"
 """The role of routes that need no credential; written out, never a default."""
@@ -119,6 +120,8 @@ class AdminRoute:
     """Sends a document and changes nothing: a question that is too long for an address."""
     files: bool = False
     """Takes files beside the fields of its body, as `multipart/form-data`."""
+    kinds: tuple[str, ...] = SUFFIXES
+    """How the names of those files end."""
 
     def __post_init__(self) -> None:
         place = f"{self.method} {self.path}"

@@ -76,11 +76,14 @@ class Uploads:
         self._open = 0
 
     @asynccontextmanager
-    async def received(self, request: Request, own_form: Callable[[str], None]) -> AsyncIterator[Upload]:
+    async def received(
+        self, request: Request, own_form: Callable[[str], None], kinds: tuple[str, ...] = SUFFIXES
+    ) -> AsyncIterator[Upload]:
         """One upload, while its files are there. `own_form` raises for a form token that is not ours.
 
-        It is asked with the fields that came before the first file. RefusedError: 400 for what is no upload,
-        408, 413 beyond a limit, 503 while others are taken.
+        `kinds`: endings of the names that are kept. `own_form` is asked with the fields that came before the
+        first file. RefusedError: 400 for what is no upload, 408, 413 beyond a limit, 503 while others
+        are taken.
         """
         boundary = await self._expected(request)
         if self._open >= UPLOADS:
@@ -93,7 +96,7 @@ class Uploads:
         try:
             folder = await run_in_threadpool(self._spooled)
             try:
-                yield await _whole(request, _Parts(Path(folder.name), boundary, own_form))
+                yield await _whole(request, _Parts(Path(folder.name), boundary, own_form, kinds))
             finally:
                 await run_in_threadpool(folder.cleanup)
         finally:
@@ -172,8 +175,11 @@ async def _discard(request: Request) -> None:
 class _Parts:
     """The parts of one upload, written to a folder as the parser finds them. Used by one thread at a time."""
 
-    def __init__(self, folder: Path, boundary: bytes, own_form: Callable[[str], None]) -> None:
+    def __init__(
+        self, folder: Path, boundary: bytes, own_form: Callable[[str], None], kinds: tuple[str, ...]
+    ) -> None:
         self.upload = Upload()
+        self._kinds = kinds
         self._folder = folder
         self._own_form: Callable[[str], None] | None = own_form
         self._header = [bytearray(), bytearray()]
@@ -258,8 +264,8 @@ class _Parts:
             name, fault = f"#{count + 1}", Fault("no_name")
         elif name in self.upload.names:
             name, fault = f"{name} #{count + 1}", Fault("same_name")
-        elif suffix not in SUFFIXES:
-            fault = Fault("unknown_kind", what=suffix, known=", ".join(SUFFIXES))
+        elif suffix not in self._kinds:
+            fault = Fault("unknown_kind", what=suffix, known=", ".join(self._kinds))
         self.upload.names.append(name)
         if fault is not None:
             self.upload.failed[name] = fault

@@ -45,6 +45,7 @@ from dragoman.knowledge.intake import Intake
 from dragoman.meters import meters_text
 from dragoman.settings import Settings
 from dragoman.stores.decision_index import DecisionSearch
+from dragoman.stores.filings import Filings
 from dragoman.stores.overview import Overview
 
 HEAD_SECONDS = 10.0
@@ -238,6 +239,7 @@ def _context(core: Core, reloader: Reloader, knowledge: Knowledge, address: str,
         overview=Overview(core.database),
         decisions=DecisionSearch(core.database),
         evidence=core.evidence,
+        filings=Filings(core.database, core.zone),
         sessions=Sessions(core.access, core.pepper, core.zone, limits),
         ceremonies=Ceremonies(origin, name),
         provider=Provider(admin.oidc, origin) if admin.oidc is not None else None,

@@ -96,6 +96,27 @@ evidence = sa.Table(
     sa.Index("ix_evidence_decided_at", "decided_at"),
 )
 
+filings = sa.Table(
+    "filings",
+    metadata,
+    _tenant(),  # the zone's own rows: the operator's evidence
+    sa.Column("filing", sa.Text, primary_key=True),
+    sa.Column("evidence", sa.Text, nullable=False),  # a name of the packs
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("at", sa.BigInteger, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+)
+
+filing_files = sa.Table(
+    "filing_files",
+    metadata,
+    _tenant(),
+    sa.Column("filing", sa.Text, primary_key=True),
+    sa.Column("data", sa.LargeBinary, nullable=False),
+)
+
 evidence_files = sa.Table(
     "evidence_files",
     metadata,
