@@ -107,11 +107,34 @@ def test_a_window_that_nobody_left_asks_at_once(visiting: Visiting, origin: str)
         sent(visit.page, "two")
         visit.page.locator(".acts").nth(1).wait_for()
         assert [one.rsplit("/", 1)[1].split("_")[0] for one in visit.requests] == ["turns"]
+        visit.requests.clear()
         visit.page.evaluate("dispatchEvent(new Event('blur'))")
         sent(visit.page, "three")
         visit.page.locator(".acts").nth(2).wait_for()
         assert visit.page.locator("#problem").count() == 0
+        kinds = [one.rsplit("/", 1)[1].split("_")[0] for one in visit.requests]
+        assert kinds == ["cnv", "turns"], "who was elsewhere reads the conversation, not its texts"
         assert visit.complaints == []
+
+
+def test_a_branch_that_another_window_left_is_gone_on_with(visiting: Visiting, origin: str) -> None:
+    """The conversation ends elsewhere, but nothing follows this window's last turn."""
+    with visiting(origin) as visit:
+        address = asked(visit, "one")
+        page, other = visit.page, visit.page.context.new_page()
+        other.goto(address)
+        sent(other, "two")
+        other.locator(".acts").nth(1).wait_for()
+        page.evaluate("dispatchEvent(new Event('blur'))")
+        sent(page, "three")
+        page.get_by_role("button", name=TEXTS["en"]["moved_beside"]).click()
+        page.locator(".acts").nth(1).wait_for()
+        other.evaluate("dispatchEvent(new Event('blur'))")
+        sent(other, "four")
+        other.locator(".acts").nth(2).wait_for()
+        assert other.locator("#problem").count() == 0
+        other.reload()
+        assert questions(other) == ["one", "two", "four"]
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,21 @@ _DECISION = prepared_select(
     decisions.c.grounds.is_not(None),
     columns=("document", "grounds"),
 )
+_FAMILY = ("parent", "turn", "seq")
+_FIRST = prepared_select(
+    turns,
+    turns.c.conversation == sa.bindparam("name"),
+    turns.c.parent.is_(None),
+    columns=_FAMILY,
+    limit=_CHILDREN,
+)
+_FOLLOWING = prepared_select(
+    turns,
+    turns.c.conversation == sa.bindparam("name"),
+    turns.c.parent == sa.bindparam("parent"),
+    columns=_FAMILY,
+    limit=_CHILDREN,
+)
 REMOVING = "removing:"
 """Before a conversation's id, the row of `zone_meta` that says how far its removal is."""
 NOBODY = ""
@@ -127,11 +142,9 @@ class SqlConversationRows(SqlTurnRows):
 
     def children(self, conversation: str, parents: Sequence[str]) -> list[tuple[str | None, str]]:
         """(parent, turn) of those that follow these, and of the first turns (parent None), oldest first."""
-        here = turns.c.conversation == conversation
-        chosen = (turns.c.parent, turns.c.turn, turns.c.seq)
-        found = self.rows.pick(turns, chosen, here, turns.c.parent.is_(None), limit=_CHILDREN)
-        if parents:
-            found += self.rows.pick(turns, chosen, here, turns.c.parent.in_(parents), limit=_CHILDREN)
+        found = list(self.rows.run(_FIRST, {"name": conversation}))
+        for parent in parents:
+            found += self.rows.run(_FOLLOWING, {"name": conversation, "parent": parent})
         return [(row.parent, row.turn) for row in sorted(found, key=lambda row: row.seq)]
 
     def decision(self, name: str) -> KeptDecision | None:

@@ -214,9 +214,10 @@ async function ask(question) {
 /** Whether the turn that a question is to follow was followed by another one, from another window. */
 async function movedOn() {
   if (!conversation || branching || !left || parent === "last") return false;
+  const asked = async (path) => (await call("GET", path, { language })).json();
   try {
-    const document = await (await call("GET", `${base()}/turns/${parent}`, { language })).json();
-    left = document.children.length > 0;
+    const { head } = await asked(base()); // it ends a branch, so nothing follows it; to read it costs less than a turn
+    left = head !== parent && (await asked(`${base()}/turns/${parent}`)).children.length > 0;
     return left;
   } catch (fault) {
     if (!(fault instanceof Refused || fault instanceof TypeError)) throw fault;
