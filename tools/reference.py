@@ -28,6 +28,7 @@ from dragoman.control.evidence import EvidenceRoutes
 from dragoman.control.pages_app import OwnRoutes
 from dragoman.control.signup import SignupRoutes
 from dragoman.control.usage_route import UsageRoute
+from dragoman.control.user_tokens import UserTokenRoutes
 from dragoman.policy.rules import RuleFile
 from dragoman.settings import Settings
 from dragoman.settings_faults import nested_table
@@ -216,6 +217,7 @@ def routes() -> str:
         ConversationRoutes(None, "").routes(),
         AppealRoutes(None, "", None).routes(),
         EvidenceRoutes(*[None] * 3).routes(),
+        UserTokenRoutes(*[None] * 3).routes(),
         SignupRoutes(*[None] * 6, tenant=None, secure=True).routes(),
     ]
     for route in (one for table in tables for one in table):

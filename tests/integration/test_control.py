@@ -213,14 +213,6 @@ def test_declared_users_share_a_class_and_not_a_principal(run: Path) -> None:
     assert principal(run, made["text"], token() + "x")[1]["error"]["code"] == "invalid_user_token"
 
 
-def test_placed_users_are_refused_with_the_reason(run: Path) -> None:
-    status, answer = call(
-        run, "admin.sock", "POST", "/admin/v1/keys", {"tenant": "acme", "end_users": "placed"}
-    )
-    assert status == 400
-    assert "no key speaks for them" in answer["error"]["message"]["en"]
-
-
 def test_a_plan_is_whole_and_its_rules_are_served(run: Path) -> None:
     who = principal(run, new_key(run)["text"])[1]
     status, plan = call(run, "plan.sock", "POST", "/plan", question_of(who))

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMITS = ("crates/relay/src/limits.rs", "crates/engine/src/limits.rs")
 PYTHON = (
     "src/dragoman/accounts/evidence.py",
+    "src/dragoman/accounts/placed_tokens.py",
     "src/dragoman/admin/uploads.py",
     "src/dragoman/knowledge/documents.py",
     "src/dragoman/knowledge/ingest.py",

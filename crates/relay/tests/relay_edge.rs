@@ -229,6 +229,7 @@ fn signing_up_reaches_control_without_a_credential() {
         ("DELETE", "/v1/me/sessions"),
         ("GET", "/v1/me/evidence"),
         ("POST", "/v1/me/evidence"),
+        ("POST", "/v1/me/tokens"),
     ] {
         assert_eq!(ask(method, path, "").status, 401, "{method} {path} without a credential");
         assert_eq!(ask(method, path, key).status, 200, "{method} {path}");

@@ -22,6 +22,9 @@ from dragoman.accounts.classes import (
 )
 from dragoman.accounts.declared import NOTHING, Declared, declared_of, facts_of_declared
 from dragoman.accounts.pepper import Pepper
+from dragoman.accounts.placed_tokens import BadTokenError as PlacedTokenError
+from dragoman.accounts.placed_tokens import OtherZoneError, PlacedTokens
+from dragoman.accounts.placement import Address
 from dragoman.accounts.simulated import Simulated, facts_of_simulated, simulated_of
 from dragoman.core.accounts import AccountStore, Change, GuestRecord, KeyRecord
 from dragoman.core.people import Person
@@ -33,6 +36,8 @@ _NO_VERIFIER = "0" * 64
 """Compared against where no key has the id, so that both refusals take the same time."""
 
 
+PLACED = "placed"
+"""The `end_users` of a key that speaks for people whom Dragoman placed."""
 PersonOf = Callable[[str], Person | None]
 """Who signed up under a principal; None where nobody did."""
 BoundsOf = Callable[[str], Mapping[str, Any]]
@@ -70,6 +75,7 @@ class Principals:
         self._simulates = simulates
         self._admit = admit
         self._let_in = let_in
+        self._placed = PlacedTokens(pepper, zone)
 
     def identify(self, question: Mapping[str, Any], now: int) -> dict[str, Any]:
         """The answer to a well-formed question. Raises RefusedError."""
@@ -80,6 +86,16 @@ class Principals:
         if kind == "session":
             return self._by_session(str(credential["value"]), now)
         return self._by_socket(credential, now)
+
+    def user_token(self, person: str, key: str, address: Address, now: int) -> tuple[str, int]:
+        """A token of a person for a key whose `end_users` is placed, and when it ends (seconds UTC).
+
+        Raises RefusedError 404 for another key, or one that works no more.
+        """
+        record = self._store.key(key)
+        if record is None or record.end_users != PLACED or record.state != "active":
+            raise texts.refused("audience_not_found")
+        return self._placed.mint(person, record.key, address, now)
 
     def new_guest(self, tenant: str, now: int) -> str:
         """A new guest of a tenant: the cookie's value. Nothing is stored; the cookie says whose it is."""
@@ -167,7 +183,16 @@ class Principals:
         if record is None or not fits:
             raise texts.refused("invalid_key")
         self._check_key(record, peer, now)
+        if user_token is not None and record.end_users == PLACED:
+            return self._by_placed_token(record, user_token, now)
         if user_token is None:
+            if record.end_users == PLACED:
+                raise texts.invalid_user_token(
+                    "this key speaks for people who signed up here, so each request carries the token that "
+                    "its person got for this key, in the header dragoman-user-token",
+                    "此密钥代表已在此注册的用户，每个请求须在请求头 dragoman-user-token 中"
+                    "携带该用户为此密钥取得的令牌",
+                )
             if record.end_users == "declared":
                 raise texts.invalid_user_token(
                     "this key speaks for declared users, so each request names one "
@@ -205,6 +230,27 @@ class Principals:
         principal = derived_id("prn", self._zone, self._pepper.digest("user", record.tenant, claims.sub))
         ends = [at for at in (record.expires_at, claims.exp * 1000) if at is not None]
         return self._answer(record, principal, facts_of_user(claims), claims.locale, now, min(ends))
+
+    def _by_placed_token(self, record: KeyRecord, token: str, now: int) -> dict[str, Any]:
+        """Who a token names that this zone minted for this key: the person, by its own facts and place."""
+        try:
+            said = self._placed.read(token, record.key, now // 1000)
+        except OtherZoneError as fault:
+            raise texts.wrong_zone(fault.zone, self._addresses.get(fault.zone)) from None
+        except PlacedTokenError as fault:
+            raise texts.invalid_user_token(str(fault)) from None
+        person = self._person_of(said.sub)
+        if person is None or said.at < person.sessions_from:
+            raise texts.invalid_user_token("its person is signed in no more")
+        self._check_tenant(person.tenant)
+        self._let_in(person.tenant, person.person)
+        facts = {**facts_of_person(person, now), "address": {"country": said.country, "kind": said.kind}}
+        over = [over_at(one) for one in proved(person, now).values()]
+        ends = [at for at in (record.expires_at, said.exp * 1000, *over) if at is not None]
+        # A name of its own at each key: what an app keeps of its users is not what they keep here.
+        name = derived_id("prn", self._zone, self._pepper.digest("placed", record.key, person.person))
+        answer = self._answer(record, name, facts, None, now, min(ends))
+        return {**answer, "tags": [*answer["tags"], f"principal:{person.person}"]}
 
     def _answer(  # noqa: PLR0913, PLR0917 - the fields of one answer, named at each call
         self,

@@ -19,7 +19,7 @@ from dragoman.ids import new_id, now_ms
 DEFAULT_TENANT = "default"
 """The slug of the tenant that exists from the first start."""
 SCOPES = ("turns", "models", "usage")
-END_USERS = ("none", "declared")
+END_USERS = ("none", "declared", "placed")
 MAX_TITLE = 200
 MAX_KEY_DAYS = 3650
 
@@ -96,15 +96,8 @@ class Registry:
         self, tenant: str, title: str | None = None, end_users: str = "none", expires_days: int | None = None
     ) -> NewKey:
         """A new key, whose text exists only in the answer."""
-        if end_users == "placed":
-            raise _bad(
-                "end_users",
-                "people whom Dragoman placed come with a session of their own; no key speaks for them yet: "
-                "use none (your own staff) or declared",
-                "由 Dragoman 核实的用户以自己的会话访问，密钥尚不能代表；请用 none（自己的员工）或 declared",
-            )
         if end_users not in END_USERS:
-            raise _bad("end_users", "one of none, declared", "须为 none 或 declared")
+            raise _bad("end_users", "one of none, declared, placed", "须为 none、declared 或 placed")
         if expires_days is not None and not 1 <= expires_days <= MAX_KEY_DAYS:
             raise _bad("expires_days", f"1 to {MAX_KEY_DAYS}", f"须为 1 到 {MAX_KEY_DAYS}")
         text = keys.mint(self._zone)

@@ -95,6 +95,16 @@ _TEXTS = {
         "You have corrected this often enough today. Try again tomorrow.",
         "您今日更正次数过多，请明天再试。",
     ),
+    "audience_not_found": (
+        404,
+        "No key of people who sign up has this id. Whoever runs the app can tell you the right one.",
+        "没有此编号的、面向注册用户的密钥。请向应用方索取正确编号。",
+    ),
+    "not_by_key": (
+        403,
+        "A person asks for a token by its own session, not by a key.",
+        "令牌须由用户以自己的会话获取，不能使用密钥。",
+    ),
     "evidence_not_found": (
         404,
         "There is no such evidence.",

@@ -43,7 +43,7 @@ class NewKey(Asked):
 
     tenant: str = Field(default="default", max_length=100)
     title: str | None = Field(default=None, max_length=200)
-    end_users: Literal["none", "declared"] = "none"
+    end_users: Literal["none", "declared", "placed"] = "none"
     expires_days: int | None = Field(default=None, ge=1)
 
 

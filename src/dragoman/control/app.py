@@ -46,6 +46,7 @@ from dragoman.control.telemetry import open_telemetry
 from dragoman.control.turn_record import record_of
 from dragoman.control.turns import TurnDesk, TurnSweep
 from dragoman.control.usage_route import UsageRoute
+from dragoman.control.user_tokens import UserTokenRoutes
 from dragoman.events import ControlReady, emit
 from dragoman.ids import now_ms
 from dragoman.knowledge.engine import Knowledge
@@ -151,6 +152,9 @@ class Control:
                 secure=context.secure,
             ).routes(),
             *EvidenceRoutes(core.evidence, core.zone, Manual()).routes(),
+            *UserTokenRoutes(
+                core.signed_up, core.principals, lambda: core.holder.loaded.settings.zone.country
+            ).routes(),
             *AppealRoutes(core.appeals, core.zone, lambda: core.holder.loaded.settings.deployment).routes(),
             *pages(context),
         ]

@@ -28,7 +28,8 @@ def create_key(
     end_users: Annotated[
         str,
         typer.Option(
-            help="Whom it speaks for: none (your own staff) or declared (users you name in signed tokens)."
+            help="Whom it speaks for: none (your own staff), declared (users you name in tokens you sign) or "
+            "placed (people who signed up here, by tokens they get for it)."
         ),
     ] = "none",
     expires_days: Annotated[int | None, typer.Option(help="Days until it ends; none: it does not.")] = None,

@@ -222,7 +222,7 @@ def gather(
     )
     if question["app"] is not None:
         document["app"] = question["app"]
-    country, document["address_kind"] = place_of(question["address"], settings.zone.country)
+    country, document["address_kind"] = _place(question, person, settings.zone.country)
     simulated = pretence.facts(person)
     if simulated is not None:
         # A pretended place replaces the real one whole, also where it is unknown.
@@ -235,6 +235,14 @@ def gather(
         if settings.deployment.audience is None:
             document["audience"] = "internal"
     return Facts.parse(document)
+
+
+def _place(
+    question: Mapping[str, Any], person: Mapping[str, Any], zone: str | None
+) -> tuple[str | None, str]:
+    """Where the person is: of one whom a key speaks for, where it was when it got its token."""
+    seen = person.get("address")
+    return place_of(question["address"], zone) if seen is None else (seen["country"], seen["kind"])
 
 
 def place_of(address: Mapping[str, Any], zone: str | None) -> tuple[str | None, str]:

@@ -26,9 +26,15 @@ def permitted(person: Mapping[str, Any], settings: Settings) -> Mapping[str, Any
 
 
 def asker(real: Asker, person: Mapping[str, Any] | None, settings: Settings) -> Asker:
-    """Who searches documents: at the simulated place, and from the simulated app's source alone."""
+    """Who searches documents: at the simulated place, and from the simulated app's source alone.
+
+    One whom a key speaks for searches where it was when it got its token.
+    """
     if person is None:
         return real
+    seen = person.get("address")
+    if seen is not None:
+        return real.elsewhere(seen["country"], None)
     found = simulated_of(permitted(person, settings))
     return real if found is None else real.elsewhere(found.place, found.app)
 

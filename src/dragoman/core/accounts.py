@@ -47,7 +47,7 @@ class TenantRecord:
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """A key as kept: `verifier` is a keyed hash. `end_users`: none or declared. Times are ms UTC."""
+    """A key as kept: `verifier` is a keyed hash. `end_users`: none, declared or placed. Times are ms UTC."""
 
     tenant: str
     key: str

@@ -72,8 +72,9 @@ const SIGNUP_CODE: &str = "/v1/signup/phone";
 const SIGNUP_CHECK: &str = "/v1/signup/verify";
 const PLACEMENT: &str = "/v1/me/placement";
 const SESSIONS: &str = "/v1/me/sessions";
-/// Where evidence of what a person says is handed in.
+/// Where evidence of what a person says is handed in, and where a person gets a token for an app.
 const EVIDENCE: &str = "/v1/me/evidence";
+const TOKENS: &str = "/v1/me/tokens";
 
 /// First segments that name routes of the sockets inside. Pages has none of them; they end here, so that
 /// a mistake there cannot open them.
@@ -135,6 +136,7 @@ fn people(method: &Method, path: &str) -> Option<Result<Route, ApiError>> {
         PLACEMENT => allowed(method, &[Method::GET, Method::PUT], "GET, PUT", Route::Control),
         SESSIONS => allowed(method, &[Method::DELETE], "DELETE", Route::Control),
         EVIDENCE => allowed(method, &[Method::GET, Method::POST], "GET, POST", Route::Control),
+        TOKENS => allowed(method, post, "POST", Route::Control),
         _ => return None,
     })
 }
