@@ -13,6 +13,8 @@ import pytest
 from admin_person import AUTHENTICATOR, WAIT_MS, Coming, coming_to
 from axe_findings import DESK, PHONE, both_schemes, findings
 
+from dragoman.admin.texts import TEXTS
+from dragoman.admin.view import MENU
 from dragoman.control.app import Control
 from dragoman.ids import now_ms
 from dragoman.stores import schema
@@ -327,6 +329,43 @@ PAGES = (
     "tokens",
     "account",
 )
+
+
+@pytest.mark.parametrize(("language", "width", "script"), [("en", 1280, True), ("zh", 375, False)])
+def test_the_menu_leads_to_every_page_by_keyboard(
+    control: Control, coming: Coming, language: str, width: int, *, script: bool
+) -> None:
+    """Each group is one step from everywhere, each page one more; the way one came is marked, also without script."""
+    with coming(viewport={"width": width, "height": 800}) as person:
+        person.enrol(link(control))
+        page = person.page
+        if not script:
+            person.devtools.send("Emulation.setScriptExecutionDisabled", {"value": True})
+        page.goto(f"{person.origin}/?lang={language}")
+        menu = page.locator(".menu")
+        for group, inside in MENU.items():
+            follow(page, menu.locator("ul").first.get_by_role("link", name=TEXTS[language][f"menu_{group}"]))
+            for one in inside:
+                name = TEXTS[language][f"menu_{one}" if len(inside) == 1 else f"page_{one}"]
+                follow(page, menu.locator("ul").last.get_by_role("link", name=name, exact=True))
+                assert page.url.removeprefix(person.origin) == ("/" if one == "home" else f"/{one}")
+                marked = menu.locator("[aria-current=page]")
+                assert marked.all_inner_texts() == [name]
+                if len(inside) > 1:
+                    groups = menu.locator("[aria-current=true]").all_inner_texts()
+                    assert groups == [TEXTS[language][f"menu_{group}"]]
+                assert menu.bounding_box()["height"] < 170, "the page itself is seen"
+        page.goto(f"{person.origin}/account")
+        assert menu.locator("ul").count() == 1
+        assert menu.locator("[aria-current]").count() == 0
+        assert person.complaints == []
+
+
+def follow(page: Any, to: Any) -> None:
+    """Follow a link as a keyboard does."""
+    to.focus()
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
 
 
 @pytest.mark.parametrize("width", [360, 1280])

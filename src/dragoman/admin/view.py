@@ -26,27 +26,25 @@ from dragoman.web.view import CSP, LANGUAGE_COOKIE, LANGUAGE_SECONDS, plain_json
 
 HSTS = "max-age=31536000"
 SHARED_STATIC = ("page.css", "passport.css", "icon.svg")
-PAGES = (
-    "home",
-    "setup",
-    "readiness",
-    "packs",
-    "timeline",
-    "decisions",
-    "simulation",
-    "interventions",
-    "appeals",
-    "reviews",
-    "usage",
-    "limits",
-    "vocabulary",
-    "keys",
-    "tenants",
-    "people",
-    "sessions",
-    "tokens",
-)
-"""The pages of the menu, in its order."""
+MENU = {
+    "home": ("home",),
+    "law": ("packs", "timeline", "readiness", "decisions", "simulation", "vocabulary"),
+    "cases": ("interventions", "appeals", "reviews"),
+    "usage": ("usage", "limits"),
+    "access": ("people", "sessions", "tokens", "tenants", "keys"),
+    "setup": ("setup",),
+}
+"""The menu: its groups, and the pages of each in their order. A group leads to its first page."""
+_UNDER = {"appeal": "appeals", "statement": "interventions"}
+"""Pages that stand under one of the menu and are not called after it."""
+
+
+def place_of(template: str) -> tuple[str | None, str | None]:
+    """A page's group and its entry of the menu, by its template; None where the menu does not lead there."""
+    named = template.partition("_")[0]
+    page = _UNDER.get(named, named)
+    group = next((group for group, pages in MENU.items() if page in pages), None)
+    return group, page if group else None
 
 
 class AdminView:
@@ -97,8 +95,8 @@ class AdminView:
                 t=TEXTS[language],
                 language=language,
                 here=values.pop("here", request.scope["path"] if request.method == "GET" else "/"),
-                pages=PAGES,
-                page=template,
+                menu=MENU,
+                at=place_of(template),
                 person=visitor.person,
                 acts=visitor.role == OPERATOR,
                 csrf=self._csrf(visitor.cookie) if visitor.cookie else "",
@@ -156,8 +154,6 @@ class AdminView:
                 said=refused.text[language],
                 code=refused.code,
                 back=f"/confirm?next={quote(path.partition('?')[0], safe='/')}",
-                pages=(),
-                page="refused",
                 here="/",
                 person=None,
                 csrf="",
