@@ -89,6 +89,11 @@ class Admin(_Closed):
     trusted_proxies: tuple[str, ...] = ()
     session_idle_minutes: int = Field(default=30, ge=1, le=1_440)
     session_hours: int = Field(default=12, ge=1, le=168)
+    abroad: Literal["deny", "record"] = "deny"
+    """What a page with what people wrote, or what was decided of them, does for who asks from outside
+    `zone.country`: refuse, or show it and record the transfer."""
+    place_unknown: Literal["open", "abroad"] = "open"
+    """Whether who asks from an address of unknown country counts as abroad."""
     metrics_token_file: Path | None = None
     """A file with a bearer token that reads `/metrics`; without a usable one in it nothing starts."""
     oidc: Oidc | None = None

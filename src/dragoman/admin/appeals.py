@@ -31,12 +31,16 @@ class Appeals:
     def routes(self) -> Iterator[AdminRoute]:
         """Pages and their twins in the API."""
         one, older = "/appeals/{tenant}/{name}", ("before",)
-        yield AdminRoute("GET", "/appeals", AUDITOR, self.page, "Appeals received.")
-        yield AdminRoute("GET", one, AUDITOR, self.one_page, "An appeal.")
+        yield AdminRoute("GET", "/appeals", AUDITOR, self.page, "Appeals received.", personal=True)
+        yield AdminRoute("GET", one, AUDITOR, self.one_page, "An appeal.", personal=True)
         says = "Appeals received, the newest first."
-        yield AdminRoute("GET", "/admin/v1/appeals", AUDITOR, self.api, says, answer=Rows, queries=older)
+        yield AdminRoute(
+            "GET", "/admin/v1/appeals", AUDITOR, self.api, says, answer=Rows, queries=older, personal=True
+        )
         says = "An appeal with its text and how it was acknowledged."
-        yield AdminRoute("GET", f"/admin/v1{one}", AUDITOR, self.one_api, says, answer=Anything)
+        yield AdminRoute(
+            "GET", f"/admin/v1{one}", AUDITOR, self.one_api, says, answer=Anything, personal=True
+        )
 
     async def page(self, call: Call) -> Response:
         """The newest appeals, older ones by `?before=`."""

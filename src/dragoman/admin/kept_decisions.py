@@ -65,14 +65,23 @@ class KeptDecisions:
     def routes(self) -> Iterator[AdminRoute]:
         """Pages and their twins in the API."""
         one = "/decisions/{tenant}/{name}"
-        yield AdminRoute("GET", "/decisions", AUDITOR, self.page, "Kept decisions.")
-        yield AdminRoute("GET", one, AUDITOR, self.one_page, "The passport of a decision.")
+        yield AdminRoute("GET", "/decisions", AUDITOR, self.page, "Kept decisions.", personal=True)
+        yield AdminRoute("GET", one, AUDITOR, self.one_page, "The passport of a decision.", personal=True)
         says = "Kept decisions by day, outcome, code, rule, pack, id (of a decision or turn), principal."
         yield AdminRoute(
-            "GET", "/admin/v1/decisions", AUDITOR, self.api, says, answer=FoundDecisions, queries=QUERIES
+            "GET",
+            "/admin/v1/decisions",
+            AUDITOR,
+            self.api,
+            says,
+            answer=FoundDecisions,
+            queries=QUERIES,
+            personal=True,
         )
         says = "The passport of a decision."
-        yield AdminRoute("GET", f"/admin/v1{one}", AUDITOR, self.one_api, says, answer=DecisionPassport)
+        yield AdminRoute(
+            "GET", f"/admin/v1{one}", AUDITOR, self.one_api, says, answer=DecisionPassport, personal=True
+        )
 
     async def page(self, call: Call) -> Response:
         """The newest, or those that were looked for."""

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from dragoman.admin.acts import token_view
 from dragoman.admin.context import AdminContext
 from dragoman.admin.openapi import document
+from dragoman.admin.place import is_here
 from dragoman.admin.table import ANYONE, AdminRoute, Call, RouteTable
 from dragoman.admin.view import AdminView
 from dragoman.core.admins import AUDITOR, METRICS
@@ -65,8 +66,9 @@ class Pages:
         yield AdminRoute("GET", "/", AUDITOR, self.home, "The first page.")
         yield AdminRoute("GET", "/favicon.ico", ANYONE, self.icon, "The icon.", bare=True)
         yield AdminRoute("GET", "/static/{name}", ANYONE, self.static, "A file.", bare=True)
-        yield AdminRoute("GET", "/interventions", AUDITOR, self.interventions, "Recent interventions.")
-        yield AdminRoute("GET", "/interventions/{tenant}/{name}", AUDITOR, self.statement, "A statement.")
+        one, says = "/interventions/{tenant}/{name}", "Recent interventions."
+        yield AdminRoute("GET", "/interventions", AUDITOR, self.interventions, says, personal=True)
+        yield AdminRoute("GET", one, AUDITOR, self.statement, "A statement.", personal=True)
         for noun, says in (
             ("usage", "Usage by day."),
             ("limits", "Limits of use."),
@@ -101,14 +103,11 @@ class Pages:
                 says,
                 answer=Rows,
                 queries=QUERIES.get(noun, ()),
+                personal=noun == "interventions",
             )
+        says = "A statement of reasons."
         yield AdminRoute(
-            "GET",
-            "/admin/v1/interventions/{tenant}/{name}",
-            AUDITOR,
-            self.statement_api,
-            "A statement of reasons.",
-            answer=Anything,
+            "GET", f"/admin/v1{one}", AUDITOR, self.statement_api, says, answer=Anything, personal=True
         )
         yield AdminRoute("GET", "/admin/v1/status", AUDITOR, self.status, "How the zone does.", answer=Status)
         yield AdminRoute(
@@ -128,14 +127,14 @@ class Pages:
         return self._view.text(text)
 
     async def home(self, call: Call) -> Response:
-        """Health, changes, usage, interventions."""
+        """Health, changes, usage, and interventions for who asks from the zone's country."""
         overview = self._context.overview
         status = await self._status()
-        since = _day(USAGE_DAYS)
+        since, settings = _day(USAGE_DAYS), self._context.settings()
         usage, found, changes, acts, names = await run_in_threadpool(
             lambda: (
                 overview.usage(since),
-                overview.interventions(limit=RECENT),
+                overview.interventions(limit=RECENT) if is_here(call.visitor, settings) else [],
                 overview.changes(RECENT),
                 overview.acts(RECENT),
                 tenant_names(self._context),

@@ -1,8 +1,9 @@
 """The admin listener's application: the one order in which a request is let in, checked and answered.
 
-door → route → who → role → origin and form token → attempts → freshness → body → endpoint. What a step does
-not let through goes no further; a route that is not in the table does not exist. Where files come, the form
-token stands among them: freshness is asked before a byte of them is read, and the token before one is kept.
+door → route → who → role → place → origin and form token → attempts → freshness → body → endpoint. What a
+step does not let through goes no further; a route that is not in the table does not exist. Where files come,
+the form token stands among them: freshness is asked before a byte of them is read, and the token before one
+is kept.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from starlette.types import Receive, Scope, Send
 
 from dragoman.admin.context import AdminContext
 from dragoman.admin.door import Knock
+from dragoman.admin.place import entry_of
 from dragoman.admin.sessions import COOKIE, is_cookie
 from dragoman.admin.table import AdminRoute, Call, RouteTable, Visitor
 from dragoman.admin.uploads import Uploads
@@ -97,6 +99,8 @@ class AdminSite:
             visitor = await run_in_threadpool(self._identified, request, knock)
         if route is None or not visitor.may(route.role):
             return self._kept_out(request, route, methods, visitor)
+        if route.personal:
+            await run_in_threadpool(self._placed, request, visitor)
         if route.changes:
             self._same_origin(request, visitor)
         if route.files:
@@ -170,6 +174,16 @@ class AdminSite:
             "zh": f"此操作需要角色 {route.role}，您的角色是 {visitor.role}。",
         }
         raise RefusedError(403, "wrong_role", text)
+
+    def _placed(self, request: Request, visitor: Visitor) -> None:
+        """What goes abroad with a visitor is refused, or durably recorded before it is shown."""
+        try:
+            entry = entry_of(visitor, self._context.settings(), request.scope["path"])
+        except RefusedError:
+            self._context.refuse("abroad", visitor.by)
+            raise
+        if entry is not None:
+            self._context.access.enter(dict(entry)).result()
 
     def _same_origin(self, request: Request, visitor: Visitor) -> None:
         """A change comes from a page of our own, or from a machine that no browser drives."""

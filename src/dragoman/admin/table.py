@@ -118,6 +118,8 @@ class AdminRoute:
     """Counts as an attempt of its address."""
     asks: bool = False
     """Sends a document and changes nothing: a question that is too long for an address."""
+    personal: bool = False
+    """Shows what people wrote, or what was decided of them: it matters where the visitor is."""
     files: bool = False
     """Takes files beside the fields of its body, as `multipart/form-data`."""
     kinds: tuple[str, ...] = SUFFIXES
