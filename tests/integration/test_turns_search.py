@@ -34,6 +34,8 @@ LATER = (
     "evidence_files",
     "filings",
     "filing_files",
+    "incident_reports",
+    "incidents",
 )
 """Tables that came after the search."""
 

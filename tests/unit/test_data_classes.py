@@ -16,8 +16,8 @@ from dragoman.errors import ConfigError
 from dragoman.operations.backup import LEFT_BEHIND
 from dragoman.policy.data_classes import DATABASE as TABLES
 from dragoman.policy.data_classes import declared, parsed
+from dragoman.stores.incident_tables import metadata
 from dragoman.stores.migrate import columns_of, create, migrate
-from dragoman.stores.people_tables import metadata
 
 TEXT = (Path(__file__).parents[2] / "src/dragoman/policy/data_classes.toml").read_text("utf-8")
 

@@ -9,6 +9,7 @@ from dragoman.admin.decisions import Decisions
 from dragoman.admin.documents import Documents
 from dragoman.admin.entry import Entry
 from dragoman.admin.filings import FilingPages
+from dragoman.admin.incidents import Incidents
 from dragoman.admin.kept_decisions import KeptDecisions
 from dragoman.admin.packs import PackPages
 from dragoman.admin.pages import Pages
@@ -36,6 +37,7 @@ def admin_table(context: AdminContext, view: AdminView) -> RouteTable:
         PackPages(context, view),
         Timelines(context, view),
         SimulationPages(context, view),
+        Incidents(context, view),
     )
     reviews = Reviews(context, view)
     groups = (entry, pages, setup, changes, documents, acts, appeals, reviews, *law)

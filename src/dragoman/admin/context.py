@@ -24,6 +24,7 @@ from dragoman.stores.admins import SqlAdmins
 from dragoman.stores.decision_index import DecisionSearch
 from dragoman.stores.evidence import SqlEvidence
 from dragoman.stores.filings import Filings
+from dragoman.stores.incidents import SqlIncidents
 from dragoman.stores.overview import Overview
 
 
@@ -44,6 +45,7 @@ class AdminContext:
     """What people handed in."""
     filings: Filings
     """Files of the operator's own evidence."""
+    incidents: SqlIncidents
     sessions: Sessions
     ceremonies: Ceremonies
     provider: Provider | None

@@ -29,7 +29,7 @@ SHARED_STATIC = ("page.css", "passport.css", "icon.svg")
 MENU = {
     "home": ("home",),
     "law": ("packs", "timeline", "readiness", "decisions", "simulation", "vocabulary"),
-    "cases": ("interventions", "appeals", "reviews"),
+    "cases": ("interventions", "appeals", "reviews", "incidents"),
     "usage": ("usage", "limits"),
     "access": ("people", "sessions", "tokens", "tenants", "keys"),
     "setup": ("setup",),

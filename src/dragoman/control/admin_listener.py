@@ -46,6 +46,7 @@ from dragoman.meters import meters_text
 from dragoman.settings import Settings
 from dragoman.stores.decision_index import DecisionSearch
 from dragoman.stores.filings import Filings
+from dragoman.stores.incidents import SqlIncidents
 from dragoman.stores.overview import Overview
 
 HEAD_SECONDS = 10.0
@@ -240,6 +241,7 @@ def _context(core: Core, reloader: Reloader, knowledge: Knowledge, address: str,
         decisions=DecisionSearch(core.database),
         evidence=core.evidence,
         filings=Filings(core.database, core.zone),
+        incidents=SqlIncidents(core.database, core.zone),
         sessions=Sessions(core.access, core.pepper, core.zone, limits),
         ceremonies=Ceremonies(origin, name),
         provider=Provider(admin.oidc, origin) if admin.oidc is not None else None,

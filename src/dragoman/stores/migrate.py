@@ -15,7 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from dragoman.errors import ConfigError
 from dragoman.ids import now_ms
-from dragoman.stores.people_tables import metadata
+from dragoman.stores.incident_tables import metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION_TABLE = "alembic_version"
