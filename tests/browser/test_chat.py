@@ -199,12 +199,19 @@ def test_a_new_conversation_is_called_what_the_server_kept(
             ("Who is she?", "Who is she?"),
         ):
             page.goto(origin)
+            before = len(visit.requests)
             visit.ask(question)
             if script:
                 page.locator("#log[aria-busy=false]").wait_for()
             else:
                 page.locator("#others a").first.click()
                 page.wait_for_url(re.compile("/c/cnv_"))
+            learnt = [
+                one for one in visit.requests[before:] if re.search(r"/v1/conversations/cnv_[^/?]+$", one)
+            ]
+            assert len(learnt) == (script and title != question), (
+                "what is kept as it was written is not asked for"
+            )
             assert page.title().startswith(f"{title} ·")
             assert page.locator("#others a").first.inner_text() == title
             assert page.locator("#title").inner_text() == title

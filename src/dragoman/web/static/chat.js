@@ -4,12 +4,11 @@
 import { copies, Draft, element, finished, words } from "./render.js";
 import { actions, branches, copyChosen, copyOf, textOf } from "./acts.js";
 import { finding } from "./find.js";
-import { addToList, judge, learnTitle, manage, managing } from "./kept.js";
+import { addToList, judge, learnTitle, manage, managing, titleOf } from "./kept.js";
 import { goOn, keepTyped, problem, putBack, settled, tooLong } from "./typed.js";
 import { call, citations, follow, isOver, newTurn, onceKey, read, Refused } from "./stream.js";
 
 const HISTORY = 6; // messages of this page that go along with a question where nothing is kept
-const TITLE = 60; // code points of a title that is shown of a first question until the server has made it
 const NOT_OURS = { missing_credential: "session_lost", invalid_session: "session_lost", conversation_not_found: "gone" };
 const CUT_MS = 1500; // what a stopped answer may take to end by itself
 
@@ -34,8 +33,7 @@ const userMessage = (content) => ({ role: "user", content });
 
 /** A conversation for a first question; the page is its page from now on. */
 async function begin(question) {
-  const line = [...question.replace(/\s+/gu, " ")];
-  const title = line.length <= TITLE ? line.join("") : `${line.slice(0, TITLE - 1).join("")}…`;
+  const title = titleOf(question);
   const made = await call("POST", "/v1/conversations", { body: {}, language, once: onceKey() });
   conversation = (await made.json()).id;
   shownPath = `/c/${conversation}`;
@@ -144,11 +142,16 @@ async function carry(turn, draft, begun) {
   const result = await finished(turn, trouble);
   draft.replaceWith(result);
   if (keeps && turn.id) await followUp(result.parentElement, turn);
-  if (conversation) await learnTitle(base(), shownPath);
+  if (conversation) await learnTitle(base(), shownPath, keptAsAsked(turn, trouble) ? titleOf(turn.asked) : null);
   status.textContent = trouble ? "" : `${words("done")} ${textOf(result)}`;
   busy(null);
   keepFocus(send);
   return run.wantsStop || turn.id || turn.text ? null : fault;
+}
+
+/** Whether a turn is kept with the question as it was written: it is over, no rule did anything, nobody else asked. */
+function keptAsAsked({ asked, alone, metadata }, trouble) {
+  return asked !== null && alone && !trouble && metadata?.interventions?.length === 0 && !metadata.outcome;
 }
 
 /** Where what had the focus is gone, or has done its part, the next question may be typed. */

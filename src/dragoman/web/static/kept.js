@@ -5,6 +5,8 @@ import { call, Refused } from "./stream.js";
 import { visible } from "./reader.js";
 import { element, words } from "./render.js";
 
+const TITLE = 60; // code points of a title that is made of a question
+
 const status = document.getElementById("status");
 const { language } = document.getElementById("main").dataset;
 let unnamed = document.querySelector("#manage:not([hidden]) [name=title]")?.value === ""; // no title was given or made yet
@@ -43,12 +45,21 @@ export function manage(title, id, path) {
   named(title, path);
 }
 
-/** The title that the server made of the first question, as it is kept: what a rule redacts is not in it. */
-export async function learnTitle(api, path) {
+/** What the server names a conversation after a question that it keeps as it was written. */
+export function titleOf(question) {
+  const line = [...question.trim().replace(/\s+/gu, " ")];
+  return line.length <= TITLE ? line.join("") : `${line.slice(0, TITLE - 1).join("")}…`;
+}
+
+/**
+ * The title that the server made of the first question, as it is kept: what a rule redacts is not in it. `known` is that
+ * title where no rule did anything, so that it need not be asked for.
+ */
+export async function learnTitle(api, path, known) {
   if (!unnamed) return;
-  let title = null;
+  let title = known;
   try {
-    ({ title } = await (await call("GET", api, { language })).json());
+    if (title === null) ({ title } = await (await call("GET", api, { language })).json());
   } catch (fault) {
     if (!(fault instanceof Refused || fault instanceof TypeError)) throw fault;
     return; // not to be read right now: it is with the next answer
