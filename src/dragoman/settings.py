@@ -168,6 +168,8 @@ class Tenant(Table):
     """All of them live there."""
     staff_adults: bool = False
     """All of them are at least 18 years old."""
+    staff: int | None = Field(default=None, ge=1, le=1_000_000)
+    """How many they are at the most. More people than that behind a key are told to the operator."""
 
     @field_validator("title")
     @classmethod

@@ -296,6 +296,16 @@ def test_stage_public_without_an_administrator(settings: Settings) -> None:
     assert codes(changed(settings, "deployment", stage="public")) == ["no_administrator"]
 
 
+def test_a_key_that_looks_as_if_it_served_others(settings: Settings) -> None:
+    found = [
+        {"key": "key_x", "tenant": "ten_x", "since": 0, "signs": [{"sign": "users", "count": 9, "most": 3}]}
+    ]
+    with contextlib.closing(sqlite3.connect(settings.zone.data / "zone.db")) as raw:
+        raw.execute("INSERT INTO zone_meta VALUES ('zone', 'staff_doubts', ?)", (json.dumps(found),))
+        raw.commit()
+    assert codes(settings) == ["key_doubted"]
+
+
 def test_a_limit_that_lost_its_bound(settings: Settings) -> None:
     def kept(model: str) -> None:
         document = json.dumps({"id": "mine", "unit": "tokens", "per": "day", "most": 5, "model": model})

@@ -26,6 +26,7 @@ from dragoman.stores.evidence import SqlEvidence
 from dragoman.stores.filings import Filings
 from dragoman.stores.incidents import SqlIncidents
 from dragoman.stores.overview import Overview
+from dragoman.stores.staff_use import StaffUse
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class AdminContext:
     decisions: DecisionSearch
     evidence: SqlEvidence
     """What people handed in."""
+    staff_use: StaffUse
+    """Keys that say they speak for staff alone, and look otherwise."""
     filings: Filings
     """Files of the operator's own evidence."""
     incidents: SqlIncidents

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
+from dragoman.accounts.staff_signs import in_words
 from dragoman.admin.acts import token_view
 from dragoman.admin.context import AdminContext
 from dragoman.admin.openapi import document
@@ -44,6 +45,8 @@ class Status(BaseModel):
     relay: dict[str, Any]
     journal: list[dict[str, Any]]
     acts_waiting: int
+    doubts: list[dict[str, Any]]
+    """Keys of staff alone that look otherwise: key, tenant, since (ms UTC), signs, text."""
 
 
 class Anything(BaseModel):
@@ -251,11 +254,13 @@ class Pages:
         relay = await self._context.relay()
         journal = await run_in_threadpool(self._context.overview.cursors)
         waiting = await run_in_threadpool(self._context.overview.waiting_acts)
+        doubts = await run_in_threadpool(self._context.staff_use.doubts)
         return {
             "control": self._context.status(),
             "relay": relay,
             "journal": journal,
             "acts_waiting": waiting,
+            "doubts": [{**one, "text": in_words(one["signs"])} for one in doubts],
         }
 
 

@@ -12,6 +12,7 @@ import httpx
 from cryptography import x509
 
 from dragoman import _native
+from dragoman.accounts.staff_signs import in_words as in_words_of_signs
 from dragoman.budgets.bounds import faults
 from dragoman.checks.results import Reading, Result, Subject, result
 from dragoman.core.decision import Decision
@@ -26,6 +27,7 @@ from dragoman.providers.provider_key import NoKeyError, read_key
 from dragoman.stores.admins import admin_exists
 from dragoman.stores.budgets import stored_limits
 from dragoman.stores.migrate import revision_of, versions
+from dragoman.stores.staff_use import stored_doubts
 
 CERTIFICATE_SOON_DAYS = 21
 EVIDENCE_SOON_DAYS = 60
@@ -173,6 +175,18 @@ def limits(subject: Subject) -> Iterator[Result]:
         return  # `schema` says so
     for problem in faults(stored, subject.loaded.attempts, subject.loaded.prices, now_ms()):
         yield result("limit_unkept", problem=problem)
+
+
+def staff_keys(subject: Subject) -> Iterator[Result]:
+    """Keys that say they speak for staff alone, and look otherwise by what control found."""
+    try:
+        found = stored_doubts(subject.data / DATABASE)
+    except sqlite3.DatabaseError:
+        return  # `schema` says so
+    for one in found:
+        yield result(
+            "key_doubted", key=one["key"], tenant=one["tenant"], signs=in_words_of_signs(one["signs"])
+        )
 
 
 def schema(subject: Subject) -> Iterator[Result]:

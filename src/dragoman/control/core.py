@@ -25,6 +25,7 @@ from dragoman.control.budget_verbs import BudgetVerbs
 from dragoman.control.loaded import Holder, Loaded
 from dragoman.control.planner import Planner
 from dragoman.control.retention import Retention
+from dragoman.control.staff_watch import StaffWatch
 from dragoman.control.turns import EXPIRE_ROUNDS, Chore
 from dragoman.core.accounts import Change, TenantRecord
 from dragoman.errors import ConfigError
@@ -46,12 +47,15 @@ from dragoman.stores.outbox import Outbox
 from dragoman.stores.people import SqlPeople
 from dragoman.stores.retention import RetentionRows
 from dragoman.stores.search import SqlSearch
+from dragoman.stores.staff_use import StaffUse
 from dragoman.stores.turns import SqlTurns
 from dragoman.stores.usage import UsageRows
 
 DATABASE = "zone.db"
 CODES_AT_ONCE = 500
 """LIMIT: codes, and windows, that are forgotten in one transaction."""
+STAFF_ROUNDS = 10 * EXPIRE_ROUNDS
+"""Every how many rounds keys of staff are looked at: every ten minutes."""
 PEPPER = Path("secrets") / "pepper"
 
 
@@ -101,6 +105,7 @@ class Core:
         self.retention = Retention(self.holder, RetentionRows(self.database, zone.id), self.conversations)
         self.appeals = SqlAppeals(self.database, zone.id)
         self.evidence = SqlEvidence(self.database, zone.id)
+        self.staff_use = StaffUse(self.database, zone.id)
         self.search = SqlSearch(self.database)
         self.admins = SqlAdmins(self.database, zone.id)
         self.access = SqlAccess(self.database, zone.id)
@@ -128,6 +133,7 @@ class Core:
             Chore(EXPIRE_ROUNDS, self.eraser.resume),
             Chore(EXPIRE_ROUNDS, lambda stopping: self.budgets.forget_over(now_ms(), stopping)),
             Chore(EXPIRE_ROUNDS, self.forget_codes),
+            Chore(STAFF_ROUNDS, StaffWatch(self.staff_use, self.holder, self._slug).look),
         )
 
     def forget_codes(self, stopping: Callable[[], bool] = lambda: False) -> int:

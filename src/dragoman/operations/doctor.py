@@ -28,6 +28,7 @@ CHECKS: tuple[Callable[[Subject], Iterator[Result]], ...] = (
     zone_checks.schema,
     zone_checks.administrator,
     zone_checks.limits,
+    zone_checks.staff_keys,
     zone_checks.packs,
     zone_checks.evidence,
     record_check.record,
