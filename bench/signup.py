@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import itertools
 import json
 import os
@@ -210,12 +211,20 @@ async def one(link: Link, run: Run, phone: str, client: str, sample: bool) -> No
         run.sampled[(await link.ask("GET", "/v1/me/placement", client, None, cookie))[0]] += 1
 
 
+def _files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Names and sizes of what lies there; what is replaced meanwhile is left out."""
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file():
+                yield path.name, path.stat().st_size
+
+
 def measured(
     tree: processes.Tree, folder: Path, run: Run, began: float, cpu: float, before: int
 ) -> dict[str, Any]:
     """A row of the table, of what was done since the one before."""
     done, seconds = run.done - before, time.monotonic() - began
-    files = [path for path in (folder / "data").rglob("*") if path.is_file()]
+    files = list(_files(folder / "data"))
     waits = sorted(run.waits) or [0.0]
     run.waits = []
     return {
@@ -225,8 +234,8 @@ def measured(
         "p50_ms": round(waits[len(waits) // 2] * 1000, 1),
         "p99_ms": round(waits[int(len(waits) * 0.99)] * 1000, 1),
         "rss_mb": tree.rss_mb(),
-        "database_mb": round(sum(p.stat().st_size for p in files if p.name.startswith("zone.db")) / 1e6, 1),
-        "bytes_each": round(sum(p.stat().st_size for p in files) / max(1, run.done)),
+        "database_mb": round(sum(size for name, size in files if name.startswith("zone.db")) / 1e6, 1),
+        "bytes_each": round(sum(size for _, size in files) / max(1, run.done)),
         "failed": sum(run.failed.values()),
     }
 

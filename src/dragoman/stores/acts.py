@@ -16,10 +16,12 @@ from dragoman.core.accounts import Act, Change
 from dragoman.ids import new_id, now_ms
 from dragoman.stores.database import ENTERED, PUBLISHED
 from dragoman.stores.schema import ZONE_TENANT, changes, outbox
-from dragoman.stores.tenancy import rows_of
+from dragoman.stores.tenancy import prepared_insert, rows_of
 
 CHANGES_KEPT = 5_000
 """LIMIT: changes kept for relays that lag; an older `after` gets a reset."""
+
+_ENTER = prepared_insert(outbox)
 
 
 def record(connection: sa.Connection, zone: str, act: Act) -> None:
@@ -34,7 +36,9 @@ def enter(connection: sa.Connection, zone: str, tenant: str, entry: Mapping[str,
     """Put an entry on its way to control's journal; `item` lets a repeated carrying be recognised."""
     item = new_id("out", zone, at)
     whole = {"v": 1, "at": at, "tenant": tenant, "zone": zone, "item": item, **entry}
-    rows_of(connection, tenant).insert(outbox, item=item, at=at, entry=json.dumps(whole))
+    rows_of(connection, tenant).run(
+        _ENTER, {"item": item, "at": at, "entry": json.dumps(whole), "log_index": None}
+    )
     connection.info[ENTERED] = True
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from dragoman.stores import schema
 from dragoman.stores.database import Database
 from dragoman.stores.schema import ZONE_TENANT
-from dragoman.stores.tenancy import rows_of
+from dragoman.stores.tenancy import prepared_update, rows_of
 
 BATCH = 200
 """LIMIT: acts carried to the journal at once."""
@@ -19,6 +19,8 @@ LOG_NAME = "registry_log"
 """The row of `zone_meta` that names the log in which acts have their indexes."""
 EARLIER_LOG = -1
 """The index of an act that stands in an earlier log."""
+
+_MARK = prepared_update(schema.outbox, "item", ("log_index",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,6 @@ class Outbox:
 
         def work(c: sa.Connection) -> None:
             for pending, index in written:
-                where = schema.outbox.c.item == pending.item
-                rows_of(c, pending.tenant).update(schema.outbox, where, log_index=index)
+                rows_of(c, pending.tenant).run(_MARK, {"of_row": pending.item, "new_log_index": index})
 
         self._database.write(work)
