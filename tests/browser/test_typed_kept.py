@@ -117,6 +117,17 @@ def test_a_window_that_nobody_left_asks_at_once(visiting: Visiting, origin: str)
         assert visit.complaints == []
 
 
+def test_a_first_question_asks_no_more_of_who_was_elsewhere(visiting: Visiting, origin: str) -> None:
+    """Nobody else can have asked in a conversation that is begun with it."""
+    with visiting(origin) as visit:
+        visit.page.evaluate("dispatchEvent(new Event('blur'))")
+        before = len(visit.requests)
+        asked(visit, "one")
+        visit.page.locator(".acts").wait_for()
+        sent = [one.rsplit("/", 1)[1] for one in visit.requests[before:] if "/v1/" in one]
+        assert sent == ["conversations", "turns"]
+
+
 def test_a_branch_that_another_window_left_is_gone_on_with(visiting: Visiting, origin: str) -> None:
     """The conversation ends elsewhere, but nothing follows this window's last turn."""
     with visiting(origin) as visit:

@@ -83,6 +83,7 @@ async function askKept(question, turn, write, signal) {
   if (!conversation) {
     await begin(question);
     parent = "root";
+    turn.alone = true; // nobody else knows of it
   }
   if (location.search) window.history.replaceState(null, "", shownPath); // another branch is shown from now on
   const body = { model, stream: true, parent, messages: [userMessage(question)] };
