@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from dragoman.sentences import Sentence
+
 Text = Mapping[str, str]
 """`{"en": ..., "zh": ...}`: what a person reads, in every shipped language."""
 
@@ -79,7 +81,7 @@ class ConfigError(DragomanError):
 
     code = "config_invalid"
 
-    def __init__(self, problems: list[str]) -> None:
+    def __init__(self, problems: list[Sentence]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
 

@@ -27,6 +27,7 @@ from typing import Any
 from dragoman.errors import ConfigError, DragomanError, UnavailableError
 from dragoman.events import ProcessEnded, ProcessStarted, emit, send_to
 from dragoman.relay_flag import SUPERVISED
+from dragoman.sentences import Sentence, by_system
 
 READY_SECONDS = 60.0
 """How long a pair may take to answer at the start."""
@@ -243,11 +244,18 @@ def check_free(address: str, name: str) -> None:
             probe.bind((host.strip("[]"), int(port)))
         except OSError as fault:
             if fault.errno == errno.EADDRINUSE:
-                advice = (
-                    f'set {name} = "{host}:PORT" or DRAGOMAN_{name.upper().replace(".", "__")}={host}:PORT'
+                here = f'{name} = "{host}:PORT"'
+                variable = f"DRAGOMAN_{name.upper().replace('.', '__')}={host}:PORT"
+                said = Sentence(
+                    f"{address} is in use by another program; set {here} or {variable}",
+                    f"{address} 正被其他程序占用；请设 {here} 或 {variable}",
                 )
-                raise ConfigError([f"{address} is in use by another program; {advice}"]) from fault
-            raise ConfigError([f"{name}: cannot listen on {address}: {fault.strerror}"]) from fault
+            else:
+                why = by_system(fault)
+                said = Sentence(
+                    f"{name}: cannot listen on {address}: {why}", f"{name}：无法监听 {address}（{why.zh}）"
+                )
+            raise ConfigError([said]) from fault
 
 
 def _facts(pair: Pair) -> dict[str, object]:

@@ -12,21 +12,21 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from dragoman.caller_fields import may_pass
 from dragoman.errors import ConfigError
-from dragoman.settings_admin import ENV_NAME, LOOPBACK, Admin
+from dragoman.sentences import Sentence, no_toml
+from dragoman.settings_admin import LOOPBACK, Admin
 from dragoman.settings_edge import Edge, check_public, public_host
 from dragoman.settings_faults import built, unknown_overrides
 from dragoman.settings_limits import Limit, Model, Price, Rate, Table
 from dragoman.settings_operations import CrisisPlaces, LocalText, Log, Retention, Telemetry
+from dragoman.settings_providers import Provider
 from dragoman.settings_signup import Sms
 from dragoman.settings_text import read_text
-from dragoman.settings_zone import COUNTRY, OtherZone, Zone, check_transfers, codes
+from dragoman.settings_zone import COUNTRY, OtherZone, Zone, check_transfers
 
 DEFAULT_FILE = "dragoman.toml"
 LOCAL_PROVIDER = "local"
@@ -94,68 +94,6 @@ class Label(Table):
     text: LocalText = LocalText(en="AI-generated", zh="AI 生成")
 
 
-class Deadlines(Table):
-    """Milliseconds a provider may take."""
-
-    connect: int = Field(default=5_000, ge=1, le=60_000)
-    first_byte: int = Field(default=60_000, ge=1, le=1_800_000)
-    idle: int = Field(default=120_000, ge=1, le=1_800_000)
-    total: int = Field(default=1_800_000, ge=1, le=1_800_000)
-
-
-class Provider(Table):
-    """Where turns may go. `pack` names the provider pack whose terms apply; none means self-hosted."""
-
-    kind: Literal["local", "openai"] = "openai"
-    pack: str | None = None
-    countries: tuple[str, ...] = ()
-    """Where it processes what it is sent. None named: unknown."""
-    base_url: str | None = None
-    key_env: str | None = None
-    key_file: Path | None = None
-    key_header: str = "authorization"
-    key_prefix: str = "Bearer "
-    headers: tuple[str, ...] = ()
-    fields: tuple[str, ...] = ()
-    unknown_fields: Literal["reject", "pass"] = "reject"
-    output_field: Literal["max_tokens", "max_completion_tokens"] | None = None
-    """The field in which a chat asks for at most so many tokens; None: as the catalogue says of the host."""
-    deadlines_ms: Deadlines = Deadlines()
-
-    @field_validator("key_env")
-    @classmethod
-    def _reference(cls, value: str | None) -> str | None:
-        if value is not None and not ENV_NAME.match(value):
-            raise ValueError("give the NAME of an environment variable (A-Z, 0-9, _), not the key itself")
-        return value
-
-    @field_validator("headers")
-    @classmethod
-    def _passed(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        bad = [name for name in value if not may_pass(name)]
-        if bad:
-            raise ValueError(f"these never go from a caller to a provider: {', '.join(bad)}")
-        return value
-
-    @field_validator("countries")
-    @classmethod
-    def _countries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        return codes(value)
-
-    @field_validator("base_url")
-    @classmethod
-    def _url(cls, value: str | None) -> str | None:
-        return None if value is None else _checked_url(value)
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        if self.kind == "openai" and self.base_url is None:
-            raise ValueError("a provider of kind openai needs base_url, for example https://host/v1")
-        if self.key_env is not None and self.key_file is not None:
-            raise ValueError("give key_env or key_file, not both")
-        return self
-
-
 class Tenant(Table):
     """A tenant that must exist; created at start, never removed by its absence.
 
@@ -175,7 +113,12 @@ class Tenant(Table):
     @classmethod
     def _shown(cls, value: str | None) -> str | None:
         if value is not None and not (value.strip() and value.isprintable()):
-            raise ValueError("holds something that can be seen, and no characters that cannot")
+            raise ValueError(
+                Sentence(
+                    "holds something that can be seen, and no characters that cannot",
+                    "须有可见内容，且不含不可见字符",
+                )
+            )
         return value
 
 
@@ -256,7 +199,10 @@ class Settings(BaseSettings):
         _check_names(value)
         if value.get(LOCAL_PROVIDER, Provider(kind="local")).kind != "local":
             raise ValueError(
-                "the provider name `local` is reserved for the built-in one; choose another name"
+                Sentence(
+                    "the provider name `local` is reserved for the built-in one; choose another name",
+                    "供应商名称 `local` 为内置供应商保留，请另选名称",
+                )
             )
         return {LOCAL_PROVIDER: Provider(kind="local"), **value}
 
@@ -273,14 +219,33 @@ class Settings(BaseSettings):
     def _references(self) -> Self:
         for name, model in self.models.items():
             if model.provider not in self.providers:
-                raise ValueError(f"models.{name}.provider: no provider is called {model.provider!r}")
+                raise ValueError(
+                    Sentence(
+                        f"models.{name}.provider: no provider is called {model.provider!r}",
+                        f"models.{name}.provider：没有名为 {model.provider!r} 的供应商",
+                    )
+                )
             unknown = [other for other in model.fallbacks if other not in self.models or other == name]
             if unknown:
-                raise ValueError(f"models.{name}.fallbacks: not another model here: {', '.join(unknown)}")
+                told = ", ".join(unknown)
+                raise ValueError(
+                    Sentence(
+                        f"models.{name}.fallbacks: not another model here: {told}",
+                        f"models.{name}.fallbacks：不是此处的其他模型：{told}",
+                    )
+                )
         if strange := sorted(set(self.sms.models) - set(self.models)):
-            raise ValueError(f"sms.models: no model is called {', '.join(strange)}")
+            told = ", ".join(strange)
+            raise ValueError(
+                Sentence(f"sms.models: no model is called {told}", f"sms.models：没有名为 {told} 的模型")
+            )
         if self.zone.admin_listen.rpartition(":")[0] not in LOOPBACK:
-            raise ValueError("zone.admin_listen: the relay's numbers are read on loopback only")
+            raise ValueError(
+                Sentence(
+                    "zone.admin_listen: the relay's numbers are read on loopback only",
+                    "zone.admin_listen：中继的运行数据只在本机回环地址上提供",
+                )
+            )
         check_transfers(self.zone, self.destinations())
         check_public(self.deployment.stage, self.zone.listen, self.zone.public_url, self.edge)
         return self
@@ -314,20 +279,13 @@ class Settings(BaseSettings):
 def _check_names(tables: Mapping[str, Any]) -> None:
     bad = [name for name in tables if not re.match(_NAME, name)]
     if bad:
-        raise ValueError(f"names are letters, digits and . _ : / - (at most 96): {', '.join(bad)}")
-
-
-def _checked_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("write a whole URL, for example https://host/v1")
-    if parts.username or parts.password or parts.query or parts.fragment:
+        told = ", ".join(bad)
         raise ValueError(
-            "a base URL carries no credentials, query or fragment; give the key by key_env or key_file"
+            Sentence(
+                f"names are letters, digits and . _ : / - (at most 96): {told}",
+                f"名称只能含字母、数字及 . _ : / -（不超过 96 个）：{told}",
+            )
         )
-    if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-        raise ValueError("http is for loopback only; use https")
-    return value.rstrip("/")
 
 
 def find_file(given: Path | None) -> Path | None:
@@ -337,7 +295,13 @@ def find_file(given: Path | None) -> Path | None:
     if given is not None:
         if not given.is_file():
             raise ConfigError(
-                [f"{given}: there is no such file. Leave --config out to run with the built-in default"]
+                [
+                    Sentence(
+                        f"{given}: there is no such file. "
+                        "Leave --config out to run with the built-in default",
+                        f"{given}：文件不存在。不写 --config 则使用内置默认配置",
+                    )
+                ]
             )
         return given.resolve()
     here = Path(DEFAULT_FILE)
@@ -354,7 +318,7 @@ def load(file: Path | None, text: str | None = None) -> Settings:
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{file}: not valid TOML: {error}"]) from error
+        raise ConfigError([no_toml(file, error)]) from error
     if faults := unknown_overrides(Settings):
         raise ConfigError(faults)
     settings = built(Settings, tree, text, str(file or "environment"))

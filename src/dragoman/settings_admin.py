@@ -11,6 +11,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dragoman.sentences import HTTP_ON_LOOPBACK, Sentence
+
 OFF = "off"
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1", "[::1]"})
 ENV_NAME = re.compile(r"^[A-Z_][A-Z0-9_]{0,127}$")
@@ -19,6 +21,14 @@ _HIGHEST_PORT = 65_535
 
 class _Closed(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def network_of(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network. Raises ValueError that names the text and what is wrong with it."""
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError as fault:
+        raise ValueError(Sentence(str(fault), f"{text!r} 不是网段，例如 192.0.2.0/24")) from fault
 
 
 class Allowed(_Closed):
@@ -32,7 +42,9 @@ class Allowed(_Closed):
     @model_validator(mode="after")
     def _one(self) -> Self:
         if sum(value is not None for value in (self.subject, self.email, self.group)) != 1:
-            raise ValueError("name one of subject, email, group")
+            raise ValueError(
+                Sentence("name one of subject, email, group", "subject、email、group 须写且只写一项")
+            )
         return self
 
 
@@ -57,23 +69,37 @@ class Oidc(_Closed):
     def _issuer(cls, value: str) -> str:
         parts = urlsplit(value)
         if parts.scheme not in {"https", "http"} or not parts.hostname or parts.username or parts.query:
-            raise ValueError("write the issuer's whole address, for example https://login.example.org")
+            raise ValueError(
+                Sentence(
+                    "write the issuer's whole address, for example https://login.example.org",
+                    "请写签发方的完整网址，例如 https://login.example.org",
+                )
+            )
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            raise ValueError("http is for loopback only; use https")
+            raise ValueError(HTTP_ON_LOOPBACK)
         return value
 
     @field_validator("client_secret_env")
     @classmethod
     def _reference(cls, value: str | None) -> str | None:
         if value is not None and not ENV_NAME.match(value):
-            raise ValueError("give the NAME of an environment variable (A-Z, 0-9, _), not the secret itself")
+            raise ValueError(
+                Sentence(
+                    "give the NAME of an environment variable (A-Z, 0-9, _), not the secret itself",
+                    "请写环境变量的名称（A-Z、0-9、_），不要写机密本身",
+                )
+            )
         return value
 
     @field_validator("scopes")
     @classmethod
     def _scopes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if "openid" not in value:
-            raise ValueError("the scopes of OpenID Connect include `openid`")
+            raise ValueError(
+                Sentence(
+                    "the scopes of OpenID Connect include `openid`", "OpenID Connect 的 scopes 须含 `openid`"
+                )
+            )
         return value
 
 
@@ -105,7 +131,12 @@ class Admin(_Closed):
             return value
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > _HIGHEST_PORT:
-            raise ValueError("write host:port, for example 127.0.0.1:9081, or off")
+            raise ValueError(
+                Sentence(
+                    "write host:port, for example 127.0.0.1:9081, or off",
+                    "请写 主机:端口，例如 127.0.0.1:9081，或写 off",
+                )
+            )
         return value
 
     @field_validator("public_url")
@@ -115,33 +146,61 @@ class Admin(_Closed):
             return None
         parts = urlsplit(value.rstrip("/"))
         if parts.scheme not in {"https", "http"} or not parts.hostname or parts.path or parts.query:
-            raise ValueError("write an origin alone, for example https://admin.example.org")
+            raise ValueError(
+                Sentence(
+                    "write an origin alone, for example https://admin.example.org",
+                    "只写协议、主机与端口，例如 https://admin.example.org",
+                )
+            )
         if parts.scheme == "http" and parts.hostname != "localhost":
-            raise ValueError("http is for http://localhost:PORT alone; browsers give passkeys to https only")
+            raise ValueError(
+                Sentence(
+                    "http is for http://localhost:PORT alone; browsers give passkeys to https only",
+                    "http 仅限 http://localhost:PORT；浏览器只在 https 下提供通行密钥",
+                )
+            )
         if _is_address(parts.hostname):
-            raise ValueError("passkeys need a host name; browsers refuse them on a bare address")
+            raise ValueError(
+                Sentence(
+                    "passkeys need a host name; browsers refuse them on a bare address",
+                    "通行密钥需要主机名；浏览器不接受单纯的 IP 地址",
+                )
+            )
         return value.rstrip("/")
 
     @field_validator("trusted_proxies")
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
-            ipaddress.ip_network(one)
+            network_of(one)
         return value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("give tls_cert and tls_key together")
+            raise ValueError(Sentence("give tls_cert and tls_key together", "tls_cert 与 tls_key 须一并写明"))
         outside = self.listen not in {None, OFF} and (self.listen or "").rpartition(":")[0] not in LOOPBACK
         if outside and self.tls_cert is None and not self.trusted_proxies:
             raise ValueError(
-                "an address other than loopback needs tls_cert and tls_key, or trusted_proxies in front"
+                Sentence(
+                    "an address other than loopback needs tls_cert and tls_key, or trusted_proxies in front",
+                    "非本机回环地址须有 tls_cert 与 tls_key，或在前面设 trusted_proxies",
+                )
             )
         if (outside or self.tls_cert or self.trusted_proxies) and self.public_url is None:
-            raise ValueError("set public_url: the origin at which people reach it, by host name")
+            raise ValueError(
+                Sentence(
+                    "set public_url: the origin at which people reach it, by host name",
+                    "请写 public_url：人们访问时所用的网址，须为主机名",
+                )
+            )
         if (self.tls_cert or self.trusted_proxies) and not (self.public_url or "").startswith("https://"):
-            raise ValueError("public_url begins with https:// where TLS or a proxy stands in front")
+            raise ValueError(
+                Sentence(
+                    "public_url begins with https:// where TLS or a proxy stands in front",
+                    "设有 TLS 或前置代理时，public_url 须以 https:// 开头",
+                )
+            )
         return self
 
     def anchored(self, at: Callable[[Path | None], Path | None]) -> Self:

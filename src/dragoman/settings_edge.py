@@ -6,7 +6,6 @@ the file says it, in `control/public_gate.py` for the rest.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
@@ -14,7 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from dragoman.settings_admin import LOOPBACK
+from dragoman.sentences import Sentence
+from dragoman.settings_admin import LOOPBACK, network_of
 
 GUEST_DAYS_LEAST = 7
 """LIMIT: a guest's cookie lives as long; nobody is forgotten before."""
@@ -56,17 +56,27 @@ class Edge(BaseModel):
     @classmethod
     def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for one in value:
-            network = ipaddress.ip_network(one)  # its error names the text and what is wrong with it
+            network = network_of(one)
             if network.prefixlen == 0:
-                raise ValueError(f"{one} trusts everybody; name the networks of your proxies alone")
+                raise ValueError(
+                    Sentence(
+                        f"{one} trusts everybody; name the networks of your proxies alone",
+                        f"{one} 等于信任所有人；请只写自己代理所在的网段",
+                    )
+                )
         return value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.certificate is None) != (self.key is None):
-            raise ValueError("give certificate and key together")
+            raise ValueError(Sentence("give certificate and key together", "certificate 与 key 须一并写明"))
         if self.proxy_protocol and not self.trusted_proxies:
-            raise ValueError("proxy_protocol needs trusted_proxies: only those may speak it")
+            raise ValueError(
+                Sentence(
+                    "proxy_protocol needs trusted_proxies: only those may speak it",
+                    "proxy_protocol 须有 trusted_proxies：只有这些代理可以使用该协议",
+                )
+            )
         return self
 
     def anchored(self, at: Callable[[Path | None], Path | None]) -> Self:
@@ -77,17 +87,21 @@ class Edge(BaseModel):
         )
 
 
-def public_gaps(stage: str, public_url: str | None, edge: Edge) -> dict[str, str]:
+def public_gaps(stage: str, public_url: str | None, edge: Edge) -> dict[str, Sentence]:
     """What the file lacks for a public address, by key: what to write there."""
-    gaps = {}
+    gaps: dict[str, Sentence] = {}
     if stage != "public":
-        gaps["deployment.stage"] = 'deployment.stage = "public"'
+        said = 'deployment.stage = "public"'
+        gaps["deployment.stage"] = Sentence(said, said)
     if edge.certificate is None and not edge.trusted_proxies:
-        gaps["edge.certificate"] = (
-            "edge.certificate and edge.key, or edge.trusted_proxies for a proxy that speaks TLS in front"
+        gaps["edge.certificate"] = Sentence(
+            "edge.certificate and edge.key, or edge.trusted_proxies for a proxy that speaks TLS in front",
+            "edge.certificate 与 edge.key，或为前置 TLS 代理设 edge.trusted_proxies",
         )
     if urlsplit(public_url or "").scheme != "https":
-        gaps["zone.public_url"] = 'zone.public_url = "https://the-name-people-use"'
+        gaps["zone.public_url"] = Sentence(
+            'zone.public_url = "https://the-name-people-use"', 'zone.public_url = "https://对外使用的主机名"'
+        )
     return gaps
 
 
@@ -97,15 +111,22 @@ def check_public(stage: str, listen: str, public_url: str | None, edge: Edge) ->
     if stage == "local" and not outside:
         if edge.trusted_proxies:
             raise ValueError(
-                "edge.trusted_proxies: stage local answers no forwarded request; "
-                'set deployment.stage = "public"'
+                Sentence(
+                    "edge.trusted_proxies: stage local answers no forwarded request; "
+                    'set deployment.stage = "public"',
+                    'edge.trusted_proxies：local 阶段不回答转发的请求；请设 deployment.stage = "public"',
+                )
             )
         return
     missing = list(public_gaps(stage, public_url, edge).values())
     if missing:
         raise ValueError(
-            f"to listen on {listen} in stage {stage}, set {'; and '.join(missing)}. "
-            "An administrator has to exist as well: see docs/edge.md"
+            Sentence(
+                f"to listen on {listen} in stage {stage}, set {'; and '.join(missing)}. "
+                "An administrator has to exist as well: see docs/edge.md",
+                f"在 {stage} 阶段监听 {listen}，须设：{'；'.join(one.zh for one in missing)}。"
+                "此外须已有管理员，见 docs/edge.md",
+            )
         )
 
 

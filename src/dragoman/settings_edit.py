@@ -19,6 +19,7 @@ from tomlkit.exceptions import TOMLKitError
 from tomlkit.items import AoT, Array, InlineTable, Table
 
 from dragoman.errors import ConfigError
+from dragoman.sentences import Sentence
 from dragoman.visible import is_unseen
 
 Path = tuple[str, ...]
@@ -84,7 +85,15 @@ def _changed(text: str, edit: Edit) -> str:
                 return after
         except (TOMLKitError, tomllib.TOMLDecodeError, TypeError, ValueError, AttributeError):
             continue  # the other way, or a person
-    raise ConfigError([f"{_dotted(edit.path)}: the file writes this in a way that has to be changed by hand"])
+    name = _dotted(edit.path)
+    raise ConfigError(
+        [
+            Sentence(
+                f"{name}: the file writes this in a way that has to be changed by hand",
+                f"{name}：文件中的写法须手工修改",
+            )
+        ]
+    )
 
 
 def _filled(tree: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from dragoman.sentences import Sentence
+
 AMOUNT_MAX = 2**53 - 1
 """LIMIT: the most a limit or a price may be: the record takes no larger integer."""
 OUTPUT_MAX = 10_000_000
@@ -61,7 +63,12 @@ class Limit(Table):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.unit == "money") != (self.currency is not None):
-            raise ValueError('a limit of money names its currency (currency = "EUR"), no other does')
+            raise ValueError(
+                Sentence(
+                    'a limit of money names its currency (currency = "EUR"), no other does',
+                    '按金额的限额须写明币种（currency = "EUR"），其他限额不写',
+                )
+            )
         return self
 
 
@@ -82,7 +89,11 @@ class Rate(Table):
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.unit == "concurrent" and self.burst is not None:
-            raise ValueError("turns open at once have no burst; leave it out")
+            raise ValueError(
+                Sentence(
+                    "turns open at once have no burst; leave it out", "同时进行的轮数没有突发量，请勿写 burst"
+                )
+            )
         return self
 
 

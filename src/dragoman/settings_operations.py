@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
+from dragoman.sentences import HTTP_ON_LOOPBACK, Sentence
 from dragoman.settings_admin import LOOPBACK
 
 
@@ -39,11 +40,18 @@ class Telemetry(_Closed):
             return None
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("write a whole URL, for example https://collector.example:4318")
+            raise ValueError(
+                Sentence(
+                    "write a whole URL, for example https://collector.example:4318",
+                    "请写完整网址，例如 https://collector.example:4318",
+                )
+            )
         if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError("it carries no credentials, query or fragment")
+            raise ValueError(
+                Sentence("it carries no credentials, query or fragment", "其中不得含凭据、查询参数或片段")
+            )
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            raise ValueError("http is for loopback only; use https")
+            raise ValueError(HTTP_ON_LOOPBACK)
         return value.rstrip("/")
 
 
@@ -64,7 +72,12 @@ class Crisis(_Closed):
 def _places(value: dict[str, Crisis]) -> dict[str, Crisis]:
     for name in value:
         if re.fullmatch(r"[A-Z]{2}(-[A-Z0-9]{1,3})?", name) is None:
-            raise ValueError(f"{name!r} is no place: write a code of ISO 3166, such as US or US-NY")
+            raise ValueError(
+                Sentence(
+                    f"{name!r} is no place: write a code of ISO 3166, such as US or US-NY",
+                    f"{name!r} 不是地区：请写 ISO 3166 代码，如 US 或 US-NY",
+                )
+            )
     return value
 
 

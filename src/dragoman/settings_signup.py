@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from dragoman.sentences import HTTP_ON_LOOPBACK, NAME_OF_KEY, ONE_KEY, Sentence
 from dragoman.settings_admin import ENV_NAME, LOOPBACK
 
 MAX_CODES = 1_000_000_000
@@ -58,31 +59,46 @@ class Sms(BaseModel):
             return None
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError("write a whole URL, for example https://sms.example.org/messages")
+            raise ValueError(
+                Sentence(
+                    "write a whole URL, for example https://sms.example.org/messages",
+                    "请写完整网址，例如 https://sms.example.org/messages",
+                )
+            )
         if parts.username or parts.password or parts.fragment:
-            raise ValueError("the URL carries no credential; give it by key_env or key_file")
+            raise ValueError(
+                Sentence(
+                    "the URL carries no credential; give it by key_env or key_file",
+                    "网址中不得含凭据；请用 key_env 或 key_file 给出",
+                )
+            )
         if parts.scheme == "http" and parts.hostname not in LOOPBACK:
-            raise ValueError("http is for loopback only; use https")
+            raise ValueError(HTTP_ON_LOOPBACK)
         return value
 
     @field_validator("countries")
     @classmethod
     def _codes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if bad := [one for one in value if not re.fullmatch("[A-Z]{2}", one)]:
-            raise ValueError(f"ISO 3166-1 codes in capitals, not {', '.join(bad)}")
+            told = ", ".join(bad)
+            raise ValueError(
+                Sentence(
+                    f"ISO 3166-1 codes in capitals, not {told}", f"须为大写的 ISO 3166-1 代码，不能是 {told}"
+                )
+            )
         return value
 
     @field_validator("key_env")
     @classmethod
     def _reference(cls, value: str | None) -> str | None:
         if value is not None and not ENV_NAME.match(value):
-            raise ValueError("give the NAME of an environment variable (A-Z, 0-9, _), not the key itself")
+            raise ValueError(NAME_OF_KEY)
         return value
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if self.key_env is not None and self.key_file is not None:
-            raise ValueError("give key_env or key_file, not both")
+            raise ValueError(ONE_KEY)
         return self
 
     def anchored(self, at: Callable[[Path | None], Path | None]) -> Self:

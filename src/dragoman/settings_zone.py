@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import Field, field_validator
 
 from dragoman.ids import ZONE_PATTERN
+from dragoman.sentences import Sentence
 from dragoman.settings_limits import Table
 
 COUNTRY = r"^[A-Z]{2}$"
@@ -17,7 +18,12 @@ COUNTRY = r"^[A-Z]{2}$"
 def codes(value: tuple[str, ...]) -> tuple[str, ...]:
     """The same countries. Raises ValueError for what is no code."""
     if bad := [one for one in value if re.match(COUNTRY, one) is None]:
-        raise ValueError(f"ISO 3166-1 codes in capitals, not {', '.join(bad)}")
+        told = ", ".join(bad)
+        raise ValueError(
+            Sentence(
+                f"ISO 3166-1 codes in capitals, not {told}", f"须为大写的 ISO 3166-1 代码，不能是 {told}"
+            )
+        )
     return value
 
 
@@ -43,7 +49,9 @@ class Zone(Table):
     def _address(cls, value: str) -> str:
         host, _, port = value.rpartition(":")
         if not host or not port.isdigit() or int(port) > 65535:
-            raise ValueError("write host:port, for example 127.0.0.1:8080")
+            raise ValueError(
+                Sentence("write host:port, for example 127.0.0.1:8080", "请写 主机:端口，例如 127.0.0.1:8080")
+            )
         return value
 
     @field_validator("transfers")
@@ -72,7 +80,12 @@ def check_transfers(zone: Zone, destinations: Mapping[str, tuple[str, ...]]) -> 
     permitted = {zone.country, *zone.transfers}
     for name, countries in destinations.items():
         if outside := [one for one in countries if one not in permitted]:
+            told = ", ".join(outside)
             raise ValueError(
-                f"{name}: {', '.join(outside)} is outside zone.country {zone.country}. Nothing goes there "
-                "unless zone.transfers names it, which says that you have a ground for the transfer"
+                Sentence(
+                    f"{name}: {told} is outside zone.country {zone.country}. Nothing goes there "
+                    "unless zone.transfers names it, which says that you have a ground for the transfer",
+                    f"{name}：{told} 不在 zone.country {zone.country} 之内。除非 zone.transfers 写明，"
+                    "数据不会去往该处；写明即表示你有传输依据",
+                )
             )

@@ -313,6 +313,21 @@ def test_the_loaders_own_faults_are_told(control: Control, file: Path) -> None:
     assert "an address other than loopback needs tls_cert and tls_key" in answer.body
 
 
+def test_the_loaders_own_faults_are_told_in_the_readers_language(control: Control, file: Path) -> None:
+    """By a form, over the API, and of the file as it stands; the log has the same in English."""
+    visitor = came_in(control)
+    outside = {"stage": "local", "proxy_protocol": "no", "admin_listen": "0.0.0.0:9081"}
+    assert "非本机回环地址须有 tls_cert 与 tls_key" in visitor.form("/setup/public?lang=zh", **outside).body
+    told = visitor.post("/admin/v1/setup/public", outside).json()["error"]["message"]
+    assert "an address other than loopback" in told["en"] if isinstance(told, dict) else told
+    file.write_text(file.read_text(encoding="utf-8") + "\n[nonesuch]\n", encoding="utf-8")
+    for path in ("/setup", "/setup/organisation"):
+        page = visitor.page(f"{path}?lang=zh").body
+        assert "没有名为 `nonesuch` 的键" in page
+        assert "unknown key" not in page
+        assert "unknown key `nonesuch`" in visitor.page(f"{path}?lang=en").body, "the control"
+
+
 def test_a_secret_that_was_typed_or_stands_in_the_file_is_not_shown(control: Control, file: Path) -> None:
     visitor = came_in(control)
     visitor.page("/setup/model")

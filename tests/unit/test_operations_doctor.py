@@ -33,7 +33,8 @@ from dragoman.operations import machine_checks, record_check
 from dragoman.operations.cli import app
 from dragoman.operations.doctor import CHECKS, examine, exit_code
 from dragoman.providers.provider_key import KEY_FILE_BYTES
-from dragoman.settings import Evidence, Provider, Settings, Zone, load
+from dragoman.settings import Evidence, Settings, Zone, load
+from dragoman.settings_providers import Provider
 from dragoman.stores.migrate import migrate
 from dragoman.testing.ports import free_port
 

@@ -12,6 +12,7 @@ import stat
 from pathlib import Path
 
 from dragoman.errors import ConfigError
+from dragoman.sentences import Sentence
 
 PEPPER_BYTES = 32
 
@@ -21,7 +22,14 @@ class Pepper:
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != PEPPER_BYTES:
-            raise ConfigError([f"the pepper must hold {PEPPER_BYTES} bytes; restore it from a backup"])
+            raise ConfigError(
+                [
+                    Sentence(
+                        f"the pepper must hold {PEPPER_BYTES} bytes; restore it from a backup",
+                        f"pepper 须为 {PEPPER_BYTES} 字节；请从备份恢复",
+                    )
+                ]
+            )
         self._secret = secret
 
     def digest(self, purpose: str, *parts: str) -> bytes:
@@ -44,7 +52,14 @@ def open_pepper(file: Path) -> Pepper:
         handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
         if stat.S_IMODE(file.stat().st_mode) & 0o077:
-            raise ConfigError([f"{file}: readable by others; run chmod 600 on it"]) from None
+            raise ConfigError(
+                [
+                    Sentence(
+                        f"{file}: readable by others; run chmod 600 on it",
+                        f"{file}：他人可读；请对其运行 `chmod 600`",
+                    )
+                ]
+            ) from None
         return Pepper(file.read_bytes())
     secret = os.urandom(PEPPER_BYTES)
     with os.fdopen(handle, "wb") as out:

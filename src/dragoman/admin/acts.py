@@ -21,6 +21,7 @@ from dragoman.admin.table import AdminRoute, Call
 from dragoman.admin.view import AdminView
 from dragoman.core.admins import OPERATOR
 from dragoman.errors import ConfigError, RefusedError
+from dragoman.sentences import texts_of
 
 MAX_REASON = 500
 """LIMIT: characters of the reason of a sanction."""
@@ -251,10 +252,8 @@ class Acts:
         try:
             done = self._context.reload()
         except ConfigError as fault:
-            text = {
-                "en": "The old configuration stays. " + " ".join(fault.problems),
-                "zh": "保留原有配置。" + " ".join(fault.problems),
-            }
+            why = texts_of(fault.problems)
+            text = {"en": f"The old configuration stays. {why['en']}", "zh": f"保留原有配置。{why['zh']}"}
             raise RefusedError(409, "config_invalid", text, extra={"problems": fault.problems}) from fault
         self._context.access.enter({"act": "reload", "by": call.visitor.by}).result()
         return done

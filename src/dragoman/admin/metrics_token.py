@@ -12,6 +12,7 @@ from pathlib import Path
 
 from dragoman.admin.sessions import is_cookie, is_token
 from dragoman.errors import ConfigError
+from dragoman.sentences import Sentence, by_system
 
 FILE_BYTES = 4_096
 """LIMIT: bytes of the file; a longer one is refused."""
@@ -29,20 +30,30 @@ class MetricsToken:
         """Raise ConfigError with what to do where the file is named and cannot serve."""
         if self._file is None:
             return
-        advice = (
-            f"write a random text of {LEAST_BYTES} to {FILE_BYTES} bytes into it, readable by this account, "
-            "or leave the setting out"
-        )
-        where = f"admin.metrics_token_file {self._file}"
         try:
             token = self._read(self._file)
         except OSError as fault:
-            raise ConfigError([f"{where}: cannot be read ({fault.strerror}); {advice}"]) from fault
+            why = by_system(fault)
+            raise self._fault(f"cannot be read ({why})", f"无法读取（{why.zh}）") from fault
         if not LEAST_BYTES <= len(token) <= FILE_BYTES:
-            raise ConfigError([f"{where}: is not a token of {LEAST_BYTES} to {FILE_BYTES} bytes; {advice}"])
+            size = f"{LEAST_BYTES} to {FILE_BYTES} bytes"
+            raise self._fault(f"is not a token of {size}", f"不是 {LEAST_BYTES} 到 {FILE_BYTES} 字节的令牌")
         text = token.decode("utf-8", "replace")
         if is_cookie(text) or is_token(text):
-            raise ConfigError([f"{where}: holds an administrator's session or token; {advice}"])
+            raise self._fault("holds an administrator's session or token", "其中是管理员的会话或令牌")
+
+    def _fault(self, en: str, zh: str) -> ConfigError:
+        where = f"admin.metrics_token_file {self._file}"
+        return ConfigError(
+            [
+                Sentence(
+                    f"{where}: {en}; write a random text of {LEAST_BYTES} to {FILE_BYTES} bytes into it, "
+                    "readable by this account, or leave the setting out",
+                    f"{where}：{zh}；请写入 {LEAST_BYTES} 到 {FILE_BYTES} 字节的随机文本并让本账户可读，"
+                    "或不写该设置",
+                )
+            ]
+        )
 
     def is_this(self, text: str) -> bool:
         """Whether a caller sent the token. Takes as long for one wrong text as for any other."""

@@ -15,6 +15,7 @@ from dragoman.admin.table import AdminRoute, Call, RouteTable
 from dragoman.admin.view import AdminView
 from dragoman.checks.checklist import Line, checklist
 from dragoman.core.admins import AUDITOR
+from dragoman.sentences import Sentence
 
 
 class Checklist(BaseModel):
@@ -56,7 +57,7 @@ class Setup:
         told = [{"state": one.state, **asdict(one)} for one in lines]
         return self._view.json({"lines": told, "faults": faults, "waiting": waiting})
 
-    def _read(self) -> tuple[tuple[Line, ...], list[str], tuple[str, ...]]:
+    def _read(self) -> tuple[tuple[Line, ...], list[Sentence], tuple[str, ...]]:
         desk = self._context.setup
         return checklist(desk.subject()), desk.stands()[1], desk.waiting()
 

@@ -23,6 +23,7 @@ from dragoman.admin.view import AdminView
 from dragoman.checks import zone_checks
 from dragoman.core.admins import AUDITOR, OPERATOR
 from dragoman.errors import ConfigError, RefusedError, StaleFileError
+from dragoman.sentences import Sentence, texts_of
 from dragoman.settings_edit import Edit
 
 
@@ -125,8 +126,7 @@ class SetupChanges:
         try:
             return self._drafts.put(by, form, self._context.setup.propose(edits))
         except ConfigError as fault:
-            text = dict.fromkeys(LANGUAGES, " ".join(fault.problems))
-            raise RefusedError(400, "invalid_value", text) from fault
+            raise RefusedError(400, "invalid_value", texts_of(fault.problems)) from fault
 
     async def change(self, call: Call) -> Response:
         """A change that waits, or was written."""
@@ -198,8 +198,8 @@ class SetupChanges:
             fields=fields,
             values={**current(fields, settings), **(wrong.typed.raw if wrong else {})},
             errors=wrong.errors(language) if wrong else {},
-            problems=wrong.problems if wrong else [],
-            faults=faults,
+            problems=[one.text[language] for one in wrong.problems] if wrong else [],
+            faults=[one.text[language] for one in faults],
             nothing=wrong is not None and wrong.nothing,
             needs=needs,
             models=own if name == "model" else (),
@@ -289,7 +289,8 @@ class SetupChanges:
 
 
 def _kept(code: str, said: str, fault: ConfigError) -> RefusedError:
-    text = {lang: " ".join([TEXTS[lang][said], *fault.problems]) for lang in LANGUAGES}
+    why = texts_of(fault.problems)
+    text = {lang: f"{TEXTS[lang][said]} {why[lang]}" for lang in LANGUAGES}
     return RefusedError(409, code, text, extra={"problems": fault.problems})
 
 
@@ -307,7 +308,7 @@ class _WrongError(Exception):
         super().__init__()
         self.typed = typed
         self.nothing = not wrong and fault is None
-        self.problems = fault.problems if isinstance(fault, ConfigError) else []
+        self.problems: list[Sentence] = fault.problems if isinstance(fault, ConfigError) else []
         self._wrong = wrong or {}
         self._refusal = fault if isinstance(fault, RefusedError) else None
         self._keys = keys or {}
@@ -319,7 +320,8 @@ class _WrongError(Exception):
         if self._refusal is not None:
             found[self._refusal.param or ""] = self._refusal.text[language]
         for problem in self.problems:
-            found |= {name: problem for key, name in self._keys.items() if f"{key}:" in problem}
+            told_of = {name for key, name in self._keys.items() if f"{key}:" in problem}
+            found |= dict.fromkeys(told_of, problem.text[language])
         return found
 
     def refused(self) -> RefusedError:
@@ -329,7 +331,8 @@ class _WrongError(Exception):
         if self.nothing:
             text = {lang: TEXTS[lang]["setup_nothing"] for lang in LANGUAGES}
         else:
-            said = {lang: [*errors[lang].values(), *self.problems] for lang in LANGUAGES}
+            problems = {lang: [one.text[lang] for one in self.problems] for lang in LANGUAGES}
+            said = {lang: [*errors[lang].values(), *problems[lang]] for lang in LANGUAGES}
             text = {lang: " ".join(dict.fromkeys(said[lang])) for lang in LANGUAGES}
         return RefusedError(400, "invalid_value", text, param=first, extra={"errors": errors["en"]})
 

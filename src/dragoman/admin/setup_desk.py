@@ -14,6 +14,7 @@ from typing import Any
 
 from dragoman.checks.results import Subject
 from dragoman.ids import now_ms
+from dragoman.sentences import Sentence
 from dragoman.settings import Settings
 from dragoman.settings_edit import Edit
 
@@ -82,7 +83,7 @@ class SetupDesk:
 
     subject: Callable[[], Subject]
     """The reading in use."""
-    stands: Callable[[], tuple[Settings, list[str]]]
+    stands: Callable[[], tuple[Settings, list[Sentence]]]
     """The settings that the file holds now, or those in use with why the file does not load."""
     waiting: Callable[[], tuple[str, ...]]
     """Keys of the file that wait for the next start."""

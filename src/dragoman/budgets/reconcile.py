@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from dragoman.errors import ConfigError
+from dragoman.sentences import Sentence
 
 ROWS = 100_000
 """LIMIT: rows of an export."""
@@ -35,10 +36,14 @@ def read_export(text: str, name: str) -> list[dict[str, Any]]:
     try:
         rows = _json(text) if text.lstrip()[:1] in {"[", "{"} else list(csv.DictReader(io.StringIO(text)))
     except (ValueError, csv.Error) as fault:
-        raise ConfigError([f"{name}: neither CSV with a header nor JSON: {fault}"]) from fault
+        said = f"{name}: neither CSV with a header nor JSON: {fault}"
+        raise ConfigError([Sentence(said, f"{name}：既不是带表头的 CSV，也不是 JSON")]) from fault
     if len(rows) > ROWS:
-        raise ConfigError([f"{name}: more than {ROWS} rows"])
-    return [_row(row, f"{name}: row {number}") for number, row in enumerate(rows, start=1)]
+        raise ConfigError([Sentence(f"{name}: more than {ROWS} rows", f"{name}：超过 {ROWS} 行")])
+    return [
+        _row(row, Sentence(f"{name}: row {number}", f"{name}：第 {number} 行"))
+        for number, row in enumerate(rows, start=1)
+    ]
 
 
 def compare(theirs: Iterable[Mapping[str, Any]], ours: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -78,17 +83,24 @@ def _json(text: str) -> list[Any]:
     return value
 
 
-def _row(row: Any, place: str) -> dict[str, Any]:
+def _row(row: Any, place: Sentence) -> dict[str, Any]:
     if not isinstance(row, dict):
-        raise ConfigError([f"{place}: is no object"])
+        raise ConfigError([Sentence(f"{place}: is no object", f"{place.zh}：不是对象")])
     found = {name: _first(row, names) for name, names in _NAMES.items()}
     if not found["day"] or not found["model"]:
-        raise ConfigError([f"{place}: needs the columns day (or date) and model"])
+        raise ConfigError(
+            [
+                Sentence(
+                    f"{place}: needs the columns day (or date) and model",
+                    f"{place.zh}：须有 day（或 date）与 model 两列",
+                )
+            ]
+        )
     try:
         day = dt.date.fromisoformat(str(found["day"])[:10]).isoformat()
         counts = {name: None if found[name] in {None, ""} else int(found[name]) for name in _COUNTS}
     except ValueError as fault:
-        raise ConfigError([f"{place}: {fault}"]) from fault
+        raise ConfigError([Sentence(f"{place}: {fault}", f"{place.zh}：日期或数值无效")]) from fault
     return {"day": day, "model": str(found["model"]), **counts}
 
 

@@ -19,6 +19,7 @@ from dragoman.core.admins import OPERATOR
 from dragoman.errors import ConfigError, RefusedError
 from dragoman.events import metrics_text
 from dragoman.ids import now_ms
+from dragoman.sentences import texts_of
 
 MAX_TOKEN_S = 86_400
 BY_COMMAND_LINE = "cli"
@@ -98,10 +99,8 @@ class AdminSocket:
         try:
             return 200, await run_in_threadpool(self._reload)
         except ConfigError as fault:
-            text = {
-                "en": "The old configuration stays. " + " ".join(fault.problems),
-                "zh": "保留原有配置。" + " ".join(fault.problems),
-            }
+            why = texts_of(fault.problems)
+            text = {"en": f"The old configuration stays. {why['en']}", "zh": f"保留原有配置。{why['zh']}"}
             raise RefusedError(409, "config_invalid", text, extra={"problems": fault.problems}) from fault
 
     async def snapshot(self, _request: Request) -> Answer:

@@ -43,6 +43,7 @@ from dragoman.ids import now_ms
 from dragoman.knowledge.engine import Knowledge
 from dragoman.knowledge.intake import Intake
 from dragoman.meters import meters_text
+from dragoman.sentences import Sentence, by_system
 from dragoman.settings import Settings
 from dragoman.stores.decision_index import DecisionSearch
 from dragoman.stores.filings import Filings
@@ -151,7 +152,7 @@ class AdminListener:
         settings = core.holder.loaded.settings
         address = settings.admin.address(settings.zone.admin_listen)
         if address is None:
-            raise ConfigError(["admin.listen is off"])
+            raise ConfigError([Sentence("admin.listen is off", "admin.listen 已关闭")])
         self.origin = settings.admin.origin(settings.zone.admin_listen)
         context = _context(core, reloader, knowledge, address, self.origin)
         self._end_simulation = context.simulations.stop
@@ -185,7 +186,14 @@ class AdminListener:
         deadline = time.monotonic() + START_SECONDS
         while not self._server.started:
             if time.monotonic() > deadline or not self._thread.is_alive():
-                raise ConfigError(["admin.listen: the admin listener did not start"])
+                raise ConfigError(
+                    [
+                        Sentence(
+                            "admin.listen: the admin listener did not start",
+                            "admin.listen：管理端口未能启动",
+                        )
+                    ]
+                )
             time.sleep(0.005)
         emit(AdminReady(self.origin))
 
@@ -376,9 +384,15 @@ def _listen(address: str, kind: type[socket.socket]) -> socket.socket:
         sock.bind((name, int(port)))
     except OSError as fault:
         sock.close()
-        advice = 'set admin.listen = "127.0.0.1:PORT" or DRAGOMAN_ADMIN__LISTEN, or `off`'
+        advice = 'admin.listen = "127.0.0.1:PORT" (DRAGOMAN_ADMIN__LISTEN)'
+        why = by_system(fault)
         raise ConfigError(
-            [f"admin.listen: cannot listen on {address}: {fault.strerror}; {advice}"]
+            [
+                Sentence(
+                    f"admin.listen: cannot listen on {address}: {why}; set {advice}, or `off`",
+                    f"admin.listen：无法监听 {address}（{why.zh}）；请设 {advice}，或写 `off`",
+                )
+            ]
         ) from fault
     sock.listen(BACKLOG)
     sock.setblocking(False)

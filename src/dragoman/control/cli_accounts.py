@@ -12,6 +12,7 @@ import typer
 from dragoman.control.admin_client import AdminClient
 from dragoman.control.cli_common import ConfigOption, JsonOption, ask, settings_of, table, told_plainly
 from dragoman.errors import ConfigError, DragomanError
+from dragoman.sentences import Sentence
 
 keys = typer.Typer(help="API keys: shown once, kept as keyed hashes.", no_args_is_help=True)
 tenants = typer.Typer(help="Tenants: who administers and pays.", no_args_is_help=True)
@@ -63,7 +64,14 @@ def _limit(text: str) -> dict[str, Any]:
     """`tokens/day=100000` or `money:EUR/month=20000000` taken apart."""
     found = _LIMIT.fullmatch(text)
     if found is None:
-        raise ConfigError([f"--limit {text}: write unit/per=most, for example tokens/day=100000"])
+        raise ConfigError(
+            [
+                Sentence(
+                    f"--limit {text}: write unit/per=most, for example tokens/day=100000",
+                    f"--limit {text}：请写 单位/周期=上限，例如 tokens/day=100000",
+                )
+            ]
+        )
     unit, currency, per, most = found.groups()
     return {"unit": unit, "currency": currency, "per": per, "most": int(most)}
 

@@ -14,6 +14,7 @@ from dragoman.budgets.usage import to_csv
 from dragoman.control.admin_client import AdminClient
 from dragoman.control.cli_common import ConfigOption, JsonOption, ask, settings_of, table, told_plainly
 from dragoman.errors import ConfigError
+from dragoman.sentences import Sentence
 
 limits = typer.Typer(help="Limits: how much may be used in a window of time.", no_args_is_help=True)
 prices = typer.Typer(help="Prices of models.", no_args_is_help=True)
@@ -189,10 +190,17 @@ def reconcile(
     """
     with told_plainly(as_json=as_json):
         if not file.is_file() or file.stat().st_size > EXPORT_BYTES:
-            raise ConfigError([f"{file}: no such file, or larger than {EXPORT_BYTES} bytes"])
+            raise ConfigError(
+                [
+                    Sentence(
+                        f"{file}: no such file, or larger than {EXPORT_BYTES} bytes",
+                        f"{file}：文件不存在，或超过 {EXPORT_BYTES} 字节",
+                    )
+                ]
+            )
         theirs = read_export(file.read_text(encoding="utf-8-sig"), str(file))
         if not theirs:
-            raise ConfigError([f"{file}: holds no rows"])
+            raise ConfigError([Sentence(f"{file}: holds no rows", f"{file}：没有数据行")])
         days = sorted(row["day"] for row in theirs)
         settings, chosen = settings_of(config)
         path = _path("day,upstream", days[0], days[-1], provider=provider)

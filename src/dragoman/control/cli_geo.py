@@ -11,6 +11,7 @@ import typer
 from dragoman import _native
 from dragoman.control.cli_common import ConfigOption, JsonOption, settings_of, table, told_plainly
 from dragoman.errors import ConfigError
+from dragoman.sentences import Sentence
 
 app = typer.Typer(help="Where addresses are, by the files of edge.address_files.", no_args_is_help=True)
 
@@ -30,7 +31,13 @@ def check(
         files = settings.edge.address_files
         if not files:
             raise ConfigError(
-                ["edge.address_files is empty: every address is unknown. docs/edge.md says what to put there"]
+                [
+                    Sentence(
+                        "edge.address_files is empty: every address is unknown. "
+                        "docs/edge.md says what to put there",
+                        "edge.address_files 为空：所有地址均为未知。docs/edge.md 说明应写什么",
+                    )
+                ]
             )
         answer = json.loads(_native.look_up_addresses(list(files), addresses or []))
         print(json.dumps(answer, ensure_ascii=False) if as_json else _shown(answer))

@@ -20,7 +20,9 @@ from dragoman.errors import ConfigError
 from dragoman.providers.catalogue import load_catalogue, pack_of
 from dragoman.providers.provider_key import read_key
 from dragoman.providers.trial import Trial
-from dragoman.settings import Provider, Settings
+from dragoman.sentences import by_value
+from dragoman.settings import Settings
+from dragoman.settings_providers import Provider
 
 app = typer.Typer(help="Models: names that callers use, and what stands behind them.", no_args_is_help=True)
 
@@ -107,7 +109,7 @@ def _named_pack(provider: Provider, catalogue: Mapping[str, Any]) -> str | None:
     try:
         return pack_of(provider, catalogue)
     except ValueError as fault:
-        raise ConfigError([str(fault)]) from fault
+        raise ConfigError([by_value(fault)]) from fault
 
 
 def _told(told: dict[str, Any], trial: Trial, offers: Offers) -> str:

@@ -83,7 +83,7 @@ def simulate_command(
         tell = _teller() if progress or sys.stderr.isatty() else lambda _stage, _done, _whole: None
         report = simulate(source, asked, processes or _processors(), tell)
     except ConfigError as error:
-        raise _failed(*error.problems) from error
+        raise _failed(*(one.text[words] for one in error.problems)) from error
     except (LedgerError, PackError, RecordError, OSError) as error:
         raise _failed(say(words, str(error))) from error
     typer.echo(json.dumps(report, ensure_ascii=False) if as_json else told(report, words))

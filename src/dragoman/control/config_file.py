@@ -19,6 +19,7 @@ from pathlib import Path
 from dragoman.control.loaded import Loaded, read_all
 from dragoman.control.rule_check import compile_rules
 from dragoman.errors import ConfigError, StaleFileError
+from dragoman.sentences import Sentence, by_system
 from dragoman.settings import DEFAULT_FILE
 from dragoman.settings_edit import Edit, difference, edited
 from dragoman.settings_text import read_text
@@ -71,7 +72,15 @@ def write(change: FileChange) -> None:
             read_all(change.file, compile_rules, change.after)
             _put(change)
     except OSError as fault:
-        raise ConfigError([f"{change.file} cannot be written: {fault.strerror}; {_advice()}"]) from fault
+        why = by_system(fault)
+        raise ConfigError(
+            [
+                Sentence(
+                    f"{change.file} cannot be written: {why}; {_ADVICE}",
+                    f"{change.file} 无法写入（{why.zh}）；{_ADVICE.zh}",
+                )
+            ]
+        ) from fault
 
 
 @contextlib.contextmanager
@@ -86,7 +95,14 @@ def _alone(folder: Path) -> Iterator[None]:
                 break
             except BlockingIOError as fault:
                 if time.monotonic() >= until:
-                    raise ConfigError([f"{folder} is locked by another that writes; try again"]) from fault
+                    raise ConfigError(
+                        [
+                            Sentence(
+                                f"{folder} is locked by another that writes; try again",
+                                f"{folder} 正被另一写入者锁定，请重试",
+                            )
+                        ]
+                    ) from fault
                 time.sleep(0.02)
         yield
     finally:
@@ -95,7 +111,14 @@ def _alone(folder: Path) -> Iterator[None]:
 
 def _check_fresh(change: FileChange) -> None:
     if _text(change.file) != change.before:
-        raise StaleFileError([f"{change.file} was changed meanwhile; look at the difference again"])
+        raise StaleFileError(
+            [
+                Sentence(
+                    f"{change.file} was changed meanwhile; look at the difference again",
+                    f"{change.file} 其间已被更改，请重新查看差异",
+                )
+            ]
+        )
 
 
 def _put(change: FileChange) -> None:
@@ -130,5 +153,7 @@ def _digest(text: str) -> str:
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
-def _advice() -> str:
-    return "let the account that runs Dragoman write the file and its folder, or change it by hand"
+_ADVICE = Sentence(
+    "let the account that runs Dragoman write the file and its folder, or change it by hand",
+    "请让运行 Dragoman 的账户可写该文件及其文件夹，或手工修改",
+)

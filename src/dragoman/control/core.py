@@ -31,6 +31,7 @@ from dragoman.core.accounts import Change, TenantRecord
 from dragoman.errors import ConfigError
 from dragoman.ids import now_ms
 from dragoman.policy.data_classes import declared
+from dragoman.sentences import Sentence
 from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
 from dragoman.stores.admin_access import SqlAccess
@@ -186,8 +187,11 @@ class Core:
 def _check_declared(file: Path) -> None:
     """Raise ConfigError for what is in no data class: nobody could say where it may lie or when it goes."""
     if strange := declared().undeclared(columns_of(file)):
-        said = (
-            f"{file}: {', '.join(strange)}: in no class of policy/data_classes.toml. "
-            "What another program put there has to go; a table of ours has to be declared"
+        told = ", ".join(strange)
+        said = Sentence(
+            f"{file}: {told}: in no class of policy/data_classes.toml. "
+            "What another program put there has to go; a table of ours has to be declared",
+            f"{file}：{told} 不属于 policy/data_classes.toml 中的任何类别。"
+            "由其他程序放入的须移除；自有的表须予声明",
         )
         raise ConfigError([said])

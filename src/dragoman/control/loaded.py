@@ -28,8 +28,10 @@ from dragoman.policy.retention import contradictions
 from dragoman.policy.rules import Compile, Rule, RuleSet, load_rules, rule_set
 from dragoman.providers.catalogue import load_catalogue, output_field_of, pack_of
 from dragoman.providers.prices import PriceBook, load_shipped
-from dragoman.settings import DEFAULT_FILE, Deployment, Provider, Settings, load
+from dragoman.sentences import Sentence, by_value, nearest
+from dragoman.settings import DEFAULT_FILE, Deployment, Settings, load
 from dragoman.settings_limits import Limit, Rate
+from dragoman.settings_providers import Provider
 
 RULESETS_KEPT = 16
 """LIMIT: rule sets kept for turns that run on an older one."""
@@ -118,7 +120,7 @@ def read_all(
     try:
         packs = load_packs(settings.packs_dir)
     except PackError as fault:
-        raise ConfigError([f"packs: {fault}"]) from fault
+        raise ConfigError([_no_packs(fault)]) from fault
     packs_by_provider = {
         name: _pack_of(name, item, catalogue, packs) for name, item in settings.providers.items()
     }
@@ -152,6 +154,13 @@ def read_all(
             settings, catalogue, {n: terms[p].wire for n, p in packs_by_provider.items() if p}
         ),
     )
+
+
+def _no_packs(fault: PackError) -> Sentence:
+    """Its message begins with the file, where it names one."""
+    file = str(fault).partition(":")[0]
+    where = f"（{file}）" if file.endswith(".toml") and " " not in file else ""
+    return Sentence(f"packs: {fault}", f"packs：规则包无法加载{where}；`dragoman config check` 给出原因")
 
 
 def _zones(settings: Settings) -> dict[str, str]:
@@ -207,12 +216,22 @@ def _pack_of(name: str, provider: Provider, catalogue: dict[str, Any], packs: Pa
     try:
         pack = pack_of(provider, catalogue)
     except ValueError as fault:
-        raise ConfigError([f"providers.{name}.pack: {fault}"]) from fault
+        said = by_value(fault)
+        raise ConfigError(
+            [Sentence(f"providers.{name}.pack: {said}", f"providers.{name}.pack：{said.zh}")]
+        ) from fault
     known = packs.providers()
     if pack is not None and pack not in known:
         close = difflib.get_close_matches(pack, list(known), n=1, cutoff=0.4)
-        hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(sorted(known))}"
-        raise ConfigError([f"providers.{name}.pack: no provider pack is called `{pack}`; {hint}"])
+        hint = nearest(close, f"known: {', '.join(sorted(known))}", f"现有：{'、'.join(sorted(known))}")
+        raise ConfigError(
+            [
+                Sentence(
+                    f"providers.{name}.pack: no provider pack is called `{pack}`; {hint}",
+                    f"providers.{name}.pack：没有名为 `{pack}` 的供应商规则包；{hint.zh}",
+                )
+            ]
+        )
     return pack
 
 
@@ -233,25 +252,42 @@ def _attempts(name: str, settings: Settings, catalogue: dict[str, Any]) -> tuple
 
 def _check_limits(settings: Settings, attempts: dict[str, tuple[Attempt, ...]], prices: PriceBook) -> None:
     """A limit that cannot be kept is found here, not at the first turn."""
-    problems = [f"limits: more than one is called {name}" for name in doubled(settings.limits)]
-    problems += [f"rates: more than one is called {name}" for name in doubled(settings.rates)]
+    tables = (("limits", doubled(settings.limits)), ("rates", doubled(settings.rates)))
+    problems = [
+        Sentence(f"{table}: more than one is called {name}", f"{table}：有多项名为 {name}")
+        for table, names in tables
+        for name in names
+    ]
     problems += [
-        f"prices: no provider is called {price.provider!r}"
+        Sentence(
+            f"prices: no provider is called {price.provider!r}",
+            f"prices：没有名为 {price.provider!r} 的供应商",
+        )
         for price in settings.prices
         if price.provider not in settings.providers
     ]
-    problems += [one["en"] for one in faults(settings.limits, attempts, prices, now_ms())]
+    problems += [Sentence(**one) for one in faults(settings.limits, attempts, prices, now_ms())]
     if problems:
         raise ConfigError(problems)
 
 
 def _check_secrets(settings: Settings) -> None:
     """A reference that leads nowhere is found here, not at the first turn."""
-    faults = []
+    faults: list[Sentence] = []
     for name, provider in settings.providers.items():
         if provider.key_env is not None and not os.environ.get(provider.key_env):
-            faults.append(f"providers.{name}.key_env: the environment variable {provider.key_env} is not set")
+            faults.append(
+                Sentence(
+                    f"providers.{name}.key_env: the environment variable {provider.key_env} is not set",
+                    f"providers.{name}.key_env：未设置环境变量 {provider.key_env}",
+                )
+            )
         if provider.key_file is not None and not provider.key_file.is_file():
-            faults.append(f"providers.{name}.key_file: there is no file {provider.key_file}")
+            faults.append(
+                Sentence(
+                    f"providers.{name}.key_file: there is no file {provider.key_file}",
+                    f"providers.{name}.key_file：文件 {provider.key_file} 不存在",
+                )
+            )
     if faults:
         raise ConfigError(faults)

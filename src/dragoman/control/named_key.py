@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 from dragoman.admin.setup_desk import NewModel
 from dragoman.control.new_model import wrong
 from dragoman.providers.provider_key import NoKeyError, key_in, read_key
-from dragoman.settings import Provider, Settings
+from dragoman.settings import Settings
+from dragoman.settings_providers import Provider
 
 VARIABLE_ENDS = "_API_KEY"
 """How the name of a variable ends that the form may name."""

@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from dragoman.admin.setup_desk import NewModel
 from dragoman.control.offers import Offers, where_offered
@@ -20,8 +21,11 @@ from dragoman.policy.rules import load_rules
 from dragoman.providers.catalogue import load_catalogue, output_field_of, pack_of
 from dragoman.providers.provider_key import NoKeyError
 from dragoman.providers.trial import Trial, try_turn
-from dragoman.settings import Provider, Settings
+from dragoman.sentences import by_value
+from dragoman.settings import Settings
 from dragoman.settings_edit import Edit
+from dragoman.settings_faults import explain
+from dragoman.settings_providers import Provider
 
 
 @dataclass(frozen=True)
@@ -38,12 +42,13 @@ def provider_of(new: NewModel) -> Provider:
     file = Path(new.key_file) if new.key_file else None
     try:
         provider = Provider(base_url=new.base_url, key_env=new.key_env, key_file=file, pack=new.pack)
-    except ValueError as fault:
-        raise ConfigError([re.sub(r"\s+", " ", str(fault).split("\n", 1)[-1]).strip()]) from fault
+    except ValidationError as fault:
+        raise ConfigError(explain(fault, Provider, "", f"providers.{new.name}")) from fault
     try:
         return provider.model_copy(update={"pack": pack_of(provider, load_catalogue())})
     except ValueError as fault:
-        raise wrong("pack", f"{fault}.", f"该地址适用另一规则包的条款（{fault}）。") from fault
+        said = by_value(fault)
+        raise wrong("pack", f"{said}.", f"{said.zh}。") from fault
 
 
 def addition(new: NewModel, provider: Provider, settings: Settings, packs: PackSet) -> Addition:

@@ -10,6 +10,7 @@ from contextlib import closing
 from pathlib import Path
 
 from dragoman.errors import ConfigError
+from dragoman.sentences import Sentence
 
 TEMP = "temp"
 """The folder in the zone's data folder."""
@@ -35,5 +36,12 @@ def keep_temp(data: Path, *, empty: bool) -> Path:
         raw.execute(f"PRAGMA temp_store_directory = '{str(folder).replace(chr(39), chr(39) * 2)}'")
         taken = raw.execute("PRAGMA temp_store_directory").fetchone()
     if taken != (str(folder),) and given != str(folder):
-        raise ConfigError([f"this SQLite takes no folder for temporary files; start with {SQLITE}={folder}"])
+        raise ConfigError(
+            [
+                Sentence(
+                    f"this SQLite takes no folder for temporary files; start with {SQLITE}={folder}",
+                    f"此 SQLite 不接受临时文件夹；请以 {SQLITE}={folder} 启动",
+                )
+            ]
+        )
     return folder

@@ -11,8 +11,9 @@ from typing import Any
 
 from dragoman.canonical import digest
 from dragoman.providers.catalogue import PackWire, Wire, wire_of
-from dragoman.settings import Provider, Settings
+from dragoman.settings import Settings
 from dragoman.settings_edge import Edge
+from dragoman.settings_providers import Provider
 from dragoman.settings_zone import Zone
 
 FILE_NAME = "relay.json"

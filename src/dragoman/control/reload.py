@@ -19,6 +19,7 @@ from dragoman.control.relay_config import run_folder, write_relay_config
 from dragoman.core.accounts import Change
 from dragoman.errors import ConfigError
 from dragoman.events import ConfigKept, ConfigReloaded, EdgeFailed, emit, fault_place
+from dragoman.sentences import Sentence
 from dragoman.settings import Settings
 
 POLL_SECONDS = 0.4
@@ -119,16 +120,22 @@ class Reloader:
                 emit(EdgeFailed("reload", type(fault).__name__, fault_place(fault)))
 
 
-def kept_out(old: Settings, new: Settings) -> dict[str, str]:
+def kept_out(old: Settings, new: Settings) -> dict[str, Sentence]:
     """What keeps a reading out of a running zone, by key; while one is there nothing of the file is taken."""
     # A port that opens to others goes through the gate of the start.
     faults = {
-        key: f"{key} cannot change while the zone runs; restart `dragoman serve`"
+        key: Sentence(
+            f"{key} cannot change while the zone runs; restart `dragoman serve`",
+            f"{key} 不能在分区运行时更改；请重启 `dragoman serve`",
+        )
         for key in FIXED
         if _at(old, key) != _at(new, key)
     }
     if (old.edge.certificate is None) != (new.edge.certificate is None):
-        faults["edge.certificate"] = "edge: TLS is set up or given up with a restart of `dragoman serve`"
+        faults["edge.certificate"] = Sentence(
+            "edge: TLS is set up or given up with a restart of `dragoman serve`",
+            "edge：启用或停用 TLS 须重启 `dragoman serve`",
+        )
     return faults
 
 

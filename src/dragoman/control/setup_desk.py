@@ -27,8 +27,10 @@ from dragoman.control.relay_config import run_folder
 from dragoman.control.reload import Reloader, kept_out, waits
 from dragoman.errors import ConfigError, RefusedError
 from dragoman.ids import now_ms
-from dragoman.settings import Provider, Settings, find_file, load
+from dragoman.sentences import Sentence
+from dragoman.settings import Settings, find_file, load
 from dragoman.settings_edit import Edit
+from dragoman.settings_providers import Provider
 from dragoman.web.turn import Asked, Turn, TurnClient, TurnError
 from dragoman.web.view import UNKNOWN_ADDRESS
 
@@ -55,7 +57,7 @@ class _Desk:
     def _file(self) -> Path | None:
         return self._loaded.file or find_file(None)
 
-    def stands(self) -> tuple[Settings, list[str]]:
+    def stands(self) -> tuple[Settings, list[Sentence]]:
         try:
             return load(self._file()), []
         except ConfigError as fault:
@@ -148,7 +150,9 @@ class _Desk:
         principals, tenant = self._core.principals, self._core.guest_tenant().tenant
         session = principals.session(principals.new_guest(tenant, now_ms()), now_ms())
         if session is None:
-            raise ConfigError([f"the tenant {DEFAULT_TENANT} has no guests"])
+            raise ConfigError(
+                [Sentence(f"the tenant {DEFAULT_TENANT} has no guests", f"租户 {DEFAULT_TENANT} 没有访客")]
+            )
         principals.keep_guest(tenant, session.principal, now_ms())
         return session.principal
 
@@ -205,4 +209,11 @@ def _check_certificates(old: Settings, new: Settings) -> None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password=lambda: "")
         except (OSError, ssl.SSLError) as fault:
             # Not why: a difference tells nobody which files there are.
-            raise ConfigError([f"{name}: the certificate and its key cannot be used together"]) from fault
+            raise ConfigError(
+                [
+                    Sentence(
+                        f"{name}: the certificate and its key cannot be used together",
+                        f"{name}：证书与其私钥无法一并使用",
+                    )
+                ]
+            ) from fault

@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from dragoman.control.asgi import App
 from dragoman.errors import ConfigError
+from dragoman.sentences import Sentence
 
 START_SECONDS = 10.0
 STOP_SECONDS = 5
@@ -93,7 +94,9 @@ class SocketServer:
             if self._server.started:
                 return
             waited.wait(0.005)
-        raise ConfigError([f"{self.path}: the socket did not start"])
+        raise ConfigError(
+            [Sentence(f"{self.path}: the socket did not start", f"{self.path}：套接字未能启动")]
+        )
 
     def stop(self) -> None:
         """Finish open requests and remove the socket."""
@@ -123,7 +126,12 @@ def listen(path: Path) -> socket.socket:
     """Bind a path for our own uid; who connects waits until it is served."""
     if len(os.fsencode(path)) > MAX_PATH:
         raise ConfigError(
-            [f"{path}: too long for a Unix socket (at most {MAX_PATH} bytes); shorten zone.data"]
+            [
+                Sentence(
+                    f"{path}: too long for a Unix socket (at most {MAX_PATH} bytes); shorten zone.data",
+                    f"{path}：作为 Unix 套接字过长（最多 {MAX_PATH} 字节）；请缩短 zone.data",
+                )
+            ]
         )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.chmod(0o700)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from dragoman import _native
 from dragoman.errors import ConfigError
 from dragoman.events import Event, PlanMade, listen
+from dragoman.sentences import Sentence
 from dragoman.settings import Settings
 
 if TYPE_CHECKING:
@@ -38,16 +39,24 @@ def check(settings: Settings) -> None:
     told = settings.telemetry
     if told.otlp_endpoint is None:
         return
-    faults = []
+    faults: list[Sentence] = []
     if settings.zone.country is not None and told.country != settings.zone.country:
+        country = settings.zone.country
         faults.append(
-            f"telemetry.otlp_endpoint is set: say where the collector stands, telemetry.country = "
-            f'"{settings.zone.country}" as zone.country; nothing of a zone goes elsewhere'
+            Sentence(
+                f"telemetry.otlp_endpoint is set: say where the collector stands, telemetry.country = "
+                f'"{country}" as zone.country; nothing of a zone goes elsewhere',
+                f"telemetry.otlp_endpoint：须写明收集器所在地 telemetry.country = "
+                f'"{country}"，与 zone.country 相同；分区的数据不去别处',
+            )
         )
     if missing() is not None:
         faults.append(
-            f"telemetry.otlp_endpoint is set, and {missing()} is not installed: "
-            "run: pip install 'dragoman[otel]'"
+            Sentence(
+                f"telemetry.otlp_endpoint is set, and {missing()} is not installed: "
+                "run: pip install 'dragoman[otel]'",
+                f"telemetry.otlp_endpoint：未安装 {missing()}，请运行 `pip install 'dragoman[otel]'`",
+            )
         )
     if faults:
         raise ConfigError(faults)

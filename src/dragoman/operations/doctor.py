@@ -58,8 +58,8 @@ def _read(config: Path | None) -> tuple[Settings | None, Loaded | None, list[Res
         file = find_file(config)
         settings = load(file)
     except ConfigError as fault:
-        return None, None, [result("config_invalid", problem=one) for one in fault.problems]
+        return None, None, [result("config_invalid", problem=one.text) for one in fault.problems]
     try:
         return settings, read_all(file, compile_rules), []
     except ConfigError as fault:
-        return settings, None, [result("config_invalid", problem=one) for one in fault.problems]
+        return settings, None, [result("config_invalid", problem=one.text) for one in fault.problems]

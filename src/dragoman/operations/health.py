@@ -39,7 +39,7 @@ def main() -> int:
     try:
         silent = ailing(load(find_file(parser.parse_args().config)))
     except ConfigError as fault:
-        silent = fault.problems
+        silent = list(fault.problems)
     print("; ".join(silent) or "both answer")
     return 1 if silent else 0
 

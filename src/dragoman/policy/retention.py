@@ -18,6 +18,7 @@ from dragoman.decide.civil import longest_days
 from dragoman.decide.engine import decide
 from dragoman.decide.packs import PackSet
 from dragoman.decide.world import World
+from dragoman.sentences import Sentence
 from dragoman.settings import Settings
 
 DEFAULT_DAYS = 200
@@ -29,7 +30,10 @@ OBJECTIONS = "objections"
 """The data class of what people may object to, for as long as a `complaint` rule leaves them the time."""
 PERSONAL = frozenset({"personal_data", "child_data", "communications"})
 DEFAULT_RULE = "default"
-_MARKETS = "Without deployment.markets the law of every place with a pack counts: state the places you serve"
+_MARKETS = Sentence(
+    "Without deployment.markets the law of every place with a pack counts: state the places you serve",
+    "未写 deployment.markets 时，凡有规则包的地区其法律都计入；请写明所服务的地区",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,15 +148,22 @@ def periods(settings: Settings, packs: PackSet, world: World, now: int) -> tuple
     return tuple(_period(one, settings, _of(one, asked)) for one in CLASSES)
 
 
-def contradictions(settings: Settings, packs: PackSet, world: World, now: int) -> list[str]:
+def contradictions(settings: Settings, packs: PackSet, world: World, now: int) -> list[Sentence]:
     """What no period satisfies, one sentence each, with the rule and the mend."""
-    found, asked = [], law(settings, packs, world, now)
+    found: list[Sentence] = []
+    asked = law(settings, packs, world, now)
     for one in CLASSES:
         least, most = _bounds(_of(one, asked))
         if least and most and _least(least) > _most(most):
             found.append(
-                f"{one.setting}: the law contradicts itself: {least.rule_id} asks to keep {one.name} for "
-                f"{least.least} days, {most.rule_id} to erase them after {most.most}. {_MARKETS}"
+                Sentence(
+                    f"{one.setting}: the law contradicts itself: {least.rule_id} asks to keep {one.name} "
+                    "for "
+                    f"{least.least} days, {most.rule_id} to erase them after {most.most}. {_MARKETS}",
+                    f"{one.setting}：法律要求相互矛盾："
+                    f"{least.rule_id} 要求 {one.name} 保存 {least.least} 天，"
+                    f"{most.rule_id} 要求 {most.most} 天后删除。{_MARKETS.zh}",
+                )
             )
             continue
         days = _set(one, settings)
@@ -160,13 +171,22 @@ def contradictions(settings: Settings, packs: PackSet, world: World, now: int) -
             continue
         if least and days < _least(least):
             found.append(
-                f"{one.setting}: {days} days are less than the {least.least} that {least.rule_id} asks for. "
-                f"Write {least.least} or more. {_MARKETS}"
+                Sentence(
+                    f"{one.setting}: {days} days are less than the {least.least} that {least.rule_id} "
+                    "asks for. "
+                    f"Write {least.least} or more. {_MARKETS}",
+                    f"{one.setting}：{days} 天少于 {least.rule_id} 所要求的 {least.least} 天。"
+                    f"请写 {least.least} 或以上。{_MARKETS.zh}",
+                )
             )
         if most and days > _most(most):
             found.append(
-                f"{one.setting}: {days} days are more than the {most.most} that {most.rule_id} allows. "
-                f"Write {most.most} or less"
+                Sentence(
+                    f"{one.setting}: {days} days are more than the {most.most} that {most.rule_id} allows. "
+                    f"Write {most.most} or less",
+                    f"{one.setting}：{days} 天超过 {most.rule_id} 所允许的 {most.most} 天。"
+                    f"请写 {most.most} 或以下",
+                )
             )
     return found
 

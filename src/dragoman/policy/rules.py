@@ -5,6 +5,7 @@ Runs at load, never on a turn. A file with an unknown key, an empty word or a mi
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from dragoman.canonical import canonical, digest
 from dragoman.errors import ConfigError
+from dragoman.sentences import Sentence, no_file_to_read, no_toml
 from dragoman.settings_faults import explain
 from dragoman.settings_operations import LocalText
 from dragoman.settings_text import MAX_FILE_BYTES
@@ -23,6 +25,8 @@ MAX_RULES = 10_000
 MAX_WORDS = 200_000
 MAX_WORD_CHARACTERS = 256
 """LIMITs of one rule set; the hold-back is bounded by the longest word."""
+
+_AT_RULE = re.compile(r"rule (\S+), (\w+): ")
 
 Compile = Callable[[bytes], object]
 """Compiles canonical rule-set bytes, or raises ValueError naming the rule; the native engine's RuleSet."""
@@ -68,7 +72,12 @@ class Rule(_Closed):
     def _usable(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         for word in words:
             if not word.strip() or len(word) > MAX_WORD_CHARACTERS:
-                raise ValueError(f"a word has 1 to {MAX_WORD_CHARACTERS} characters and is not blank")
+                raise ValueError(
+                    Sentence(
+                        f"a word has 1 to {MAX_WORD_CHARACTERS} characters and is not blank",
+                        f"词须为 1 到 {MAX_WORD_CHARACTERS} 个字符，且不为空白",
+                    )
+                )
         return words
 
     def document(self) -> dict[str, Any]:
@@ -115,8 +124,15 @@ def rule_set(rules: Sequence[Rule], check: Compile) -> RuleSet:
     try:
         check(body)
     except ValueError as fault:
-        raise ConfigError([f"rules: {fault}"]) from fault
+        raise ConfigError([_uncompiled(fault)]) from fault
     return RuleSet(digest(document), body, {rule.id: rule for rule in rules})
+
+
+def _uncompiled(fault: ValueError) -> Sentence:
+    """A rule that the engine does not take: it begins with the rule and the field, `rule op.x, words: `."""
+    where = _AT_RULE.match(str(fault))
+    place = f"规则 {where.group(1)} 的 {where.group(2)} " if where else ""
+    return Sentence(f"rules: {fault}", f"rules：{place}无法使用，超出限制或写法不对")
 
 
 def load_rules(files: Sequence[Path]) -> list[Rule]:
@@ -126,26 +142,42 @@ def load_rules(files: Sequence[Path]) -> list[Rule]:
     for rule in rules:
         if rule.id in seen:
             raise ConfigError(
-                [f"rules: the id {rule.id} is used twice; ids are named in reasons and must be unique"]
+                [
+                    Sentence(
+                        f"rules: the id {rule.id} is used twice; ids are named in reasons and must be unique",
+                        f"rules：编号 {rule.id} 重复；理由中会引用编号，须唯一",
+                    )
+                ]
             )
         seen.add(rule.id)
     missing = sorted({other for rule in rules for other in rule.exempts} - seen)
     if missing:
-        raise ConfigError([f"rules: exempts names no rule: {', '.join(missing)}"])
+        told = ", ".join(missing)
+        raise ConfigError(
+            [Sentence(f"rules: exempts names no rule: {told}", f"rules：exempts 所写的规则不存在：{told}")]
+        )
     if len(rules) > MAX_RULES or sum(len(rule.words) for rule in rules) > MAX_WORDS:
-        raise ConfigError([f"rules: more than {MAX_RULES} rules or {MAX_WORDS} words"])
+        raise ConfigError(
+            [
+                Sentence(
+                    f"rules: more than {MAX_RULES} rules or {MAX_WORDS} words",
+                    f"rules：超过 {MAX_RULES} 条规则或 {MAX_WORDS} 个词",
+                )
+            ]
+        )
     return rules
 
 
 def _load(file: Path) -> RuleFile:
     try:
         if file.stat().st_size > 8 * MAX_FILE_BYTES:
-            raise ConfigError([f"{file}: larger than {8 * MAX_FILE_BYTES} bytes"])
+            most = 8 * MAX_FILE_BYTES
+            raise ConfigError([Sentence(f"{file}: larger than {most} bytes", f"{file}：超过 {most} 字节")])
         text = file.read_text(encoding="utf-8")
         return RuleFile(**tomllib.loads(text))
     except OSError as fault:
-        raise ConfigError([f"{file}: cannot be read: {fault.strerror}"]) from fault
+        raise ConfigError([no_file_to_read(file, fault)]) from fault
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as fault:
-        raise ConfigError([f"{file}: not valid TOML: {fault}"]) from fault
+        raise ConfigError([no_toml(file, fault)]) from fault
     except ValidationError as fault:
         raise ConfigError(explain(fault, RuleFile, text, str(file))) from fault

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from dragoman.settings import Provider
+from dragoman.sentences import Sentence
+from dragoman.settings_providers import Provider
 
 _FILE = Path(__file__).with_name("catalogue.toml")
 
@@ -63,7 +64,10 @@ def pack_of(provider: Provider, catalogue: Mapping[str, Any]) -> str | None:
     owner = next((pack for known, pack in catalogue.get("hosts", {}).items() if _under(host, known)), None)
     if owner is not None and provider.pack not in (None, owner):
         raise ValueError(
-            f'{host} is served under the terms of pack `{owner}`; write pack = "{owner}" or leave it out'
+            Sentence(
+                f'{host} is served under the terms of pack `{owner}`; write pack = "{owner}" or leave it out',
+                f'{host} 适用规则包 `{owner}` 的条款；请写 pack = "{owner}" 或不写 pack',
+            )
         )
     return owner or provider.pack
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import Field
 
-from dragoman.settings import Provider
 from dragoman.settings_limits import AMOUNT_MAX, Price, Table
+from dragoman.settings_providers import Provider
 
 _FILE = Path(__file__).with_name("prices.toml")
 

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from dragoman.settings import Provider
+from dragoman.settings_providers import Provider
 
 KEY_FILE_BYTES = 4_096
 """LIMIT: bytes of a file that holds a provider's key."""

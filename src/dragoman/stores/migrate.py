@@ -15,6 +15,7 @@ from sqlalchemy.pool import NullPool
 
 from dragoman.errors import ConfigError
 from dragoman.ids import now_ms
+from dragoman.sentences import Sentence
 from dragoman.stores.incident_tables import metadata
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -36,7 +37,12 @@ def migrate(file: Path) -> str | None:
         return None
     if current is not None and current not in known:
         raise ConfigError(
-            [f"{file}: written by a newer version (schema {current}); upgrade, or restore a backup"]
+            [
+                Sentence(
+                    f"{file}: written by a newer version (schema {current}); upgrade, or restore a backup",
+                    f"{file}：由更新的版本写入（结构 {current}）；请升级，或恢复备份",
+                )
+            ]
         )
     backup = _backup(file, current) if current is not None else None
     if not file.exists() or file.stat().st_size == 0:
@@ -117,7 +123,14 @@ def _backup(file: Path, revision: str) -> Path:
     with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(target)) as copy:
         source.backup(copy)
         if copy.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-            raise ConfigError([f"{target}: the backup is not intact; nothing was migrated. Check the disk"])
+            raise ConfigError(
+                [
+                    Sentence(
+                        f"{target}: the backup is not intact; nothing was migrated. Check the disk",
+                        f"{target}：备份不完整，未作任何迁移。请检查磁盘",
+                    )
+                ]
+            )
     target.chmod(0o600)
     for old in sorted(folder.glob(f"{file.stem}-*.db"), key=lambda path: path.stat().st_mtime)[
         :-BACKUPS_KEPT
