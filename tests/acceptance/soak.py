@@ -147,6 +147,8 @@ class Traffic:
     async def conversation(self) -> None:
         # A conversation is taken out while it is used: two turns at once on a branch are refused, as they should be.
         name = self.conversations.pop() if len(self.conversations) > 20 else await self._new_conversation()
+        if name is None:
+            return
         stream = self.rng.random() < 0.5
         asked = self.turn(
             "stream" if stream else "whole", stream=stream, path=f"/v1/conversations/{name}/turns"
@@ -155,9 +157,12 @@ class Traffic:
         if self.rng.random() < 0.98:
             self.conversations.insert(0, name)
 
-    async def _new_conversation(self) -> str:
+    async def _new_conversation(self) -> str | None:
         key = f"authorization: Bearer {self.server.key}\r\n"
         reply = await self.clients.ask(self.request("/v1/conversations", b"{}", key))
+        if reply.status != 201:
+            self.tally.wrong[f"new conversation: {reply.status} {reply.body[:120]!r}"] += 1
+            return None
         return str(json.loads(reply.body)["id"])
 
     async def stranger(self) -> None:
@@ -262,8 +267,17 @@ async def _drive(traffic: Traffic, rate: float, seconds: float, samples: Samples
     while (passed := time.monotonic() - begun) < seconds:
         await _calm(traffic)
         samples.take(passed)
+        _told(passed, traffic, samples)
         await _stretch(traffic, rate, every)
     await _calm(traffic)
+
+
+def _told(passed: float, traffic: Traffic, samples: Samples) -> None:
+    """How it goes, a line each sample, so that a run that is broken off has told what it saw."""
+    last = {name: round(taken[-1][1], 1) for name, taken in samples.taken.items()}
+    wrong = sum(traffic.tally.wrong.values())
+    told = {"s": round(passed), "answers": sum(traffic.tally.turns.values()), "wrong": wrong, **last}
+    print(json.dumps(told), file=sys.stderr, flush=True)
 
 
 async def _calm(traffic: Traffic) -> None:
