@@ -196,7 +196,7 @@ def ask(page: Any, question: str, expected: str) -> None:
 def reasons(page: Any, words: Words) -> None:
     """Ask, and open what the answer rests on."""
     ask(page, words.question, words.answer)
-    page.get_by_role("button", name=words.why).click()
+    page.get_by_role("link", name=words.why).click()
     page.get_by_role("dialog").get_by_text("dragoman ledger").first.wait_for()
 
 
