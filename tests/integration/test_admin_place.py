@@ -39,7 +39,7 @@ public_url = "https://admin.example.org"
 trusted_proxies = ["127.0.0.2/32"]
 {more}
 """
-PERSONAL = ("/appeals", "/interventions", "/decisions")
+PERSONAL = ("/appeals", "/interventions", "/decisions", "/reviews")
 
 
 @dataclass
@@ -150,9 +150,9 @@ def test_every_route_about_people_asks_for_the_place(serving: Serving) -> None:
         shown = {
             route.path
             for route in desk.control.admin.table.routes
-            if any(f"/{noun}" in route.path for noun in ("appeals", "interventions", "decisions"))
-            and route.method == "GET"
+            if any(f"/{noun}" in route.path for noun in ("appeals", "interventions", "decisions", "reviews"))
+            and (route.method == "GET" or "/reviews/" in route.path)
         }
         asked = {route.path for route in desk.control.admin.table.routes if route.personal}
         assert shown == asked
-        assert len(asked) == 12
+        assert len(asked) == 21

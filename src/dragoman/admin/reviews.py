@@ -71,20 +71,22 @@ class Reviews:
     def routes(self) -> Iterator[AdminRoute]:
         """Pages and their twins in the API."""
         older = ("before",)
-        yield AdminRoute(
-            "GET", "/reviews", AUDITOR, self.page, "Evidence that waits, and that was decided on."
-        )
+        kept: dict[str, Any] = {"personal": True}
+        says = "Evidence that waits, or was decided on."
+        yield AdminRoute("GET", "/reviews", AUDITOR, self.page, says, **kept)
         says = "Evidence that waits, the oldest first, then what was decided on, the newest first."
-        yield AdminRoute("GET", "/admin/v1/reviews", AUDITOR, self.api, says, answer=Rows, queries=older)
-        yield AdminRoute("GET", ONE, OPERATOR, self.one_page, "One person's evidence.")
+        path = "/admin/v1/reviews"
+        yield AdminRoute("GET", path, AUDITOR, self.api, says, answer=Rows, queries=older, **kept)
+        yield AdminRoute("GET", ONE, OPERATOR, self.one_page, "One person's evidence.", **kept)
         says = "Evidence with its text, what its person states, and what was verified."
-        yield AdminRoute("GET", f"/admin/v1{ONE}", OPERATOR, self.one_api, says, answer=Anything)
-        yield AdminRoute("GET", f"{ONE}/file", OPERATOR, self.file, "The file of evidence, to be saved.")
+        yield AdminRoute("GET", f"/admin/v1{ONE}", OPERATOR, self.one_api, says, answer=Anything, **kept)
+        says = "The file of evidence, to be saved."
+        yield AdminRoute("GET", f"{ONE}/file", OPERATOR, self.file, says, **kept)
         for verb, body, do, says in (
             ("accept", Acceptance, self.accept, "Accept evidence: what it shows, and until when."),
             ("reject", Rejection, self.reject, "Reject evidence, or take back what was accepted."),
         ):
-            shared: dict[str, Any] = {"body": body, "fresh": True}
+            shared: dict[str, Any] = {"body": body, "fresh": True, **kept}
             yield AdminRoute("POST", f"/reviews/{verb}", OPERATOR, self._then_page(do), says, **shared)
             path = f"/admin/v1/reviews/{verb}"
             yield AdminRoute("POST", path, OPERATOR, self._as_json(do), says, answer=Decided, **shared)
