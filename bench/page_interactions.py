@@ -187,7 +187,7 @@ def main() -> None:
                 given.conversations,
             )
             name = page.evaluate(NEW, "A long talk")
-            page.evaluate(ALONE, [name, ["markdown"] * given.turns, 0])
+            page.evaluate(ALONE, [name, ["markdown"] * given.turns])
             found["rows"] = measured(page, f"{server.url}/c/{name}", given.conversations)
             found["load_after"] = os.getloadavg()[0]
             browser.close()

@@ -1,10 +1,12 @@
 """What the page costs the server beside the API: CPU of relay and control for each turn, and for each view of a page.
 
-    python bench/page_turns.py --turns 60 --results build/page_turns.json
+    python bench/page_turns.py --turns 120 --results build/page_turns.json
 
-The whole product with a fake provider, asked by Chromium: by the page itself, as a person does, and by the same turns
-alone, fetched in the same browser as far apart, under a key of their own as the page's. Blocks are interleaved; the browser's own CPU
-is not counted, and where there are cores for both it has another one than the server: what it draws would cost the server its caches.
+The whole product with a fake provider, and the same conversations by turns: by the page in Chromium, as a person has them from the
+first question at `/` on; by the page after another window; by a program with the same session on one connection that stays open; and
+nothing at all. The ways take turns, and every turn has the same period from its beginning to its end: relay and control work by
+themselves too, and more time between turns would be paid by the turn. The browser's CPU is not counted, and where there are cores
+for both it has another one than the server: what it draws would cost the server its caches.
 Then `/` with many conversations and a conversation's page, each looked at again and again.
 """
 
@@ -27,12 +29,19 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "accep
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "browser"))
 
 from browser_visit import ARGUMENTS, CHROMIUM, GET, SLOW_MS
+from intervals import ratio
 from whole_product import Server, start
 
 from dragoman.testing.provider import DONE, FakeProvider, Script, chunk
 
 BLOCK = 10
-"""Turns of a conversation; the ways change after each."""
+"""Turns of a conversation. The ways take turns, each in a conversation of its own."""
+SETTLE_S = 1.2
+"""Before a round: what the last one and the page's own files left to do is done; the journal's batches come once a second."""
+SPARE = 1.5
+"""A period beside the longest turn of the page when it was warm."""
+SHORTEST_S = 0.2
+"""A period at least: nobody asks, reads and asks again faster."""
 CONFIG = """
 [edge]
 guest_turns_per_minute = 1_000_000
@@ -52,15 +61,12 @@ MARKDOWN = (
 ) * 6
 PLAIN = "You may return an unused item within thirty days, with its receipt, to any of our shops. " * 24
 ANSWERS = {"markdown": MARKDOWN, "plain": PLAIN}
-ALONE = """async ([conversation, questions, pause]) => {
-  let parent = "last";
+ALONE = """async ([conversation, questions]) => {
   for (const content of questions) {
     const answer = await fetch(`/v1/conversations/${conversation}/turns`, {method: "POST", credentials: "same-origin",
-      headers: {"content-type": "application/json", "idempotency-key": crypto.randomUUID()},
-      body: JSON.stringify({model: "dragoman", stream: true, parent, messages: [{role: "user", content}]})});
+      headers: {"content-type": "application/json"},
+      body: JSON.stringify({model: "dragoman", stream: true, messages: [{role: "user", content}]})});
     if (!(await answer.text()).includes("[DONE]")) throw new Error("an answer did not come to its end");
-    parent = answer.headers.get("dragoman-turn");
-    if (pause) await new Promise((done) => setTimeout(done, pause));
   }
 }"""
 NEW = """async (title) => (await (await fetch("/v1/conversations", {method: "POST", credentials: "same-origin",
@@ -103,65 +109,179 @@ def spent(server: Server, work: Any) -> dict[str, float]:
     return {role: after[role] - before[role] for role in before}
 
 
+def cookies(context: Any) -> str:
+    return "; ".join(f"{one['name']}={one['value']}" for one in context.cookies())
+
+
+class Nobody:
+    """Nothing is asked: what relay and control do by themselves."""
+
+    requests = 0
+    """Sent for turns so far: answers to questions and what is asked around them, not the page's own files."""
+
+    def begin(self) -> None:
+        """Be about to have a new conversation."""
+
+    def turn(self, content: str) -> None:
+        """Ask, and have the whole answer."""
+
+
+class Page(Nobody):
+    """A person at the page: the script begins a conversation, sends, reads, shows."""
+
+    def __init__(self, server: Server, context: Any) -> None:
+        self.url = server.url
+        self.page = context.new_page()
+        self.page.on("request", self._sent)
+        self.asked = 0
+
+    def _sent(self, request: Any) -> None:
+        self.requests += request.resource_type == "fetch"
+
+    def begin(self) -> None:
+        self.page.goto(self.url)
+        self.asked = 0
+
+    def turn(self, content: str) -> None:
+        self.page.fill("#q", content)
+        self.page.press("#q", "Enter")
+        self.page.locator(".finished").nth(self.asked).wait_for()
+        self.page.locator(".acts").nth(self.asked).wait_for()
+        self.asked += 1
+
+
+class Returning(Page):
+    """The same person, who was in another window before each question but the first."""
+
+    def turn(self, content: str) -> None:
+        self.page.evaluate("dispatchEvent(new Event('blur'))")
+        super().turn(content)
+
+
+class Program(Nobody):
+    """A program with a person's session: what the page asks, asked alone."""
+
+    def __init__(self, server: Server, context: Any) -> None:
+        self.context = context
+        self.origin = server.url
+        self.connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        self.conversation, self.parent = "", "root"
+
+    def begin(self) -> None:
+        self.conversation, self.parent = "", "root"
+
+    def turn(self, content: str) -> None:
+        if not self.conversation:
+            _, made = self._post("/v1/conversations", {"title": content})
+            self.conversation = json.loads(made)["id"]
+        question = {"model": "dragoman", "stream": True, "parent": self.parent}
+        answer, text = self._post(
+            f"/v1/conversations/{self.conversation}/turns",
+            {**question, "messages": [{"role": "user", "content": content}]},
+        )
+        assert b"[DONE]" in text, "an answer did not come to its end"
+        self.parent = answer.headers["dragoman-turn"]
+
+    def _post(self, path: str, document: dict[str, Any]) -> tuple[http.client.HTTPResponse, bytes]:
+        self.requests += 1
+        # A session is taken only from the site's own pages, which a browser says of itself.
+        own = {"cookie": cookies(self.context), "origin": self.origin, "sec-fetch-site": "same-origin"}
+        headers = {**own, "content-type": "application/json", "idempotency-key": os.urandom(16).hex()}
+        self.connection.request("POST", path, json.dumps(document), headers)
+        answer = self.connection.getresponse()
+        text = answer.read()
+        assert answer.status in {http.client.OK, http.client.CREATED}, text
+        return answer, text
+
+
 class Asking:
-    """A guest's browser at the product."""
+    """One person's ways to ask the product."""
 
     def __init__(self, server: Server, browser: Any) -> None:
         self.server = server
         self.context = browser.new_context()
         self.context.set_default_timeout(SLOW_MS)
-        self.page = self.context.new_page()
-        self.page.goto(server.url)
-        self.pause_ms = 0.0
-        """Between two turns without the page, so that they come as far apart as with it."""
+        self.ways = {
+            "page": Page(server, self.context),
+            "api": Program(server, self.context),
+            "returning": Returning(server, self.context),
+        }
+        self.every_s = 0.0
+        """From the beginning of a turn to that of the next."""
+        self.late = 0
+        """Turns that took longer than their period."""
 
-    def opened(self) -> str:
-        """A new conversation, shown."""
-        name = str(self.page.evaluate(NEW, "A lamp"))
-        self.page.goto(f"{self.server.url}/c/{name}")
-        return name
+    def _slot(self, way: Nobody, content: str) -> dict[str, float]:
+        """A turn and the rest of its period: CPU ms of each role, and requests."""
+        begun, before = time.perf_counter(), way.requests
 
-    def by_page(self, name: str) -> None:
-        """A block as a person asks it: the script sends, reads, shows."""
+        def work() -> None:
+            way.turn(content)
+            left = begun + self.every_s - time.perf_counter()
+            self.late += left < 0
+            time.sleep(max(0.0, left))
+
+        return {**spent(self.server, work), "requests": way.requests - before}
+
+    def round(self, content: str) -> dict[str, dict[str, float]]:
+        """A conversation by each way, and as many periods of nothing before."""
+        for way in self.ways.values():
+            way.begin()
+        time.sleep(SETTLE_S)
+        used = {"idle": summed([self._slot(Nobody(), content) for _ in range(BLOCK)])}
+        slots: dict[str, list[dict[str, float]]] = {name: [] for name in self.ways}
         for at in range(BLOCK):
-            self.page.fill("#q", name)
-            self.page.press("#q", "Enter")
-            self.page.locator(".finished").nth(at).wait_for()
-            self.page.locator(".acts").nth(at).wait_for()
+            for name in list(self.ways)[:: -1 if at % 2 else 1]:
+                slots[name].append(self._slot(self.ways[name], content))
+        return used | {name: summed(taken) for name, taken in slots.items()}
 
-    def block(self, way: str, name: str) -> dict[str, float]:
-        conversation = self.opened()
-        if way == "page":
-            return spent(self.server, lambda: self.by_page(name))
-        return spent(
-            self.server, lambda: self.page.evaluate(ALONE, [conversation, [name] * BLOCK, self.pause_ms])
-        )
-
-    def turns(self, name: str, many: int) -> dict[str, Any]:
-        """CPU for each turn by both ways, interleaved."""
-        taken: dict[str, list[dict[str, float]]] = {"api": [], "page": []}
-        took = {}
-        self.pause_ms = 0.0
-        for way in ("api", "page", "api", "page"):  # warm
+    def warm(self, content: str) -> None:
+        """Find how far apart turns come, and have each way once."""
+        page = self.ways["page"]
+        page.begin()
+        longest = 0.0
+        for at in range(BLOCK):
             begun = time.perf_counter()
-            self.block(way, name)
-            took[way] = time.perf_counter() - begun
-        self.pause_ms = max(0.0, took["page"] - took["api"]) * 1000 / BLOCK
-        for _ in range(max(1, many // BLOCK)):
-            for way, blocks in taken.items():
-                blocks.append(self.block(way, name))
-        row: dict[str, Any] = {"answer": name, "chars": len(ANSWERS[name]), "turns": many}
-        for way, blocks in taken.items():
-            row[way] = {
-                role: round(statistics.fmean(one[role] for one in blocks) / BLOCK, 2) for role in blocks[0]
-            }
-        api, page = (sum(row[way].values()) for way in ("api", "page"))
-        row["pause_ms"] = round(self.pause_ms)
-        row["added_percent"] = round((page / api - 1) * 100, 1)
-        return row
+            page.turn(content)
+            longest = max(longest, time.perf_counter() - begun) if at >= BLOCK // 2 else 0.0
+        self.every_s = max(SHORTEST_S, longest * SPARE)
+        self.round(content)
+        self.late = 0
 
-    def cookie(self) -> str:
-        return "; ".join(f"{one['name']}={one['value']}" for one in self.context.cookies())
+    def turns(self, content: str, many: int) -> dict[str, Any]:
+        """CPU for each turn by every way."""
+        self.warm(content)
+        rounds = [self.round(content) for _ in range(max(1, many // BLOCK))]
+        row: dict[str, Any] = {"answer": content, "chars": len(ANSWERS[content]), "turns": many}
+        row |= {"every_ms": round(self.every_s * 1000), "late_turns": self.late}
+        return row | compared(rounds)
+
+
+def summed(taken: list[dict[str, float]]) -> dict[str, float]:
+    return {kind: sum(one[kind] for one in taken) for kind in taken[0]}
+
+
+def compared(rounds: list[dict[str, dict[str, float]]]) -> dict[str, Any]:
+    """Each way's medians for a turn, and what the page adds to a turn by the API, both without what is done idle.
+
+    `rounds`: of each way a conversation's CPU ms by role, and its `requests`. Idle work is taken away from both ways, because
+    it would make what is added look smaller the farther turns are apart. `added_percent` is of the geometric mean of the
+    rounds' ratios, `added_interval_percent` its 95 % interval.
+    """
+    row: dict[str, Any] = {
+        name: {kind: round(statistics.median(one[name][kind] for one in rounds) / BLOCK, 2) for kind in taken}
+        for name, taken in rounds[0].items()
+    }
+    cpu = [{name: one["control"] + one["relay"] for name, one in each.items()} for each in rounds]
+    idle = statistics.median(each["idle"] for each in cpu)
+    for name, key in (("page", "added"), ("returning", "added_returning")):
+        found = ratio([(each[name] - idle, each["api"] - idle) for each in cpu])
+        if found is None:
+            continue
+        row[f"{key}_percent"] = round((found.value - 1) * 100, 1)
+        if found.low is not None and found.high is not None:
+            row[f"{key}_interval_percent"] = [round((one - 1) * 100, 1) for one in (found.low, found.high)]
+    return row
 
 
 def views(server: Server, cookie: str, path: str, many: int) -> dict[str, Any]:
@@ -200,7 +320,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--turns", type=int, default=60)
+    parser.add_argument("--turns", type=int, default=120)
     parser.add_argument("--chunks", type=int, default=100)
     parser.add_argument("--conversations", type=int, default=2_000)
     parser.add_argument("--views", type=int, default=200)
@@ -208,7 +328,7 @@ def main() -> None:
     given = parser.parse_args()
     if CHROMIUM is None:
         sys.exit(GET)
-    found: dict[str, Any] = {"load": os.getloadavg()[0]}
+    found: dict[str, Any] = {"load_before": os.getloadavg()[0]}
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(FakeProvider()) as provider,
@@ -221,19 +341,21 @@ def main() -> None:
         try:
             asking = Asking(server, browser)
             found["turns"] = [asking.turns(name, given.turns) for name in ANSWERS]
-            name = asking.opened()
-            asking.page.evaluate(ALONE, [name, ["markdown"] * 50, 0])
-            asking.page.evaluate(
+            page = asking.context.pages[0]
+            name = page.evaluate(NEW, "A lamp")
+            page.evaluate(ALONE, [name, ["markdown"] * 50])
+            page.evaluate(
                 f"async (many) => {{ for (let n = 0; n < many; n += 1) await ({NEW})(`Talk ${{n}}`); }}",
                 given.conversations,
             )
-            cookie = asking.cookie()
+            cookie = cookies(asking.context)
             found["conversation_of_50_answers"] = views(server, cookie, f"/c/{name}", given.views // 4)
             found["list"] = views(server, cookie, "/", given.views)
             found["list_api"] = views(server, cookie, "/v1/conversations?limit=30", given.views)
             browser.close()
         finally:
             server.stop()
+    found["load_after"] = os.getloadavg()[0]
     print(json.dumps(found, indent=1))
     given.results.parent.mkdir(parents=True, exist_ok=True)
     given.results.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -23,6 +23,7 @@ import end_users
 import intervals
 import open_loop
 import open_streams
+import page_turns
 import peers
 import processes
 import table
@@ -244,3 +245,20 @@ def test_a_peer_that_cannot_be_installed_says_why(tmp_path, monkeypatch):
     peer = peers.obtain("none")
     assert peer.version is None
     assert peer.missing
+
+
+def round_of(**ms):
+    return {way: {"control": one - 1, "relay": 1.0, "requests": 11} for way, one in ms.items()}
+
+
+def test_what_the_page_adds_is_beside_the_api_without_what_is_done_idle():
+    found = page_turns.compared([round_of(idle=20.0, page=82.0, api=80.0, returning=110.0)] * 3)
+    assert found["api"] == {"control": 7.9, "relay": 0.1, "requests": 1.1}
+    assert found["added_percent"] == pytest.approx(3.3), "2 of 60, not of 80"
+    assert found["added_returning_percent"] == pytest.approx(50)
+
+
+def test_a_page_that_does_what_the_api_does_adds_nothing():
+    found = page_turns.compared([round_of(idle=20.0, page=n, api=n, returning=n) for n in (60.0, 90.0)])
+    assert found["added_percent"] == 0
+    assert found["added_interval_percent"] == [0, 0]
