@@ -18,6 +18,7 @@ from dragoman.admin.view import MENU
 from dragoman.control.app import Control
 from dragoman.ids import now_ms
 from dragoman.stores import schema
+from dragoman.stores.people_tables import evidence, people
 from dragoman.stores.tenancy import rows_of
 from dragoman.testing.oidc import FakeOidc, served_oidc
 from dragoman.testing.ports import free_port
@@ -296,6 +297,13 @@ def fill(control: Control) -> None:
         sent |= {"lang": "en", "state": "received", "text": "word " * 200 + "w" * 300, "contact": "c" * 200}
         told = {"salt": "s", "acknowledged": '{"en": "Received.", "zh": "已收到。"}', "answer_by": now_ms()}
         rows.insert_missing(schema.appeals, [{**sent, **told}])
+        of_person = {"person": "prn_local_x", "proved_at": 0, "recovery": "r", "created_at": 0}
+        counts = dict.fromkeys(("sessions_from", "corrected_on", "corrections"), 0)
+        rows.insert_missing(people, [{**of_person, **counts, "residence": "SG"}])
+        handed = {"evidence": "evd_local_x", "person": "prn_local_x", "kind": "residence", "lang": "zh"}
+        handed |= {"at": now_ms(), "state": "waiting", "text": "word " * 200 + "w" * 300, "salt": "c2FsdA"}
+        file = {"file_name": "n" * 90 + ".pdf", "file_type": "application/pdf", "file_size": 9}
+        rows.insert_missing(evidence, [{**handed, **file, "file_sha256": "0" * 64}])
 
     control.core.database.write(work)
     control.core.registry.create_key(tenant, "x" * 200)
@@ -318,6 +326,7 @@ PAGES = (
     "simulation",
     "interventions",
     "appeals",
+    "reviews",
     "usage",
     "limits",
     "vocabulary",
@@ -378,7 +387,8 @@ def test_pages_fit_phone_and_desk_in_both_languages(
         page = person.page
         person.enrol(link(control))
         tenant = control.core.guest_tenant().tenant
-        for path in (*PAGES, f"appeals/{tenant}/apl_local_x", "confirm?next=/"):
+        cases = (f"appeals/{tenant}/apl_local_x", f"reviews/{tenant}/evd_local_x")
+        for path in (*PAGES, *cases, "confirm?next=/"):
             sign = "&" if "?" in path else "?"
             assert page.goto(f"{person.origin}/{path}{sign}lang={language}").status == 200
             assert page.evaluate("document.documentElement.lang")[:2] == language
@@ -400,7 +410,8 @@ def test_axe_finds_nothing(
             found += findings(page)
         page.goto("about:blank")  # from the same page only the link's fragment would change
         person.enrol(link(control))
-        for path in (*PAGES, "confirm?next=/", "nothing"):
+        case = f"reviews/{control.core.guest_tenant().tenant}/evd_local_x"
+        for path in (*PAGES, case, "confirm?next=/", "nothing"):
             page.goto(f"{person.origin}/{path}")
             found += [f"{path}: {one}" for one in findings(page)]
         page.goto(f"{person.origin}/interventions")
