@@ -17,6 +17,7 @@ from dragoman.decide.world import World
 from dragoman.ids import now_ms
 from dragoman.policy.incidents import HOUR_MS, triggers, wanted
 from dragoman.settings import Settings
+from dragoman.stores import incidents as stores_incidents
 from dragoman.stores.schema import outbox
 from dragoman.testing.ports import free_port
 from dragoman.testing.visitor import Visitor
@@ -37,7 +38,12 @@ def asked(markets: tuple[str, ...], *named: str) -> list[tuple[str, str | None, 
     settings = Settings.model_validate({"deployment": {"markets": markets}})
     found = wanted(settings, load_packs(), World(), named, NOW)
     return [
-        (one.rule_id, one.stage, None if one.due_at is None else (one.due_at - NOW) // HOUR_MS, one.binding)
+        (
+            one.rule_id,
+            one.stage and one.stage["en"],
+            None if one.due_at is None else (one.due_at - NOW) // HOUR_MS,
+            one.binding,
+        )
         for one in found
     ]
 
@@ -127,6 +133,10 @@ def test_what_is_late_is_said(control: Control) -> None:
     operator, path = somebody(control, OPERATOR), "/admin/v1/incidents"
     long_ago = {"known_at": "2026-11-01T00:00", "about": "late"}
     late = operator.post(path, long_ago)
+    assert '<html lang="zh' in (page := operator.page("/incidents?lang=zh").body)
+    assert "首次报告（较大事件）" in page
+    assert "监管机构" in page
+    operator.page("/incidents?lang=en")
     assert late.status == 201, late.body
     kinds = {one["rule_id"] for one in late.json()["reports"]}
     assert {"cn.incident", "eu.gdpr.breach"} <= kinds, "not clear which: all of them"
@@ -152,6 +162,17 @@ def test_what_cannot_be_is_refused(control: Control, body: dict[str, Any], param
     answer = somebody(control, OPERATOR).post("/admin/v1/incidents", body)
     assert (answer.status, answer.json()["error"]["param"]) == (400, param)
     assert not acts(control)
+
+
+def test_so_many_are_open_at_once(control: Control, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores_incidents, "OPEN_MOST", 2)
+    operator, path = somebody(control, OPERATOR), "/admin/v1/incidents"
+    made = [operator.post(path, {"about": "x", "trigger": "licensee_removes_latent_mark"}) for _ in range(3)]
+    assert [one.status for one in made] == [201, 201, 409]
+    assert made[2].json()["error"]["code"] == "too_many_incidents"
+    ended = operator.post(f"{path}/close", {"incident": made[0].json()["incident"]})
+    assert ended.status == 200, "nothing is to be reported of it in these markets"
+    assert operator.post(path, {"about": "x"}).status == 201, "the control"
 
 
 def test_who_only_reads_opens_none(control: Control) -> None:

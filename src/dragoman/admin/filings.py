@@ -7,7 +7,6 @@ configuration alone; a file only goes along with it and changes no decision.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -23,7 +22,6 @@ from dragoman.admin.table import AdminRoute, Call
 from dragoman.admin.view import AdminView
 from dragoman.core.admins import OPERATOR
 from dragoman.errors import RefusedError
-from dragoman.stores.filings import FILES_EACH
 
 PAGE, API = "/readiness/files", "/admin/v1/readiness/files"
 KINDS = (".pdf", ".png", ".jpg", ".jpeg")
@@ -85,17 +83,9 @@ class FilingPages:
         if not upload.files:
             text = {"en": "Choose a file.", "zh": "请选择文件。"}
             raise RefusedError(400, "no_files", text, param="files")
-        for name, path in upload.files.items():
-            self._keep(evidence, name, path, call.visitor.by)
+        files = {name: path.read_bytes() for name, path in upload.files.items()}
+        self._context.filings.add(evidence, files, call.visitor.by)
         return self._of(evidence)
-
-    def _keep(self, evidence: str, name: str, path: Path, by: str) -> None:
-        if self._context.filings.add(evidence, name, path.read_bytes(), by) is None:
-            text = {
-                "en": f"At most {FILES_EACH} files for one piece of evidence. Remove one first.",
-                "zh": f"每项凭证最多 {FILES_EACH} 个文件，请先移除一个。",
-            }
-            raise RefusedError(409, "too_many_filings", text)
 
     def remove(self, call: Call) -> dict[str, Any]:
         """Remove a file. RefusedError 404 where there is none."""

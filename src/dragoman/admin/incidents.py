@@ -35,7 +35,11 @@ NOTE_CHARS = 300
 """LIMIT: characters of a reference, or of why a report is not due."""
 BACK_DAYS = 365
 """LIMIT: days ago that an incident may have become known."""
+GRACE_MS = 60_000
+"""How far ahead of the clock the form's minute may be."""
 DAY_MS = 86_400_000
+
+LENGTHS = {"about_chars": ABOUT_CHARS, "note_chars": NOTE_CHARS}
 
 
 class NewIncident(Asked):
@@ -98,10 +102,13 @@ class Incidents:
     async def page(self, call: Call) -> Response:
         """The register, with the form that opens an incident."""
         rows = await run_in_threadpool(self._rows)
+        every = not self._context.settings().deployment.markets
         names = triggers(self._context.packs())
         now = dt.datetime.fromtimestamp(now_ms() / 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M")
         fresh = call.visitor.is_fresh(now_ms())
-        return self._view.page(call, "incidents", rows=rows, triggers=names, now=now, fresh=fresh)
+        return self._view.page(
+            call, "incidents", rows=rows, triggers=names, now=now, every=every, fresh=fresh, **LENGTHS
+        )
 
     async def api(self, _call: Call) -> Response:
         """The same as rows."""
@@ -179,7 +186,7 @@ def _report(one: Report, packs: PackSet, now: int) -> Mapping[str, Any]:
         "authority": one.authority,
         "due_at": one.due_at,
         "binding": one.binding,
-        "over": one.state == OPEN and one.due_at is not None and one.due_at < now,
+        "over": one.state == OPEN and one.binding and one.due_at is not None and one.due_at < now,
         "state": one.state,
         "at": one.at,
         "by": one.by,
@@ -195,8 +202,7 @@ def _instant(text: str, now: int) -> int:
         said = {"en": "Date and time, as 2026-11-27T05:10.", "zh": "日期与时间，例如 2026-11-27T05:10。"}
         raise RefusedError(400, "invalid_value", said, param="known_at") from None
     at = int(given.replace(tzinfo=given.tzinfo or dt.UTC).timestamp() * 1000)
-    # A minute of grace: the form's own minute may be ahead of the clock by its seconds.
-    if not now - BACK_DAYS * DAY_MS <= at <= now + 60_000:
+    if not now - BACK_DAYS * DAY_MS <= at <= now + GRACE_MS:
         said = {
             "en": f"Not in the future, and at most {BACK_DAYS} days ago.",
             "zh": f"不得晚于当前时间，且不早于 {BACK_DAYS} 天前。",

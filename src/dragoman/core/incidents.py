@@ -12,7 +12,7 @@ OPEN, REPORTED, NOT_DUE = "open", "reported", "not_due"
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report that a rule asks for, and what became of it. `stage`: the rule's own word.
+    """A report that a rule asks for, and what became of it. `stage`, `authority`: by language.
 
     `due_at`: ms UTC, None where law states no time; `binding`: False for what is only advised.
     `note`: the authority's reference, or why it is not due.
@@ -20,8 +20,8 @@ class Report:
 
     n: int
     rule_id: str
-    stage: str | None
-    authority: str | None
+    stage: Mapping[str, str] | None
+    authority: Mapping[str, str] | None
     due_at: int | None
     binding: bool
     state: str = OPEN

@@ -171,7 +171,7 @@ KINDS: Mapping[str, Kind] = {
         duties=_same("statement_of_reasons"), due_at=frozenset({"intervention"}),
     ),
     "incident": Kind(
-        {"trigger": "str", "authority": "str", "hours": "int", "stages": "[table]", "user_notice": "bool"},
+        {"trigger": "str", "authority": "text", "hours": "int", "stages": "[table]", "user_notice": "bool"},
         duties=_same("incident"), due_at=NEVER,
     ),
     "reporting": Kind(

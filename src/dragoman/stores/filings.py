@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
+from dragoman.errors import RefusedError
 from dragoman.ids import new_id, now_ms
 from dragoman.stores.acts import enter
 from dragoman.stores.database import ERASED, Database
@@ -39,25 +41,25 @@ class Filings:
             found[row.evidence].append(told)
         return dict(found)
 
-    def add(self, evidence: str, name: str, data: bytes, by: str) -> str | None:
-        """Keep a file; its id, or None where there is no room for another."""
-        filing, now = new_id("fil", self._zone), now_ms()
-        sha256 = hashlib.sha256(data).hexdigest()
+    def add(self, evidence: str, files: Mapping[str, bytes], by: str) -> None:
+        """Keep files by their names, all of them or none. RefusedError 409 where there is no room."""
 
-        def work(c: sa.Connection) -> str | None:
-            rows = rows_of(c, ZONE_TENANT)
+        def work(c: sa.Connection) -> None:
+            rows, at = rows_of(c, ZONE_TENANT), now_ms()
             kept = rows.pick(filings, (filings.c.evidence,), limit=FILES)
-            if len(kept) >= FILES or sum(row.evidence == evidence for row in kept) >= FILES_EACH:
-                return None
-            size = len(data)
-            rows.insert(
-                filings, filing=filing, evidence=evidence, name=name, size=size, sha256=sha256, at=now, by=by
-            )
-            rows.insert(filing_files, filing=filing, data=data)
-            self._enter(c, "filing.add", by, {"filing": filing, "of": evidence, "digest": f"sha256:{sha256}"})
-            return filing
+            if len(kept) + len(files) > FILES:
+                raise _full(FILES, "in all", "全部凭证合计")
+            if sum(row.evidence == evidence for row in kept) + len(files) > FILES_EACH:
+                raise _full(FILES_EACH, "for one piece of evidence", "每项凭证")
+            for name, data in files.items():
+                filing, sha256 = new_id("fil", self._zone), hashlib.sha256(data).hexdigest()
+                about = {"filing": filing, "evidence": evidence, "name": name, "size": len(data)}
+                rows.insert(filings, **about, sha256=sha256, at=at, by=by)
+                rows.insert(filing_files, filing=filing, data=data)
+                said = {"filing": filing, "of": evidence, "digest": f"sha256:{sha256}"}
+                self._enter(c, "filing.add", by, said)
 
-        return self._database.write(work)
+        self._database.write(work)
 
     def read(self, filing: str, by: str) -> tuple[str, bytes] | None:
         """A file's name and what it holds, once it is entered that it was given out; None: there is none."""
@@ -91,3 +93,11 @@ class Filings:
 
     def _enter(self, c: sa.Connection, act: str, by: str, about: dict[str, Any]) -> None:
         enter(c, self._zone, ZONE_TENANT, {"kind": "action", "act": act, "by": by, **about}, now_ms())
+
+
+def _full(most: int, of: str, of_zh: str) -> RefusedError:
+    text = {
+        "en": f"At most {most} files {of}. Remove some first.",
+        "zh": f"{of_zh}最多 {most} 个文件，请先移除一些。",
+    }
+    return RefusedError(409, "too_many_filings", text)

@@ -31,7 +31,7 @@ incident_reports = sa.Table(
     sa.Column("incident", sa.Text, primary_key=True),
     sa.Column("n", sa.BigInteger, primary_key=True),
     sa.Column("rule_id", sa.Text, nullable=False),
-    sa.Column("stage", sa.Text),
+    sa.Column("stage", sa.Text),  # JSON by language, as the authority
     sa.Column("authority", sa.Text),
     sa.Column("due_at", sa.BigInteger),
     sa.Column("binding", sa.Boolean, nullable=False),

@@ -18,10 +18,12 @@ from dragoman.stores.incident_tables import incident_reports, incidents
 from dragoman.stores.schema import ZONE_TENANT
 from dragoman.stores.tenancy import TenantRows, rows_of
 
+OPEN_MOST = 100
+"""LIMIT: incidents that are open at once."""
 SHOWN = 200
-"""LIMIT: open incidents of one listing, and as many that are over; the newest."""
+"""LIMIT: incidents of one listing that are over, the newest; those that are open all stand in it."""
 REPORTS = 500
-"""LIMIT: reports on one incident."""
+"""LIMIT: reports on one incident. Packs ask for fewer; more would be a fault, not a cut."""
 
 
 class SqlIncidents:
@@ -32,14 +34,24 @@ class SqlIncidents:
         self._zone = zone
 
     def open(self, made: Incident) -> None:
-        """Keep a new one with the reports that are due on it."""
+        """Keep a new one with the reports that are due on it. RefusedError 409 where too many are open."""
+        if len(made.reports) > REPORTS:
+            raise ValueError(f"more than {REPORTS} reports on one incident")
 
         def work(c: sa.Connection) -> None:
             rows = rows_of(c, ZONE_TENANT)
-            kept = {name: value for name, value in asdict(made).items() if name != "reports"}
+            if (
+                len(rows.pick(incidents, (incidents.c.incident,), incidents.c.closed_at.is_(None)))
+                >= OPEN_MOST
+            ):
+                text = {
+                    "en": f"{OPEN_MOST} incidents are open. Close one first.",
+                    "zh": f"已有 {OPEN_MOST} 个事件未结束，请先结束一个。",
+                }
+                raise RefusedError(409, "too_many_incidents", text)
+            kept = {one.name: getattr(made, one.name) for one in fields(made) if one.name != "reports"}
             rows.insert(incidents, **{**kept, "triggers": json.dumps(made.triggers)})
-            found = [{"incident": made.incident, **asdict(one)} for one in made.reports[:REPORTS]]
-            rows.insert_all(incident_reports, found)
+            rows.insert_all(incident_reports, [_row(made.incident, one) for one in made.reports])
             self._enter(c, "incident.opened", made.opened_by, made.entry())
 
         self._database.write(work)
@@ -85,12 +97,12 @@ class SqlIncidents:
         return self._database.write(work)
 
     def all(self) -> list[Incident]:
-        """Every incident, open ones first, then the newest."""
+        """Every open incident, then the newest that are over."""
 
         def work(c: sa.Connection) -> list[Incident]:
             rows = rows_of(c, ZONE_TENANT)
             over, newest = incidents.c.closed_at, incidents.c.known_at.desc()
-            found = rows.select(incidents, over.is_(None), order=newest, limit=SHOWN)
+            found = rows.select(incidents, over.is_(None), order=newest, limit=OPEN_MOST)
             found += rows.select(incidents, over.is_not(None), order=newest, limit=SHOWN)
             return [_made(rows, row) for row in found]
 
@@ -110,7 +122,6 @@ def _one(rows: TenantRows, incident: str) -> Incident:
 def _made(rows: TenantRows, row: sa.Row[Any]) -> Incident:
     table = incident_reports
     found = rows.select(table, table.c.incident == row.incident, order=table.c.n, limit=REPORTS)
-    names = [one.name for one in fields(Report)]
     return Incident(
         incident=row.incident,
         triggers=tuple(json.loads(row.triggers)),
@@ -118,9 +129,25 @@ def _made(rows: TenantRows, row: sa.Row[Any]) -> Incident:
         about=row.about,
         opened_at=row.opened_at,
         opened_by=row.opened_by,
-        reports=tuple(Report(**{name: getattr(one, name) for name in names}) for one in found),
+        reports=tuple(_report(one) for one in found),
         closed_at=row.closed_at,
     )
+
+
+_TOLD = ("stage", "authority")
+"""Texts by language, kept as JSON."""
+
+
+def _row(incident: str, report: Report) -> dict[str, Any]:
+    texts = {name: getattr(report, name) for name in _TOLD}
+    kept = {name: None if text is None else json.dumps(dict(text)) for name, text in texts.items()}
+    held = {one.name: getattr(report, one.name) for one in fields(Report)}
+    return {"incident": incident, **held, **kept}
+
+
+def _report(row: sa.Row[Any]) -> Report:
+    held = {one.name: getattr(row, one.name) for one in fields(Report)}
+    return Report(**{**held, **{name: held[name] and json.loads(held[name]) for name in _TOLD}})
 
 
 def _nothing() -> RefusedError:
