@@ -22,7 +22,7 @@ SCRIPT_SECONDS = 300.0
 """For all commands of a page: each begins a process of its own."""
 LANGUAGES = {"en": "", "zh": ".zh"}
 QUESTION = {"en": "How do I send an item back?", "zh": "怎么退货？"}
-SENTENCE = {"en": "Drop the parcel at any", "zh": "打开订单"}
+SENTENCE = {"en": "drop the parcel at any", "zh": "打开订单"}
 WORD = {"en": "collection point", "zh": "代收点"}
 RULE = "house.pickup"
 ANSWERED = ("self", "singapore", "shop-customer", "vpn")

@@ -24,7 +24,7 @@ message = { en = "House rules.", zh = "内部规则。" }
 placeholder = { en = "[gone]", zh = "[已去]" }
 """
 QUESTION = {"en": "How do I send an item back?", "zh": "怎么退货？"}
-SENTENCE = {"en": "Drop the parcel at any", "zh": "打开订单，点击“退货”"}
+SENTENCE = {"en": "drop the parcel at any", "zh": "打开订单，点击“退货”"}
 LABEL = {"en": "AI-generated", "zh": "AI 生成"}
 GONE = {"en": "[gone]", "zh": "[已去]"}
 

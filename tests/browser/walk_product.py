@@ -98,7 +98,7 @@ class Words:
 WORDS = {
     "en": Words(
         cited="How do I send an item back?",
-        sentence="Drop the parcel at any",
+        sentence="drop the parcel at any",
         short="Which lamp is the smallest?",
         answer="The smallest lamp is the one for the desk.",
         other="Which lamp is the largest?",

@@ -55,6 +55,27 @@ def test_every_sentence_said_stands_in_its_source(knowledge: Knowledge) -> None:
                 assert said.endswith(shown.sentence(int(sentence) - 1).strip())
 
 
+HOW_TO_CONNECT = ("How do I connect a model?", "怎么接入模型？", "Write a poem", "写一首诗")
+SENT_BACK = {
+    "How do I send an item back?": ("Open your order", "drop the parcel"),
+    "怎么退货？": ("打开订单", "代收点"),
+}
+
+
+@pytest.mark.parametrize("question", HOW_TO_CONNECT)
+def test_who_is_told_how_to_connect_a_model_is_told_to_name_the_providers(
+    knowledge: Knowledge, question: str
+) -> None:
+    said = knowledge.answer(question, ASKER).text
+    assert "dragoman models add NAME --url URL --model MODEL --key-env VARIABLE" in said
+
+
+@pytest.mark.parametrize("question", SENT_BACK)
+def test_steps_are_said_from_the_first_one_on(knowledge: Knowledge, question: str) -> None:
+    first = knowledge.answer(question, ASKER).text.partition("[1]")[0]
+    assert all(words in first for words in SENT_BACK[question]), first
+
+
 def test_there_are_about_forty_samples_in_both_languages(knowledge: Knowledge) -> None:
     documents = [d for s in SAMPLES for d in knowledge.shelf.documents(s)]
     assert len(documents) == 40

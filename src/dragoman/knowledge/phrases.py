@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_CONNECT = "dragoman models add NAME --url URL --key-env VARIABLE"
+_CONNECT = "dragoman models add NAME --url URL --model MODEL --key-env VARIABLE"
 
 PHRASES: dict[str, dict[str, str]] = {
     "en": {
