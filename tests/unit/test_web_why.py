@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.requests import Request
 
+from dragoman.web.answer import interventions
 from dragoman.web.view import View
 from dragoman.web.why_texts import OUTCOMES, WORDS
 
@@ -30,7 +31,7 @@ def page(decision: dict[str, Any], **more: object) -> str:
     }  # fmt: skip
     told = View("Dragoman", (), secure=False).page(
         Request(scope), "why.html", passport=passport, decision=decision, w=WORDS["en"], outcomes=OUTCOMES["en"],
-        here="/c/a/why/b", page="/c/a", turn="trn_1",
+        here="/c/a/why/b", page="/c/a", turn="trn_1", changes=interventions(passport),
     )  # fmt: skip
     return bytes(told.body).decode()
 
@@ -48,6 +49,20 @@ def test_all_that_would_change_a_refusal_is_said() -> None:
     assert f"{OUTCOMES['en']['DENY']} (DENY)" in found
     for way in ways:
         assert f"<li>{way['en']}</li>" in found
+
+
+def test_what_a_rule_changed_is_named_with_its_statement() -> None:
+    done = {"id": "int_1", "action": "redact", "lane": "/choices/0", "rule": "house.pickup"}
+    unkept = {"id": "dec_1", "kept": False}
+    found = page(unkept, interventions=[done])
+    for part in (
+        WORDS["en"]["changes"],
+        "<code>house.pickup</code>",
+        'href="/appeal/int_1"',
+        "changed this answer",
+    ):
+        assert part in found
+    assert WORDS["en"]["changes"] not in page(unkept), "the control: nothing was changed"
 
 
 class Parts(HTMLParser):

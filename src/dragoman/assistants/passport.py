@@ -67,8 +67,17 @@ def closed_at(brief: TurnBrief, result: str | None) -> int | None:
     return int(json.loads(result)["at"]) if result else brief.changed_at
 
 
-def document(whole: Whole, kept: KeptDecision | None, record: Record, zone: str) -> dict[str, Any]:
-    """The passport. `kept` None: the decision is of an earlier release, which kept none that allowed."""
+def document(
+    whole: Whole,
+    kept: KeptDecision | None,
+    record: Record,
+    zone: str,
+    interventions: Sequence[Mapping[str, Any]],
+) -> dict[str, Any]:
+    """The passport. `kept` None: the decision is of an earlier release, which kept none that allowed.
+
+    `interventions`: what rules did to the turn, as its `dragoman` object tells it.
+    """
     brief, texts = whole
     result = json.loads(texts.result) if texts.result else {}
     grounds = kept.grounds if kept else {}
@@ -87,6 +96,7 @@ def document(whole: Whole, kept: KeptDecision | None, record: Record, zone: str)
             "model": result.get("model"),
             "attempt": result.get("attempt"),
         },
+        "interventions": list(interventions),
         "decision": decision_part(decision_of(whole[1]), kept),
         "providers": list(grounds.get("providers", ())),
         "ledger": _ledger(brief, record),

@@ -248,18 +248,19 @@ class ConversationRoutes:
         """What was decided of a turn, why, and the proofs of its record; one proof alone as a file."""
         name, turn = name_in(request, "conversation"), name_in(request, "turn")
 
-        def work(rows: ConversationRows) -> tuple[Whole, KeptDecision | None]:
-            whole = conversations.one_turn(rows, person, name, turn)[0]
-            return whole, rows.decision(decision_of(whole[1]))
+        def work(rows: ConversationRows) -> tuple[Whole, dict[str, Any], KeptDecision | None]:
+            whole, told = conversations.one_turn(rows, person, name, turn)
+            return whole, told, rows.decision(decision_of(whole[1]))
 
         kind = request.query_params.get("proof")
         if kind not in {None, "intent", "result"}:
             raise invalid("proof", "intent or result", "须为 intent 或 result")
-        whole, kept = await self._read(person, work)
+        whole, told, kept = await self._read(person, work)
         async with self._reads:
             record = await run_in_threadpool(self._record, whole)
         if kind is None:
-            return JSONResponse(document(whole, kept, record, self._zone), headers=NO_STORE)
+            done = told["dragoman"]["interventions"]
+            return JSONResponse(document(whole, kept, record, self._zone, done), headers=NO_STORE)
         proof = next((one for one in record.proofs if one.kind == kind), None)
         if proof is None:
             raise refused("proof_not_yet")

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from dragoman.ids import kind_of
+from dragoman.web.answer import interventions
 from dragoman.web.site import Site
 from dragoman.web.turn import TurnError
 from dragoman.web.why_texts import OUTCOMES, WORDS
@@ -43,6 +44,7 @@ class WhyPage:
             passport=passport,
             turn=turn,
             decision=passport["decision"],
+            changes=interventions(passport),
             w=WORDS[language],
             outcomes=OUTCOMES[language],
             here=request.url.path,
