@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
 
-from dragoman.decide.evidence import in_words, names
+from dragoman.decide.evidence import all_in_words, in_words, names
 
 PACKS = files("dragoman") / "packs"
 
@@ -69,3 +69,23 @@ def test_alternatives_are_joined_and_an_operators_own_id_stays() -> None:
     assert in_words("genai_filing|algorithm_filing", "zh") == "生成式人工智能服务备案或算法备案"
     assert in_words("outbound_contract|own.permit", "en").endswith(" or own.permit")
     assert "“chats”" in in_words("data_locations.chats", "en")
+
+
+def test_an_alternative_that_all_have_is_said_once() -> None:
+    feature, rule, referral = (
+        in_words(one, "en") for one in ("operator.feature", "crisis_rule.selfharm", "crisis_referral.US-NY")
+    )
+    needed = ["crisis_referral.US-NY|operator.feature", "crisis_rule.selfharm|operator.feature"]
+    assert all_in_words(needed, "en") == f"either {feature}, or all of these: {referral}, {rule}"
+    assert all_in_words(needed, "zh").count(in_words("operator.feature", "zh")) == 1
+    assert all_in_words([*needed, "operator.feature"], "en") == feature, "it is needed in any case"
+    control = [*needed, "dpo.sg"]
+    assert all_in_words(control, "en").count(feature) == 2, "the control: one lacks the alternative"
+    assert all_in_words(needed[:1], "en") == f"{referral} or {feature}"
+
+
+def test_a_representative_in_the_union_says_where() -> None:
+    iso = tomllib.loads((PACKS / "jurisdictions" / "eu.toml").read_text("utf-8"))["pack"]["iso"]
+    assert len(iso) == 27, "the words speak of member states; the pack's countries are these and no others"
+    assert "in a member state of the Union" in in_words("representative.<cc>", "en")
+    assert "欧盟任一成员国" in in_words("representative.<cc>", "zh")

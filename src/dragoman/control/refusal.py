@@ -12,7 +12,7 @@ from typing import Any
 from dragoman.control.pretence import is_not_carried_out
 from dragoman.core.decision import QUIET, Decision
 from dragoman.core.outcomes import HAPPENED
-from dragoman.decide.evidence import in_words
+from dragoman.decide.evidence import all_in_words
 from dragoman.policy.statements import appeal_address
 from dragoman.settings import Settings
 
@@ -97,12 +97,8 @@ def lifts(decision: Decision) -> list[Text]:
         dict(zip(("en", "zh"), _SIGNALS[one], strict=True)) for one in decision.step_up if one in _SIGNALS
     ]
     if decision.not_ready:
-        english, chinese = ([in_words(one, lang) for one in decision.not_ready] for lang in ("en", "zh"))
-        lacks = {
-            "en": f"the operator supplies: {', '.join(english)}",
-            "zh": f"运营者补充：{'、'.join(chinese)}",
-        }
-        parts.append(lacks)
+        english, chinese = (all_in_words(decision.not_ready, language) for language in ("en", "zh"))
+        parts.append({"en": f"the operator supplies: {english}", "zh": f"运营者补充：{chinese}"})
     parts.extend(
         {"en": one.text["en"], "zh": one.text.get("zh") or one.text["en"]} for one in decision.advice
     )
