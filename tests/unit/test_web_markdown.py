@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import json
 import time
+import tracemalloc
 from collections.abc import Iterator
 from html.parser import HTMLParser
 
@@ -333,6 +334,62 @@ def test_what_is_too_long_is_plain_and_whole() -> None:
     assert shown(table) == f"<p>{table}</p>"
 
 
+def table(columns: int, rows: int) -> str:
+    """A table whose rows have one cell each: the others are completed."""
+    return "a|" * columns + "\n" + "-|" * columns + "\n" + "x|\n" * rows + "\n"
+
+
+def test_rows_of_fewer_cells_are_completed() -> None:
+    cells = "<td>x</td><td></td><td></td><td></td>"
+    assert shown(table(4, 3)).count(f"<tr>{cells}</tr>") == 3
+    assert shown(table(16, 40) * 3).count("<td>x</td>" + "<td></td>" * 15) == 120
+
+
+def test_a_text_of_too_many_completed_cells_is_plain_and_whole() -> None:
+    within = markdown.EMPTY_CELLS // 50
+    assert "<table>" in shown(table(51, within))
+    text = table(51, within * 2)
+    assert shown(text) == f"<p>{text}</p>"
+    several = table(51, within - 1) * 4
+    assert shown(several) == f"<p>{several}</p>", "the bound is one for all tables of a text"
+    assert said(nodes(several + "[1]", [("/sources/a/b", "")])) == several + "[1]"
+
+
+BYTES = 2_000
+"""Bytes of memory that a code point may take while its text is read, and as many each of EMPTY_CELLS."""
+WIDE = [
+    *(table(side, side) for side in (40, 44, 70, 256)),
+    table(2, 4_000),
+    table(4_000, 2),
+    "".join("> " * 10 + line + "\n" for line in table(250, 250).splitlines()),
+    "a|" * 200 + "\n" + "-|" * 200 + "\n" + ("|" * 200 + "\n") * 95,
+]
+
+
+def most_bytes(text: str) -> int:
+    nodes("warm *up*", [])
+    tracemalloc.start()
+    try:
+        assert counted(nodes(text, [])) <= NODES
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("text", WIDE)
+@pytest.mark.parametrize("times", [1, 2, 4, 8])
+def test_memory_is_linear_in_the_text_whatever_its_tables_complete(text: str, times: int) -> None:
+    whole = (text * times)[: markdown.MARKDOWN_CHARS]
+    assert most_bytes(whole) < BYTES * (markdown.EMPTY_CELLS + len(whole))
+
+
+@pytest.mark.parametrize("times", [1, 4])
+def test_without_the_bound_a_table_takes_more(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    monkeypatch.setattr(markdown, "_CELL_TOKENS", NODES)
+    text = table(256, 256) * times
+    assert most_bytes(text) > 5 * BYTES * (markdown.EMPTY_CELLS + len(text))
+
+
 SLOW = [
     "[",
     "![",
@@ -368,6 +425,10 @@ SLOW += [
     "a\n\n",
     "\\(",
     "[1]",
+    table(40, 40),
+    table(250, 262),
+    "|a|b\n|-|-\n",
+    "a|" * 500 + "\n" + "-|" * 500 + "\n",
 ]
 
 

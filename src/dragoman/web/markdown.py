@@ -28,12 +28,17 @@ NESTING = 16
 """LIMIT: blocks that stand in each other; what is deeper is a paragraph."""
 FORMULA_LINES = 100
 """LIMIT: lines of a formula that begins a line and ends one."""
+EMPTY_CELLS = 2_000
+"""LIMIT: blocks of a text beyond one for each of its code points. Only tables have such: a row may be shorter
+than its table's head, and is completed with empty cells. A text with more is plain."""
 CITATIONS = 1_000
 """LIMIT: citations of an answer whose markers are links."""
 
 Citation = tuple[str, str]
 """The page of a citation, and its title."""
 
+_CELL_TOKENS = 3
+"""Tokens that the reader makes of a cell: opened, what stands in it, closed. No block has more."""
 _MARKER = re.compile(r"\[(\d{1,3})\]")
 _LANGUAGE = re.compile(r"[A-Za-z0-9+#._-]{1,30}")
 _LEVELS = {"h1": "h3", "h2": "h4", "h3": "h5", "h4": "h6", "h5": "h6", "h6": "h6"}
@@ -51,12 +56,40 @@ def nodes(text: str, links: Sequence[Citation | None], *, plain: bool = False) -
     The nth marker `[n]` outside of code and links takes the nth citation. Where markers and citations differ
     in number (a rule took some out), no marker is linked.
     """
-    if len(text) <= MARKDOWN_CHARS and not plain:
-        tokens = _READER.parse(text)
+    tokens = None if plain or len(text) > MARKDOWN_CHARS else _read(text)
+    if tokens is not None:
         found = _Builder(_counted_links(_prose(tokens), links)).tree(tokens)
         if counted(found) <= NODES:
             return sanitised(found)
     return sanitised([Element("p", {}, _Builder(_counted_links([text], links)).text(text))])
+
+
+def _read(text: str) -> list[Token] | None:
+    """The reader's tokens; None where the text has more blocks than it may."""
+    try:
+        return _READER.parse(text)
+    except _TooManyError:
+        return None
+
+
+class _TooManyError(Exception):
+    """A text of more blocks than it may have."""
+
+
+class _Blocks(list[Token]):
+    """The blocks of a text as the reader makes them, which ends where there are too many for its length.
+
+    They are counted here since the reader bounds empty cells for each table alone, and at 65,536.
+    """
+
+    def __init__(self, chars: int) -> None:
+        super().__init__()
+        self._most = _CELL_TOKENS * min(NODES, EMPTY_CELLS + chars)
+
+    def append(self, token: Token) -> None:
+        if len(self) >= self._most:
+            raise _TooManyError
+        super().append(token)
 
 
 def _counted_links(texts: Iterable[str], links: Sequence[Citation | None]) -> Sequence[Citation | None]:
@@ -176,6 +209,12 @@ def _code(token: Token) -> Element:
     return box
 
 
+def _block(state: StateCore) -> None:
+    """Read the blocks of a text, where they are not too many."""
+    state.tokens = _Blocks(len(state.src))
+    state.md.block.parse(state.src, state.md, state.env, state.tokens)
+
+
 def _deep(state: StateBlock, start: int, end: int, _silent: bool) -> bool:
     """What is nested too deep is a paragraph; the reader would leave it out."""
     if state.level < NESTING:
@@ -278,6 +317,7 @@ def _reader() -> MarkdownIt:
     made.enable(["table", "strikethrough"]).disable(["html_block", "html_inline", "reference"])
     made.block.ruler.before("table", "deep", _deep)
     made.block.ruler.before("table", "maths", _maths_block, {"alt": ["paragraph"]})
+    made.core.ruler.at("block", _block)
     made.core.ruler.at("inline", _inline)
     made.inline.ruler.before("escape", "maths", _maths)
     made.inline.ruler.before("emphasis", "stars", _emphasis)
