@@ -7,9 +7,12 @@ from typing import Any
 
 from starlette.requests import Request
 
+from dragoman.core.decision import NOT_CARRIED_OUT, QUIET
+from dragoman.decide.vocabulary import words
+from dragoman.decide.weigh import STRENGTH
 from dragoman.web.answer import interventions
 from dragoman.web.view import View
-from dragoman.web.why_texts import OUTCOMES, WORDS
+from dragoman.web.why_texts import OUTCOMES, REFUSING, WORDS
 
 EVIL = '<img src=x onerror="document.title=1">'
 
@@ -31,7 +34,7 @@ def page(decision: dict[str, Any], **more: object) -> str:
     }  # fmt: skip
     told = View("Dragoman", (), secure=False).page(
         Request(scope), "why.html", passport=passport, decision=decision, w=WORDS["en"], outcomes=OUTCOMES["en"],
-        here="/c/a/why/b", page="/c/a", turn="trn_1", changes=interventions(passport),
+        refusing=REFUSING["en"], duties=words()["obligations"], here="/c/a/why/b", page="/c/a", turn="trn_1", changes=interventions(passport),
     )  # fmt: skip
     return bytes(told.body).decode()
 
@@ -63,6 +66,37 @@ def test_what_a_rule_changed_is_named_with_its_statement() -> None:
     ):
         assert part in found
     assert WORDS["en"]["changes"] not in page(unkept), "the control: nothing was changed"
+
+
+def test_the_rule_that_refused_stands_first_and_words_are_spelt_out() -> None:
+    lists: dict[str, Any] = {part: [] for part in ("warnings", "unknown", "packs", "lifts")}
+    same = {"en": "A duty of law.", "zh": "义务"}
+    quiet = {"title": same, "text": same, "effect": "oblige", "certainty": "g", "kind": "right", "code": "A"}
+    loud = {**quiet, "title": {"en": "The refusing one", "zh": "拒"}, "effect": "deny", "certainty": "V"}
+    duty = {
+        "kind": "label.visible",
+        "rule_id": "eu.x",
+        "enforcement": "in_force",
+        "text": {"en": "Label it."},
+    }
+    made = {"id": "dec_1", "kept": True, "outcome": "DENY", "facts": {}, "rules": [quiet, loud], **lists}
+    found = page({**made, "obligations": [duty]})
+    assert found.index("The refusing one") < found.index("<strong>A duty of law.")
+    assert found.count(REFUSING["en"]["deny"]) == 1, "the quiet rule is the control"
+    assert "<p>A duty of law.</p>" in found, "of the refusing rule, whose title is another"
+    assert found.count("A duty of law.") == 2, "a text equal to its title is not said again"
+    for said in (
+        "certainty: general knowledge, not read again",
+        "a visible label on generated content",
+        "in force",
+    ):
+        assert said in found
+    assert "in_force" not in found
+
+
+def test_every_effect_that_keeps_from_an_answer_has_words() -> None:
+    for language in ("en", "zh"):
+        assert set(REFUSING[language]) == {*STRENGTH, NOT_CARRIED_OUT} - QUIET
 
 
 class Parts(HTMLParser):

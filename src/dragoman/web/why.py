@@ -7,11 +7,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from dragoman.decide.vocabulary import words
 from dragoman.ids import kind_of
 from dragoman.web.answer import interventions
 from dragoman.web.site import Site
 from dragoman.web.turn import TurnError
-from dragoman.web.why_texts import OUTCOMES, WORDS
+from dragoman.web.why_texts import OUTCOMES, REFUSING, WORDS
 
 
 class WhyPage:
@@ -47,6 +48,8 @@ class WhyPage:
             changes=interventions(passport),
             w=WORDS[language],
             outcomes=OUTCOMES[language],
+            refusing=REFUSING[language],
+            duties=words()["obligations"],
             here=request.url.path,
             page=f"/c/{conversation}?branch={turn}#{turn}",
         )
