@@ -6,10 +6,11 @@ import dataclasses
 import datetime as dt
 import hashlib
 import json
+import socket
 import sqlite3
 from base64 import urlsafe_b64decode
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from signup_client import Visitor, refusal
 
 from dragoman.accounts import classes, evidence
 from dragoman.admin import attempts
+from dragoman.control import evidence as handing_in
 from dragoman.control.app import Control
 from dragoman.core.admins import AUDITOR, OPERATOR
 from dragoman.core.people import Declared, Person, Phone, Verified
+from dragoman.ids import now_ms
 from dragoman.testing.multipart import BOUNDARY, KIND
 from dragoman.testing.ports import free_port
 from dragoman.testing.sms import FakeSms
@@ -288,6 +291,87 @@ def test_bounds_and_strangers(control: Control, somebody: Visitor, sms: FakeSms)
     other = Visitor(somebody.run, sms)
     other.sign_up(next(PHONES))
     assert other.call("GET", "/v1/me/evidence")[1]["data"] == [], "another's is not seen"
+
+
+@pytest.mark.parametrize("charset", ["punycode", "undefined", "utf-16", "idna"])
+def test_no_charset_but_utf_8_is_taken(somebody: Visitor, charset: str) -> None:
+    """With `punycode` the decoding of a field took the square of its length, on the loop of every request."""
+    body = form("age", "-" + "b" * 180_000)
+    kind = f"{KIND}; charset={charset}"
+    status, answer, _ = somebody.call("POST", "/v1/me/evidence", body, content_type=kind)
+    assert (status, answer["error"]["param"]) == (400, "content-type")
+    kind = f"application/json; charset={charset}"
+    assert somebody.call("POST", "/v1/me/evidence", b"{}", content_type=kind)[0] == 400
+    kind = f"{KIND}; charset=UTF-8"
+    assert somebody.call("POST", "/v1/me/evidence", form("age", "五月"), content_type=kind)[0] == 201, (
+        "the negative control"
+    )
+
+
+HEAD = f"--{BOUNDARY}\r\nContent-Disposition: form-data; "
+END = f"--{BOUNDARY}--\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{HEAD}name="kind"\r\n\r\nage\r\n{HEAD}name="text"\r\n\r\n{"x" * 8193}\r\n{END}',
+        f'{HEAD}name="kind"\r\n\r\nage\r\n{HEAD}name="kind"\r\n\r\nage\r\n{END}',
+        "".join(f'{HEAD}name="{one}"\r\n\r\nage\r\n' for one in ("kind", "text", "a", "b", "c")) + END,
+        f'{HEAD}name="kind"; x="{"y" * 5000}"\r\n\r\nage\r\n{HEAD}name="text"\r\n\r\nx\r\n{END}',
+        f'before\r\n{HEAD}name="kind"\r\n\r\nage\r\n{HEAD}name="text"\r\n\r\nx\r\n{END}',
+        f'{HEAD}name="kind"\r\n\r\nage\r\n{HEAD}name="text"\r\n\r\nx\r\n{END}after',
+        f'{HEAD}name="kind"\r\n\r\nage\r\n--{BOUNDARY}\r\n\r\nx\r\n{END}',
+        f"{HEAD}\r\n\r\nage\r\n{END}",
+        f"--{BOUNDARY}\r\n{END}",
+        "",
+        "\r\n" * 40_000,
+    ],
+)
+def test_a_form_that_is_not_one_of_ours_is_refused(somebody: Visitor, body: str) -> None:
+    answer = somebody.call("POST", "/v1/me/evidence", body.encode(), content_type=KIND)[:2]
+    assert (refusal(answer), answer[1]["error"]["param"]) == ((400, "invalid_value"), "body")
+    latin = form("age", "x").replace(b"\r\n\r\nx", b"\r\n\r\n\xe9")
+    assert somebody.call("POST", "/v1/me/evidence", latin, content_type=KIND)[0] == 400
+    nowhere = KIND.partition(";")[0]
+    assert somebody.call("POST", "/v1/me/evidence", form("age", "x"), content_type=nowhere)[0] == 400
+
+
+@contextmanager
+def half_sent(visitor: Visitor) -> Iterator[Callable[[], bytes]]:
+    """A request whose body does not end; reads the head of what comes back."""
+    head = {"host": "x", "dragoman-wire": "1", "content-type": "application/json", "content-length": "60000"}
+    lines = "".join(f"{name}: {value}\r\n" for name, value in (head | visitor.identity()).items())
+    with closing(socket.socket(socket.AF_UNIX)) as raw:
+        raw.settimeout(30)
+        raw.connect(str(visitor.run / "pages.sock"))
+        raw.sendall(f"POST /v1/me/evidence HTTP/1.1\r\n{lines}\r\n{{".encode())
+        yield lambda: raw.recv(4096)
+
+
+def test_bodies_that_do_not_end_block_nobody_else(
+    control: Control, somebody: Visitor, sms: FakeSms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guest is told at once that it is nobody; a person keeps one place, its own, and not for long."""
+    guest = Visitor(somebody.run, sms)
+    guest.cookie = control.core.principals.new_guest(tenant(control), now_ms())
+    with ExitStack() as open_:
+        for _ in range(handing_in.AT_ONCE):
+            assert open_.enter_context(half_sent(guest))().split()[1] == b"404"
+        slow = Visitor(somebody.run, sms)
+        slow.sign_up(next(PHONES))
+        held = half_sent(slow)
+        monkeypatch.setattr(handing_in, "BODY_SECONDS", 3.0)
+        waiting = open_.enter_context(held)
+        busy = (503, "uploads_busy")
+        eventually("its place is taken", lambda: refusal(hand_in(slow, "passport")) == busy)
+        for _ in range(3):
+            handed_in(somebody, "age", "I am 20")
+        assert waiting().split()[1] == b"408"
+        assert hand_in(slow, "age", "I am 20")[0] == 201, "its place is free again"
+    huge = form("age", "", ("a.pdf", b"%PDF-" + b"x" * (evidence.FILE_BYTES - 9)))
+    told = guest.call("POST", "/v1/me/evidence", huge, content_type=KIND)[:2]
+    assert refusal(told) == (404, "not_a_person")
 
 
 def test_a_verified_residence_counts_until_its_day_and_against_another_word(

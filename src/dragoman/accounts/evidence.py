@@ -123,15 +123,20 @@ def new_record(  # noqa: PLR0913, PLR0917 - the fields of a row
     )
 
 
-def receive(rows: EvidenceRows, record: EvidenceRecord, file: File | None) -> None:
-    """Keep evidence. Raises RefusedError: 404 nobody signed up, 429 too much of a person's, 503 no room."""
-    if rows.person(record.person) is None:
+def check_room(rows: EvidenceRows, person: str, now: int) -> None:
+    """Let a person hand in evidence now (ms UTC). Raises RefusedError: 404 nobody signed up, 429 too much."""
+    if rows.person(person) is None:
         raise texts.refused("not_a_person")
-    held = rows.evidence_of(record.person, LISTED)
+    held = rows.evidence_of(person, LISTED)
     waiting = sum(one.state == WAITING for one in held)
-    today = sum(record.at - one.at < DAY_MS for one in held)
+    today = sum(now - one.at < DAY_MS for one in held)
     if waiting >= WAITING_EACH or today >= A_DAY:
         raise texts.refused("too_much_evidence")
+
+
+def receive(rows: EvidenceRows, record: EvidenceRecord, file: File | None) -> None:
+    """Keep evidence. Raises RefusedError: as `check_room` does, 503 where the zone has no room."""
+    check_room(rows, record.person, record.at)
     if rows.kept_bytes() + record.file_size > KEPT_BYTES:
         raise texts.refused("evidence_full")
     rows.add_evidence(record, file)
@@ -186,11 +191,11 @@ def decide(rows: EvidenceRows, name: str, verdict: Verdict, by: str, now: int) -
     """Decide on evidence; what it shows replaces what was verified of the same facts, and relays hear of it.
 
     What was accepted may be rejected later: then what it showed is verified no more. Raises RefusedError 404,
-    409 where it was decided on already.
+    of somebody who is being erased too, 409 where it was decided on already.
     """
     record = rows.evidence(name)
     person = None if record is None else rows.person(record.person)
-    if record is None or person is None:
+    if record is None or person is None or rows.is_erasing(record.person):
         raise texts.refused("evidence_not_found")
     if record.state == REJECTED or (record.state == ACCEPTED and verdict.verified):
         raise texts.refused("evidence_decided")

@@ -125,6 +125,11 @@ _TEXTS = {
         "No room is left here for evidence. Tell the operator, and try again later.",
         "证明材料的存储空间已满，请告知运营者并稍后重试。",
     ),
+    "request_timeout": (
+        408,
+        "The evidence did not arrive in time. Send it again, or a smaller file.",
+        "证明材料未在限定时间内到达，请重新提交或改用较小的文件。",
+    ),
     "uploads_busy": (
         503,
         "Other files are being taken. Try again in a moment.",

@@ -19,13 +19,14 @@ from dragoman.assistants import answers
 from dragoman.assistants.context import compact, estimate, goes_along
 from dragoman.assistants.texts import refused
 from dragoman.assistants.titles import title_of, was_stopped
+from dragoman.core.people import PeopleRows
 from dragoman.core.turns import RUNNING, Claim, Due, Shown, TurnBrief, TurnRows, ZoneRows
 
 KEPT_MS = 86_400_000
 """How long an idempotency key keeps its answer: 24 hours."""
 
 
-def admit(rows: TurnRows, principal: str) -> None:
+def admit(rows: TurnRows | PeopleRows, principal: str) -> None:
     """Let a person go on. Raises RefusedError 403 while what is kept of it is being erased."""
     if rows.is_erasing(principal):
         raise refused("being_erased")

@@ -133,6 +133,9 @@ class PeopleRows(Protocol):
     def put_person(self, person: Person) -> None:
         """Keep a person, new or changed."""
 
+    def is_erasing(self, person: str) -> bool:
+        """Whether what is kept of a person is being erased."""
+
     def enter(self, entry: Mapping[str, Any]) -> None:
         """Have an act entered in control's log."""
 

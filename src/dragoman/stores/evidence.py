@@ -96,11 +96,6 @@ class SqlEvidence:
             lambda c: [dict(row) for query in queries for row in c.execute(query).mappings()]
         )
 
-    def waiting(self) -> int:
-        """How much waits for a person."""
-        query = sa.select(sa.func.count()).select_from(evidence).where(evidence.c.state == WAITING)
-        return int(self._database.read(lambda c: c.execute(query).scalar_one()))
-
 
 def _record(row: Any) -> EvidenceRecord:
     found = {column.name: getattr(row, column.name) for column in _COLUMNS}

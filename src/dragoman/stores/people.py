@@ -26,6 +26,7 @@ from dragoman.stores.tenancy import (
     prepared_update,
     rows_of,
 )
+from dragoman.stores.turns import ERASING, MARK
 
 T = TypeVar("T")
 
@@ -123,6 +124,10 @@ class SqlPeopleRows:
         said = {name: getattr(person.declared, name) for name in _DECLARED}
         shown = json.dumps([asdict(one) for one in person.verified]) if person.verified else None
         self._rows.run(_PUT_PERSON, {**row, **said, **_of_phone(person.phone), "verified": shown})
+
+    def is_erasing(self, person: str) -> bool:
+        """Whether what is kept of a person is being erased."""
+        return bool(self._rows.run(MARK, {"mark": ERASING + person}))
 
     def enter(self, entry: Mapping[str, Any]) -> None:
         """Have an act entered in control's log."""

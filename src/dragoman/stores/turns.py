@@ -83,7 +83,8 @@ _HAS_GROUNDS = prepared_select(
     columns=("at",),
 )
 _PUT_GROUNDS = prepared_put(decisions, ("decision",), ("grounds",))
-_MARK = prepared_select(zone_meta, zone_meta.c.name == sa.bindparam("mark"), columns=("value",))
+MARK = prepared_select(zone_meta, zone_meta.c.name == sa.bindparam("mark"), columns=("value",))
+"""Whether somebody is marked as being erased, `mark` being the row's name."""
 _PUT_SHOWN = prepared_put(notices_shown, ("principal", "notice"), ("kind", "at"))
 
 
@@ -193,7 +194,7 @@ class SqlTurnRows:
 
     def is_erasing(self, principal: str) -> bool:
         """Whether what is kept of a person is being erased."""
-        return bool(self.rows.run(_MARK, {"mark": ERASING + principal}))
+        return bool(self.rows.run(MARK, {"mark": ERASING + principal}))
 
 
 class SqlZoneRows:
