@@ -15,11 +15,10 @@ from walk_product import HOSTILE, LONG_PARTS, PIECES, SENTENCE, WORDS, Product, 
 from walk_steps import Step, Walk, told
 from whole_product import START_SECONDS, pid_of, wait_ready
 
-from dragoman.web.texts import STARTERS
+from dragoman.web.starters import SAMPLE_QUESTIONS
 from promise import eventually
 
 LABEL = {"en": "AI-generated", "zh": "AI 生成"}
-KINDS = ("question", "essay", "story", "code")
 SENTENCE_PLACE = re.compile(r"#p\d+s\d+$")
 CONVERSATION = re.compile(r"/c/cnv_[^/?#]+")
 
@@ -73,19 +72,19 @@ def first_page(walk: Walk, visit: Visit) -> str:
 
 
 def starter_tiles(walk: Walk, visit: Visit) -> str:
-    """A tile of each kind asks its question"""
+    """Each tile asks its question, and the samples answer it with their source"""
     page = visit.page
     tiles = page.locator("#starters button")
-    assert [kind for kind, _ in STARTERS[walk.language]] == list(KINDS)
-    for at, (kind, text) in enumerate(STARTERS[walk.language]):
+    for at, (_, text) in enumerate(SAMPLE_QUESTIONS[walk.language]):
         page.goto(visit.origin)
-        assert walk.t[f"starter_{kind}"] in tiles.nth(at).inner_text()
+        assert walk.t["starter_question"] in tiles.nth(at).inner_text()
         tiles.nth(at).click()
         page.locator(".finished").wait_for()
         assert page.locator(".question p").inner_text() == text
         assert page.locator(".answer .label").inner_text() == LABEL[walk.language]
-        walk.picture(page, f"tile_{kind}")
-    return "four tiles, four answers with their label"
+        assert page.locator(".answer .finished a[href*='/sources/']").count()
+        walk.picture(page, f"tile_{at}")
+    return "four tiles, four answers with their label and source"
 
 
 def streamed_answer(walk: Walk, visit: Visit) -> str:

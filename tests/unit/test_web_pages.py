@@ -15,7 +15,8 @@ from dragoman.web import view
 from dragoman.web.answer import body
 from dragoman.web.nodes import to_html, to_json
 from dragoman.web.site import MAX_JSON_BYTES, MAX_QUESTION_BYTES
-from dragoman.web.texts import STARTER_SOURCES, STARTERS, TEXTS
+from dragoman.web.starters import SAMPLE_QUESTIONS, STARTER_SOURCES, STARTERS
+from dragoman.web.texts import TEXTS
 from dragoman.web.turn import MAX_ANSWER
 
 HTML = {"accept": "text/html"}
@@ -240,9 +241,9 @@ def test_a_question_to_begin_with_goes_with_the_sample_it_is_about(tmp_path: Pat
             if source is not None:
                 relay.knowledge.remove(source)
             page = client.get("/").text
-            there = [kind for kind, text in STARTERS["en"] if f'value="{text}"' in page]
+            there = [text for _, text in SAMPLE_QUESTIONS["en"] if f'value="{text}"' in page]
             gone = relay.knowledge.removed_samples()
-            assert there == [kind for kind, about in STARTER_SOURCES.items() if about not in gone]
+            assert there == [text for about, text in SAMPLE_QUESTIONS["en"] if about not in gone]
             assert ('id="starters"' in page) == bool(there)
     assert there == []
 

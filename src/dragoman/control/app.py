@@ -200,11 +200,16 @@ class Control:
             kept=Kept(self.core.conversations, self._searches),
             keeps=self.core.is_local,
             model=LOCAL_MODEL,
+            writes=self._writes,
             name=self.settings.deployment.name,
             session_cookie=SESSION_COOKIE,
             session_seconds=SESSION_MS // 1000,
             secure=self.settings.public_url().startswith("https://"),
         )
+
+    def _writes(self) -> bool:
+        settings = self.core.holder.loaded.settings
+        return settings.providers[settings.models[LOCAL_MODEL].provider].kind != "local"
 
     def _placed(self, address: Mapping[str, Any]) -> Placed | None:
         """Where a guest's turn would take its person to be; in stage `local` guests choose that."""

@@ -24,7 +24,7 @@ from dragoman.web.answer import html, interventions, label_and_rest, refusal
 from dragoman.web.guest import Guest
 from dragoman.web.kept import BLANK, Finding, Kept, Listing, Shown, Wish
 from dragoman.web.site import MAX_QUESTION_BYTES, STATED, Form, FormError, Site
-from dragoman.web.texts import STARTER_SOURCES, STARTERS
+from dragoman.web.starters import SAMPLE_QUESTIONS, STARTER_SOURCES, STARTERS
 from dragoman.web.turn import Asked, Caller, Turn, TurnError
 
 MAX_QUESTION = 4_000
@@ -281,8 +281,13 @@ class ChatPages:
         }
 
     def _starters(self, language: str) -> list[tuple[str, str]]:
-        """The questions to begin with whose documents are there: an operator may have removed the samples."""
+        """The questions to begin with whose documents are there: an operator may have removed the samples.
+
+        Where no language model answers, they are such as the samples do.
+        """
         gone = self._context.knowledge.removed_samples()
+        if not self._context.writes():
+            return [("question", text) for source, text in SAMPLE_QUESTIONS[language] if source not in gone]
         return [(kind, text) for kind, text in STARTERS[language] if STARTER_SOURCES[kind] not in gone]
 
     async def _listed(

@@ -61,6 +61,8 @@ class PagesContext:
     keeps: Callable[[], bool] = lambda: False
     """Whether guests may keep conversations here; they ask without any where they may not."""
     model: str = "dragoman"
+    writes: Callable[[], bool] = lambda: False
+    """Whether a language model stands behind `model`, and not the built-in one that only quotes."""
     name: str = "Dragoman"
     session_cookie: str = "dragoman_session"
     session_seconds: int = 604_800

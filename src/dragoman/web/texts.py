@@ -85,7 +85,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "versions": "Versions of this answer",
         "version_before": "Version before",
         "version_after": "Version after",
-        "export": "Take along",
+        "export": "Download",
         "export_markdown": "Markdown",
         "export_json": "JSON",
         "export_html": "HTML",
@@ -262,7 +262,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "versions": "该回答的各个版本",
         "version_before": "上一个版本",
         "version_after": "下一个版本",
-        "export": "导出",
+        "export": "下载",
         "export_markdown": "Markdown",
         "export_json": "JSON",
         "export_html": "HTML",
@@ -365,26 +365,3 @@ TEXTS: dict[str, dict[str, str]] = {
 for _language, _texts in TEXTS.items():
     _texts.update(REFUSALS[_language])
     _texts.update({f"outcome_{name}": said[_language] for name, said in HAPPENED.items()})
-
-STARTERS: dict[str, tuple[tuple[str, str], ...]] = {
-    "en": (
-        ("question", "How long do I have to return an item?"),
-        ("essay", "Write a short essay: what is a jurisdiction pack?"),
-        ("story", "Tell a story of somebody who returns a lamp"),
-        ("code", "Show me the code that asks this server by its API"),
-    ),
-    "zh": (
-        ("question", "退货期限是多久？"),
-        ("essay", "写一篇短文：什么是规则包？"),
-        ("story", "讲一个退货的故事"),
-        ("code", "给出在命令行提问的命令"),
-    ),
-}
-"""Questions to begin with, each with its kind."""
-STARTER_SOURCES = {
-    "question": "osmanthus-lane",
-    "essay": "dragoman",
-    "story": "osmanthus-lane",
-    "code": "dragoman",
-}
-"""The sample source that each kind of these questions is about."""
