@@ -111,6 +111,16 @@ def test_what_is_not_there_is_404(auditor: Visitor, path: str) -> None:
         assert auditor.ask("GET", place, accept="application/json").status == 404
 
 
+def test_a_page_that_is_not_there_says_so_and_keeps_the_menu(auditor: Visitor) -> None:
+    for path in ("/packs/zz", "/nowhere"):
+        missing = auditor.ask("GET", f"{path}?lang=en", accept="text/html")
+        assert missing.status == 404
+        assert "<h1>There is no such page</h1>" in missing.body
+        assert 'class="menu"' in missing.body
+    refused = auditor.ask("POST", "/nowhere?lang=en", accept="text/html")
+    assert "<h1>That was not done</h1>" in refused.body, "the control"
+
+
 def test_a_filter_of_any_length_is_bounded(auditor: Visitor) -> None:
     assert asked(auditor, f"rules?text={'x' * 4_000}")["rows"] == []
     assert len(asked(auditor, "rules?kind=notice")["rows"]) > 10, "the control"

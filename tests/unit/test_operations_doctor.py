@@ -371,6 +371,8 @@ def test_packs_and_a_market_where_nothing_would_be_answered(tmp_path: Path) -> N
     SEEN.update(said)
     assert load(file).deployment.markets == ("CN",)
     assert set(said) == {"packs_unreviewed", "market_not_ready"}
+    assert all(re.search(r"\b\d+\b", text) for text in said["packs_unreviewed"].text.values())
+    assert not any("eu" in text.split() for text in said["packs_unreviewed"].text.values())
     assert re.search(r"genai_|icp_|filing", said["market_not_ready"].text["en"])
     file.write_text(text.replace('"CN"', '"SG"'))
     assert "market_not_ready" not in {one.code for one in examine(file, machine=WELL)}

@@ -97,6 +97,7 @@ class AdminSite:
             return await route.endpoint(Call(request, Visitor(knock.address, knock.near), route, names))
         async with self._asking:
             visitor = await run_in_threadpool(self._identified, request, knock)
+        request.state.visitor = visitor  # a page that is not there keeps their menu
         if route is None or not visitor.may(route.role):
             return self._kept_out(request, route, methods, visitor)
         if route.personal:

@@ -148,6 +148,8 @@ class AdminView:
         if is_page and "text/html" in request.headers.get("accept", ""):
             back = request.headers.get("referer", "")
             path = "/" + back.split("/", 3)[3] if back.count("/") > 2 else "/"
+            missing = refused.status == 404 and request.method == "GET"
+            visitor = getattr(request.state, "visitor", None) if missing else None
             body = self._templates.get_template("refused.html").render(
                 t=TEXTS[language],
                 language=language,
@@ -155,8 +157,11 @@ class AdminView:
                 code=refused.code,
                 back=f"/confirm?next={quote(path.partition('?')[0], safe='/')}",
                 here="/",
-                person=None,
-                csrf="",
+                missing=missing,
+                menu=MENU,
+                at=("", ""),
+                person=visitor and visitor.person,
+                csrf=self._csrf(visitor.cookie) if visitor and visitor.cookie else "",
             )
             return HTMLResponse(body, refused.status, headers)
         error = {
