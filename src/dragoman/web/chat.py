@@ -169,11 +169,12 @@ class ChatPages:
         if problem is None and (turn.error is not None or turn.finish is None):
             problem = turn.error or self._view.text(request, "broken")
         label, rest = label_and_rest(turn.text)
+        body = await self._site.rendering.made(lambda: html(rest, turn.annotations))
         yield self._view.fragment(
             request,
             "finished.html",
             label=label,
-            body=html(rest, turn.annotations),
+            body=html(rest, turn.annotations, plain=True) if body is None else body,
             interventions=interventions(turn.metadata),
             refusal=refusal(turn.metadata),
             trouble=problem,
@@ -243,7 +244,7 @@ class ChatPages:
             return None
         language = self._view.language(request)
         wanted = Wish(wish("edit") or wish("branch"), wish("before"), wish("at"))
-        return await run_in_threadpool(kept.shown, guest, name, wanted, language)
+        return await kept.shown(guest, name, wanted, language, self._site.rendering)
 
     async def _page(
         self, request: Request, guest: Guest | None, shown: Shown | None = None, **more: Any

@@ -23,6 +23,7 @@ from dragoman.errors import RefusedError, UnavailableError
 from dragoman.web.answer import Intervention, Refusal, html, interventions, label_and_rest, refusal
 from dragoman.web.guest import Guest
 from dragoman.web.rendered import Rendered
+from dragoman.web.rendering import Rendering
 
 LISTED = 30
 """LIMIT: conversations of one page of the list, the pinned ones not counted."""
@@ -180,8 +181,24 @@ class Kept:
         more = page["last_id"] if page["has_more"] else None
         return Finding(wanted, tuple(page["data"]), more, page["complete"])
 
-    def shown(self, guest: Guest, name: str, wish: Wish, language: str) -> Shown | None:
-        """A page of a branch of the guest's own conversation; None where there is none."""
+    async def shown(
+        self, guest: Guest, name: str, wish: Wish, language: str, rendering: Rendering
+    ) -> Shown | None:
+        """A page of a branch of the guest's own conversation; None where there is none.
+
+        Answers that were not read lately are plain where the place for reading does not come free in time.
+        """
+        branch = await run_in_threadpool(self._branch, guest, name, wish)
+        if branch is None:
+            return None
+        conversation, page, past = branch
+        turns = await self._said(page["data"], language, rendering)
+        return Shown(conversation, turns, page["first_id"] if page["has_more"] else None, past)
+
+    def _branch(
+        self, guest: Guest, name: str, wish: Wish
+    ) -> tuple[dict[str, Any], dict[str, Any], bool] | None:
+        """The conversation, a page of its turns, and whether others follow them; None where there is none."""
         person = Person(guest.tenant, guest.principal)
 
         def work(rows: ConversationRows) -> tuple[dict[str, Any], dict[str, Any], bool]:
@@ -191,14 +208,25 @@ class Kept:
             return conversation_document(record), page, before is not None
 
         try:
-            conversation, page, past = self._store.read(guest.tenant, work)
+            return self._store.read(guest.tenant, work)
         except RefusedError:
             return None
-        plain = plain_turns(page["data"])
-        turns = tuple(
-            said(one, language, None if one["id"] in plain else self._rendered) for one in page["data"]
-        )
-        return Shown(conversation, turns, page["first_id"] if page["has_more"] else None, past)
+
+    async def _said(
+        self, turns: Sequence[Mapping[str, Any]], language: str, rendering: Rendering
+    ) -> tuple[Said, ...]:
+        plain = plain_turns(turns)
+
+        def unread() -> set[str]:
+            texts = {one["id"]: _spoken(one)[1:] for one in turns if one["id"] not in plain}
+            return {name for name, text in texts.items() if text[0] and not self._rendered.knows(*text)}
+
+        def made(plain: set[str]) -> tuple[Said, ...]:
+            return tuple(said(one, language, None if one["id"] in plain else self._rendered) for one in turns)
+
+        left = await run_in_threadpool(unread)
+        read = await rendering.made(lambda: made(plain)) if left else None
+        return await run_in_threadpool(made, plain | left) if read is None else read
 
 
 def _page_end(rows: ConversationRows, person: Person, name: str, at: str | None) -> str | None:
@@ -214,9 +242,7 @@ def _page_end(rows: ConversationRows, person: Person, name: str, at: str | None)
 
 def said(turn: Mapping[str, Any], language: str, rendered: Rendered | None) -> Said:
     """A turn's document (docs/api.md) as a page shows it; without `rendered` as plain text."""
-    message = _message(turn)
-    label, rest = label_and_rest(_content(message))
-    notes = message.get("annotations") or ()
+    label, rest, notes = _spoken(turn)
     feedback = turn.get("feedback") or {}
     return Said(
         id=turn["id"],
@@ -247,6 +273,12 @@ def plain_turns(turns: Sequence[Mapping[str, Any]]) -> set[str]:
         if left < 0:
             found.add(turn["id"])
     return found
+
+
+def _spoken(turn: Mapping[str, Any]) -> tuple[str | None, str, Sequence[object]]:
+    """The label of a turn's answer, the text after it and the text's annotations."""
+    message = _message(turn)
+    return *label_and_rest(_content(message)), message.get("annotations") or ()
 
 
 def _message(turn: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -23,7 +23,6 @@ from dragoman.web.chat import ChatPages
 from dragoman.web.context import PagesContext
 from dragoman.web.guest import Guest
 from dragoman.web.nodes import to_json
-from dragoman.web.rendering import Rendering
 from dragoman.web.site import Form, FormError, Site
 from dragoman.web.turn import MAX_ANSWER
 from dragoman.web.why import WhyPage
@@ -56,7 +55,6 @@ class _Others:
     def __init__(self, site: Site) -> None:
         self._site = site
         self._view = site.view
-        self._rendering = Rendering()
 
     async def static(self, request: Request) -> Response:
         return self._view.static(request.path_params["name"]) or self._view.error(request, 404)
@@ -88,7 +86,7 @@ class _Others:
             return self._view.error(request, 400)
         if await self._site.guest(request) is None:
             return self._view.error(request, 403)
-        nodes = await self._rendering.made(lambda: to_json(body(text, notes)))
+        nodes = await self._site.rendering.made(lambda: to_json(body(text, notes)))
         if nodes is None:
             return self._view.error(request, 503)  # the script shows it as plain text
         return JSONResponse({"nodes": nodes}, headers=self._view.headers())

@@ -31,7 +31,7 @@ class Rendered:
 
     def html(self, text: str, annotations: Sequence[object]) -> Markup:
         """As `web.answer.html`, made once."""
-        key = hashlib.sha256(json.dumps([text, annotations]).encode()).digest()
+        key = _key(text, annotations)
         now = self._clock()
         with self._lock:
             self._forget(now)
@@ -48,6 +48,13 @@ class Rendered:
                 self._forget(now)
         return made
 
+    def knows(self, text: str, annotations: Sequence[object]) -> bool:
+        """Whether a text is kept, and need not be read."""
+        key = _key(text, annotations)
+        with self._lock:
+            self._forget(self._clock())
+            return key in self._kept
+
     def _forget(self, now: float) -> None:
         """Let go of what is too old or too much, from the least recent on."""
         while self._kept:
@@ -56,3 +63,7 @@ class Rendered:
                 return
             self._kept.popitem(last=False)
             self._chars -= len(made)
+
+
+def _key(text: str, annotations: Sequence[object]) -> bytes:
+    return hashlib.sha256(json.dumps([text, annotations]).encode()).digest()

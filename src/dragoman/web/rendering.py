@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Rendering:
-    """The place where the answers of scripts are rendered."""
+    """The place where answers are rendered, for scripts and for pages; one for all guests."""
 
     def __init__(self) -> None:
         self._taken = False

@@ -18,6 +18,7 @@ from dragoman.web.guest import Guest
 from dragoman.web.kept import Kept
 from dragoman.web.placement import Placement, placement
 from dragoman.web.presets import load_presets
+from dragoman.web.rendering import Rendering
 from dragoman.web.turn import Caller
 
 MAX_FORM_BYTES = 65_536
@@ -49,6 +50,7 @@ class Site:
     def __init__(self, context: PagesContext) -> None:
         self.context = context
         self.presets = load_presets()
+        self.rendering = Rendering()
         self.view = view.View(context.name, context.headers, secure=context.secure)
 
     async def guest(self, request: Request) -> Guest | None:
