@@ -20,6 +20,7 @@ from dragoman.admin.sessions import COOKIE
 from dragoman.admin.table import AdminRoute, Call
 from dragoman.admin.texts import LANGUAGES, TEXTS
 from dragoman.core.admins import OPERATOR
+from dragoman.core.articles import article_in_words
 from dragoman.errors import ERROR_TYPES, RefusedError
 from dragoman.visible import finalized
 from dragoman.web.view import CSP, LANGUAGE_COOKIE, LANGUAGE_SECONDS, plain_json
@@ -75,7 +76,9 @@ class AdminView:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(name=name, static_url=self._static_url, languages=LANGUAGES)
+        self._templates.globals.update(
+            name=name, static_url=self._static_url, languages=LANGUAGES, article=article_in_words
+        )
         self._templates.filters.update(when=_when, number=_number, money=_money, plainjson=plain_json)
 
     def language(self, request: Request) -> str:

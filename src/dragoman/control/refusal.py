@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dragoman.control.pretence import is_not_carried_out
+from dragoman.core.articles import article_in_words
 from dragoman.core.decision import QUIET, Decision
 from dragoman.core.outcomes import HAPPENED
 from dragoman.decide.evidence import all_in_words
@@ -86,7 +87,9 @@ def cited(reason: Mapping[str, Any], language: str) -> str:
     """A reason with its rule and source."""
     text = reason["text"].get(language) or reason["text"]["en"]
     citation = reason.get("citation") or {}
-    source = ", ".join(str(citation[name]) for name in ("source", "article", "url") if citation.get(name))
+    parts = {name: str(citation.get(name) or "") for name in ("source", "article", "url")}
+    parts["article"] = article_in_words(parts["source"], parts["article"], language)
+    source = ", ".join(filter(None, parts.values()))
     inside = f"{reason['rule_id']}: {source}" if source else str(reason["rule_id"])
     return f"{text} ({inside})" if language == "en" else f"{text}（{inside}）"
 

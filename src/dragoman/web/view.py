@@ -19,6 +19,7 @@ from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from dragoman.core.articles import article_in_words
 from dragoman.visible import AsWritten, finalized
 from dragoman.web.texts import LANGUAGES, TEXTS
 
@@ -64,7 +65,9 @@ class View:
             lstrip_blocks=True,
         )
         self._templates.filters.update(as_written=AsWritten, plainjson=plain_json)
-        self._templates.globals.update(name=name, static_url=self._static_url, languages=LANGUAGES)
+        self._templates.globals.update(
+            name=name, static_url=self._static_url, languages=LANGUAGES, article=article_in_words
+        )
 
     def language(self, request: Request) -> str:
         """The reader's language: `?lang=`, then the cookie, then what the relay read from Accept-Language."""

@@ -1,0 +1,20 @@
+"""An article of a source as readers of each language write it."""
+
+from __future__ import annotations
+
+import re
+
+_IN_ARTICLES = (
+    "Regulation (EU)", "UK GDPR", "LGPD", "Marco Civil", "Personal Information Protection Law",
+    "Cybersecurity Law", "Measures",
+)  # fmt: skip
+"""In titles of sources that count articles. Codes and acts count sections: there a number stays as it is."""
+_PART = r"\d{1,3}[A-Z]?(?:\(\w+\))*"
+_NUMBER = re.compile(rf"{_PART}(?:(?:-|, ){_PART}|, \(\w+\))*")
+
+
+def article_in_words(source: str, article: str, language: str) -> str:
+    """`27` as "Art. 27" or "第 27 条" where the source counts articles; anything else as it is."""
+    if not _NUMBER.fullmatch(article) or not any(one in source for one in _IN_ARTICLES):
+        return article
+    return f"第 {article} 条" if language == "zh" else f"Art. {article}"
