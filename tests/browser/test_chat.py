@@ -224,11 +224,13 @@ def test_a_new_conversation_is_called_what_the_server_kept(
 
 
 def test_a_title_that_is_given_while_it_is_answered_stays(visiting: Visiting, origin: str) -> None:
-    """A first question's words stand for a title that is not made yet, and are not in the form that gives one."""
+    """Until a title is made of what is kept, no word of the question is one: a rule may redact it."""
     with visiting(origin) as visit:
-        page = visit.page
+        page, new = visit.page, TEXTS["en"]["new_conversation"]
         begin(visit, "slow")
-        assert page.locator("#others a").first.inner_text() == "slow"
+        assert page.locator("#others a").first.inner_text() == new
+        assert page.locator("#title").inner_text() == page.locator("main h1").inner_text() == new
+        assert page.title().startswith(f"{new} ·")
         page.locator("#manage > summary").click()
         assert page.locator("[name=title]").input_value() == ""
         page.locator("[name=title]").fill("Mine")

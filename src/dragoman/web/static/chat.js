@@ -32,8 +32,8 @@ const base = () => `/v1/conversations/${conversation}`;
 const userMessage = (content) => ({ role: "user", content });
 
 /** A conversation for a first question; the page is its page from now on. */
-async function begin(question) {
-  const title = titleOf(question);
+async function begin() {
+  const title = words("new_conversation"); // a rule may redact the question's words: they are no title before it ends
   const made = await call("POST", "/v1/conversations", { body: {}, language, once: onceKey() });
   conversation = (await made.json()).id;
   shownPath = `/c/${conversation}`;
@@ -81,7 +81,7 @@ async function askAlone(question, turn, write, signal) {
 /** Ask in the conversation; a stream that is lost is picked up again. */
 async function askKept(question, turn, write, signal) {
   if (!conversation) {
-    await begin(question);
+    await begin();
     parent = "root";
     turn.alone = true; // nobody else knows of it
   }
