@@ -15,10 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from signup_client import Visitor, refusal
 
 from dragoman.accounts import classes, evidence
+from dragoman.accounts.placement import Address
+from dragoman.accounts.placement import document as placement_document
 from dragoman.admin import attempts
+from dragoman.assistants import erasure
 from dragoman.control import evidence as handing_in
 from dragoman.control.app import Control
 from dragoman.core.admins import AUDITOR, OPERATOR
@@ -396,7 +401,14 @@ def test_a_verified_residence_counts_until_its_day_and_against_another_word(
     assert who["expires"] <= midnight, "relays ask again when it is over"
     person = control.core.signed_up.known(who["principal"])
     assert person is not None
-    assert classes.facts_of_person(person, midnight)["residence"] == "TH", "unknown again, the word is left"
+    assert "residence" not in classes.facts_of_person(person, midnight), (
+        "unknown; the word was shown to be wrong"
+    )
+    told = placement_document(person, Address("TH", "residential"), midnight)
+    assert told["residence"] == {"country": None, "subdivision": None, "known_by": None}
+    assert "residence_verified" in [one["code"] for one in told["contradictions"]]
+    back = dataclasses.replace(person, declared=Declared("MY"))
+    assert classes.facts_of_person(back, midnight)["residence"] == "MY", "a word that evidence bore out"
     assert classes.facts_of_person(person, midnight)["account"] == "new"
     assert classes.facts_of_person(person, midnight - 1)["residence"] == "MY"
 
@@ -409,14 +421,41 @@ def test_facts_of_what_was_verified() -> None:
     shown = classes.facts_of_person(dataclasses.replace(person, verified=(until,)), now)
     assert (shown["age"], shown["age_source"]) == (18, "verified"), "no more than was verified"
     assert (shown["residence"], shown["residence_subdivision"], shown["account"]) == ("SG", "SG-01", "new")
-    assert classes.facts_of_person(dataclasses.replace(person, verified=(until,)), now + 1)["age"] == 40
+    over = classes.facts_of_person(dataclasses.replace(person, verified=(until,)), now + 1)
+    assert (over["age"], over["age_source"]) == (18, "declared"), "no older for that"
     home = Verified("residence", "2026-12-31", "e", country="SG")
-    assert (
-        classes.facts_of_person(dataclasses.replace(person, verified=(home,)), now)["residence_subdivision"]
-        == "SG-01"
-    )
+    kept = dataclasses.replace(person, verified=(home,))
+    assert "residence_subdivision" not in classes.facts_of_person(kept, now), "of it no part was verified"
+    assert classes.facts_of_person(kept, now + 1)["residence_subdivision"] == "SG-01", "as a word it counts"
+    part = dataclasses.replace(kept, verified=(dataclasses.replace(home, subdivision="SG-02"),))
+    assert classes.facts_of_person(part, now)["residence_subdivision"] == "SG-02"
+    assert "residence_subdivision" not in classes.facts_of_person(part, now + 1)
     moved = dataclasses.replace(person, verified=(dataclasses.replace(home, country="MY"),))
     assert "residence_subdivision" not in classes.facts_of_person(moved, now)
+
+
+DAYS = st.dates(dt.date(1930, 1, 1), dt.date(2026, 12, 31)).map(dt.date.isoformat)
+WORDS = st.builds(
+    Declared,
+    st.sampled_from([None, "CN", "US", "SG"]),
+    st.none(),
+    st.none() | DAYS,
+    st.none() | st.integers(0, 99),
+)
+
+
+@given(WORDS, st.sampled_from(["CN", "US"]), st.none() | DAYS, st.integers(0, 99))
+def test_that_something_is_over_makes_nobody_older_or_live_elsewhere(
+    said: Declared, country: str, born: str | None, least: int
+) -> None:
+    home = Verified("residence", "2026-12-31", "e", country=country)
+    age = Verified("age", "2026-12-31", "e", birth_date=born, least_age=None if born else least)
+    person = Person("t", "p", None, 0, said, "", 0, 0, verified=(home, age))
+    over = classes.over_at(home)
+    before, after = (classes.facts_of_person(person, now) for now in (over - 1, over))
+    assert after.get("residence") in {None, before["residence"]}
+    assert (after["age"], after["age_source"]) == (before["age"], "declared")
+    assert ("identity" in before, "identity" in after, after["account"]) == (True, False, "new")
 
 
 def stored(control: Control, name: str) -> tuple[int, int]:
@@ -452,9 +491,30 @@ def test_it_goes_after_its_time_and_with_its_person(
     assert any(mark in path.read_bytes() for path in folder.glob("zone.db*")), "the control"
     who = somebody.who()
     assert who is not None
-    control.core.eraser.erase(who["tenant"], who["principal"])
-    assert stored(control, kept["id"]) == (0, 0)
-    assert facts(control, somebody)["age_source"] == "declared"
-    eventually(
-        "the file left the disk", lambda: not any(mark in one.read_bytes() for one in folder.glob("zone.db*"))
+    person = control.core.signed_up.known(who["principal"])
+    assert person is not None
+    assert person.phone is not None
+    marks = (mark, person.phone.digest.encode(), person.recovery.encode())
+
+    def held() -> set[bytes]:
+        stored = b"".join(path.read_bytes() for path in folder.glob("zone.db*"))
+        return {one for one in marks if one in stored}
+
+    assert held() == set(marks), "the control"
+    identity = somebody.identity()
+    going = erasure.steps(control.core.conversations, who["tenant"], who["principal"])
+    next(going)
+    somebody.identity = lambda: identity  # type: ignore[method-assign]  # as a relay knew it before
+    assert refusal(hand_in(somebody, "age", "mine")) == (403, "being_erased")
+    taken = operator.post(
+        "/admin/v1/reviews/accept", {**named, "evidence": kept["id"], "least_age": 21, "until": soon()}
     )
+    assert taken.code == "evidence_not_found"
+    for _ in going:
+        pass
+    assert refusal(hand_in(somebody, "age", "mine")) == (404, "not_a_person")
+    del somebody.identity
+    assert stored(control, kept["id"]) == (0, 0)
+    assert somebody.who() is None, "its session is over, and opens no guest's either"
+    assert control.core.signed_up.known(who["principal"]) is None
+    eventually("file, number and recovery code left the disk", lambda: held() == set())

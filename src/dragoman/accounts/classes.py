@@ -79,13 +79,22 @@ def over_at(one: Verified) -> int:
 
 
 def counted(person: Person, now: int) -> Declared:
-    """Residence and age as they count: what evidence showed, else what the person says."""
+    """Residence and age as they count: what evidence showed, else what the person says.
+
+    INVARIANT: that something verified is over makes nobody older and puts nobody elsewhere. A residence ends:
+    then the person's word counts where it is the same, and else none does. An age stays, as no more than a
+    word: who was born on a day, or had reached an age, still was and had.
+    """
     said, shown = person.declared, proved(person, now)
-    home, age = shown.get("residence"), shown.get("age")
+    once = {one.fact: one for one in person.verified}
+    home, age = once.get("residence"), once.get("age")
     if home is not None:
-        same = said.residence == home.country
-        part = home.subdivision or (said.residence_subdivision if same else None)
-        said = replace(said, residence=home.country, residence_subdivision=part)
+        if "residence" in shown:
+            said = replace(said, residence=home.country, residence_subdivision=home.subdivision)
+        elif said.residence != home.country:
+            said = replace(said, residence=None, residence_subdivision=None)
+        elif home.subdivision not in {None, said.residence_subdivision}:
+            said = replace(said, residence_subdivision=None)
     if age is not None:
         said = replace(said, birth_date=age.birth_date, least_age=age.least_age)
     return said

@@ -168,8 +168,8 @@ def _unknown(person: Person, known: Declared, address: Address, age: int | None)
 
 _SAID = {
     "residence_verified": (
-        "You say that you live elsewhere than was verified: that counts until other evidence is in.",
-        "您填写的居住地与已核实的不同：在提交新的证明之前，以已核实的为准。",
+        "You say that you live elsewhere than was verified: that does not count until other evidence is in.",
+        "您填写的居住地与已核实的不同：在提交新的证明之前，您的填写不予采用。",
         "evidence",
     ),
     "residence_phone": (
@@ -193,8 +193,8 @@ _SAID = {
         "residence",
     ),
     "residence": (
-        "Where you live: you have not said, and nothing here shows it. What depends on it is not assumed.",
-        "居住地：您未填写，也没有其他依据；与其有关的事项不作推定。",
+        "Where you live: nothing that counts here shows it. What depends on it is not assumed.",
+        "居住地：没有可采用的依据；与其有关的事项不作推定。",
         "residence",
     ),
     "phone": (

@@ -104,7 +104,7 @@ class Principals:
 
     def person_cookie(self, person: Person, now: int) -> str:
         """A new session of whoever signed up: the cookie's value."""
-        session = sessions.Session(person.tenant, person.person, now + sessions.SESSION_MS)
+        session = sessions.Session(person.tenant, person.person, now + sessions.SESSION_MS, signed_up=True)
         return sessions.cookie(self._pepper, session)
 
     def keep_guest(self, tenant: str, principal: str, now: int) -> None:
@@ -345,5 +345,7 @@ class Principals:
 
 
 def _is_over(session: sessions.Session, person: Person | None) -> bool:
-    """Whether whoever signed up ended the sessions made so early."""
-    return person is not None and session.expires - sessions.SESSION_MS < person.sessions_from
+    """Whether whoever signed up is there no more, or ended the sessions made so early."""
+    if person is None:
+        return session.signed_up
+    return session.expires - sessions.SESSION_MS < person.sessions_from

@@ -1,4 +1,4 @@
-"""Guest sessions: a signed cookie that names a principal, and nothing about a person."""
+"""Sessions of guests and of whoever signed up: a signed cookie that names a principal, nothing about it."""
 
 from __future__ import annotations
 
@@ -10,23 +10,29 @@ from dragoman.accounts.keys import base62
 from dragoman.accounts.pepper import Pepper
 
 SESSION_MS = 7 * 86_400_000
-"""LIMIT: a guest session lives for a week."""
+"""LIMIT: a session lives for a week."""
+_GUEST, _PERSON = "v1", "p1"
+"""How cookies begin."""
 
-_SHAPE = re.compile(r"^v1\.(ten_[0-9a-z_-]{1,96})\.(prn_[0-9a-z_-]{1,96})\.(\d{1,16})\.([0-9A-Za-z]{43})$")
+_SHAPE = re.compile(
+    r"^(v1|p1)\.(ten_[0-9a-z_-]{1,96})\.(prn_[0-9a-z_-]{1,96})\.(\d{1,16})\.([0-9A-Za-z]{43})$"
+)
 
 
 @dataclass(frozen=True)
 class Session:
-    """Whose cookie it is and until when (ms UTC)."""
+    """Whose cookie it is and until when (ms UTC); `signed_up`: it is over with the account."""
 
     tenant: str
     principal: str
     expires: int
+    signed_up: bool = False
 
 
 def cookie(pepper: Pepper, session: Session) -> str:
     """The cookie's value."""
-    body = f"v1.{session.tenant}.{session.principal}.{session.expires}"
+    kind = _PERSON if session.signed_up else _GUEST
+    body = f"{kind}.{session.tenant}.{session.principal}.{session.expires}"
     return f"{body}.{_signature(pepper, body)}"
 
 
@@ -36,9 +42,10 @@ def open_cookie(pepper: Pepper, value: str, now: int) -> Session | None:
     if match is None:
         return None
     body = value.rpartition(".")[0]
-    if not hmac.compare_digest(_signature(pepper, body), match.group(4)):
+    if not hmac.compare_digest(_signature(pepper, body), match.group(5)):
         return None
-    session = Session(match.group(1), match.group(2), int(match.group(3)))
+    kind, tenant, principal, expires, _ = match.groups()
+    session = Session(tenant, principal, int(expires), signed_up=kind == _PERSON)
     return session if session.expires > now else None
 
 

@@ -16,7 +16,7 @@ from dragoman.core.turns import ConversationRecord, TurnBrief, TurnTexts
 from dragoman.ids import now_ms
 from dragoman.stores.acts import publish, record
 from dragoman.stores.database import ERASED, Database
-from dragoman.stores.people_tables import evidence, evidence_files, people
+from dragoman.stores.people_tables import evidence, evidence_files, people, phone_codes
 from dragoman.stores.schema import appeals, decisions, statements, zone_meta
 from dragoman.stores.tenancy import prepared_climb, prepared_count, prepared_descend, prepared_select, rows_of
 from dragoman.stores.turn_tables import claims, conversations, notices_shown, turns, uses
@@ -245,17 +245,24 @@ class SqlConversationRows(SqlTurnRows):
         if gone == 0:
             gone += self.rows.delete(uses, uses.c.principal == principal)
             gone += self.rows.delete(notices_shown, notices_shown.c.principal == principal)
+            gone += self._forget_account(principal)
         return gone
 
     def _forget_evidence(self, principal: str) -> int:
-        """Erase some of what a person handed in, with its files, and what was verified by it; how much."""
+        """Erase some of what a person handed in, with its files; how much."""
         mine = evidence.c.person == principal
         found = self.rows.pick(evidence, (evidence.c.evidence,), mine, limit=EVIDENCE_AT_ONCE)
         names = [row.evidence for row in found]
         self.rows.delete(evidence_files, evidence_files.c.evidence.in_(names))
-        gone = self.rows.delete(evidence, evidence.c.evidence.in_(names))
-        shown = (people.c.person == principal, people.c.verified.is_not(None))
-        return gone + self.rows.update(people, *shown, verified=None)
+        return self.rows.delete(evidence, evidence.c.evidence.in_(names))
+
+    def _forget_account(self, principal: str) -> int:
+        """Erase whoever signed up, with the codes that its number was sent; how much. Its sessions end."""
+        mine = people.c.person == principal
+        gone = 0
+        for row in self.rows.pick(people, (people.c.phone,), mine):
+            gone += self.rows.delete(phone_codes, phone_codes.c.phone == row.phone)
+        return gone + self.rows.delete(people, mine)
 
     def erasing(self, principal: str) -> Erasing | None:
         """How far the erasure of a person is; None where none is on its way."""
