@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from dragoman.accounts import placed_tokens
 from dragoman.accounts.pepper import Pepper
 from dragoman.accounts.placed_tokens import (
+    EACH,
     LIFETIME_S,
     LOOKUPS,
     BadTokenError,
@@ -128,3 +130,28 @@ def test_a_token_is_looked_up_so_often_and_no_more() -> None:
         one.read(token, KEY, NOW)
     other, _ = one.mint(PERSON, KEY, HERE, NOW * 1000)
     assert one.read(other, KEY, NOW).exp == exp, "the control"
+
+
+def test_more_tokens_than_are_counted_are_refused_and_none_is_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An evicted token would be asked about anew; a person alone cannot fill the books of all."""
+    monkeypatch.setattr(placed_tokens, "COUNTED", EACH + 1)
+    one = tokens()
+    first, *others = (one.mint(PERSON, KEY, HERE, NOW * 1000)[0] for _ in range(EACH + 1))
+    for _ in range(LOOKUPS):
+        one.read(first, KEY, NOW)
+    for token in others[:-1]:
+        one.read(token, KEY, NOW)
+    with pytest.raises(BadTokenError, match="too many others; use one"):
+        one.read(others[-1], KEY, NOW)
+    one.read(others[0], KEY, NOW)
+    other, third = (one.mint(PERSON[:-1] + end, KEY, HERE, NOW * 1000)[0] for end in "34")
+    one.read(other, KEY, NOW)
+    with pytest.raises(BadTokenError, match="try again in a minute"):
+        one.read(third, KEY, NOW)
+    with pytest.raises(BadTokenError, match="used too often"):
+        one.read(first, KEY, NOW + LIFETIME_S - 1)
+    later = NOW + LIFETIME_S + placed_tokens.MINUTE_S
+    assert one.read(one.mint(PERSON, KEY, HERE, later * 1000)[0], KEY, later)
+    assert len(one._ending) == 1, "what is over is not kept"

@@ -13,7 +13,8 @@ import binascii
 import json
 import re
 import secrets
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from cryptography.exceptions import InvalidSignature
@@ -30,7 +31,10 @@ CHARACTERS = 1_024
 LOOKUPS = 32
 """LIMIT: times that relays may ask who stands behind one token; each keeps the answer for minutes."""
 COUNTED = 50_000
-"""LIMIT: tokens whose look-ups are counted; of more, those that end first are forgotten."""
+"""LIMIT: tokens in use at once, whose look-ups are counted; a further one is refused until others end."""
+EACH = 64
+"""LIMIT: tokens of one person in use at once."""
+MINUTE_S = 60
 _HEADER = {"alg": "EdDSA", "typ": "dragoman-user+jwt"}
 _JTI_BYTES = 16
 _JTI = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -52,6 +56,14 @@ class Placed:
     kind: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Minute:
+    """Tokens in use that end in one minute: how often each was asked about, how many each person has."""
+
+    asked: dict[str, int] = field(default_factory=dict)
+    people: Counter[str] = field(default_factory=Counter)
+
+
 class BadTokenError(ValueError):
     """The token cannot be accepted; the message says which part, never a value."""
 
@@ -71,7 +83,7 @@ class PlacedTokens:
         self._key = Ed25519PrivateKey.from_private_bytes(pepper.digest("placed-token", zone))
         self._public = self._key.public_key()
         self._zone = zone
-        self._seen: dict[str, tuple[int, int]] = {}
+        self._ending: dict[int, _Minute] = {}
 
     def mint(self, person: str, key: str, address: Address, now: int) -> tuple[str, int]:
         """A token of a person for a key, made now (ms UTC), and when it ends (seconds UTC)."""
@@ -109,14 +121,20 @@ class PlacedTokens:
         return said
 
     def _count(self, said: Placed, now_s: int) -> None:
-        exp, count = self._seen.get(said.jti, (said.exp, 0))
+        """Count a look-up; in the time that a few minutes' books take, however many tokens there are."""
+        for minute in [one for one in self._ending if (one + 1) * MINUTE_S <= now_s]:
+            del self._ending[minute]
+        book = self._ending.setdefault(said.exp // MINUTE_S, _Minute())
+        count = book.asked.get(said.jti, 0)
         if count >= LOOKUPS:
             raise BadTokenError("used too often; have the person ask for another")
-        if said.jti not in self._seen and len(self._seen) >= COUNTED:
-            self._seen = {jti: one for jti, one in self._seen.items() if one[0] > now_s}
-            if len(self._seen) >= COUNTED:
-                del self._seen[min(self._seen, key=lambda jti: self._seen[jti][0])]
-        self._seen[said.jti] = (exp, count + 1)
+        if count == 0:
+            if sum(one.people[said.sub] for one in self._ending.values()) >= EACH:
+                raise BadTokenError("its person has too many others; use one of them")
+            if sum(len(one.asked) for one in self._ending.values()) >= COUNTED:
+                raise BadTokenError("too many others are in use; try again in a minute")
+            book.people[said.sub] += 1
+        book.asked[said.jti] = count + 1
 
 
 def _claims(body: dict[str, Any]) -> Placed:
