@@ -235,3 +235,10 @@ def test_any_formula_is_a_formula_or_code(source: str) -> None:
     assert isinstance(inner, Element)
     assert inner.attrs["alttext"] == source.strip()
     assert counted(sanitised([made])) <= 2 * FORMULA_NODES
+
+
+@pytest.mark.parametrize("opening", ["(", "[", "[a", "\\{", "\\langle ", "{(}"])
+def test_brackets_that_are_not_closed_are_bounded(opening: str) -> None:
+    """The reader takes twice as long for each: some thirty took minutes."""
+    assert not maths.readable(opening * (maths.UNCLOSED + 1))
+    assert maths.readable("(" * maths.UNCLOSED + ")" * maths.UNCLOSED + "(x)[y]" * 20)

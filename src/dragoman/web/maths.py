@@ -28,6 +28,8 @@ MATHML_CHARS = 131_072
 """LIMIT: characters of MathML that one formula becomes."""
 NESTED = 32
 """LIMIT: groups open at once, options, and commands in a row: the reader recurses on a native stack."""
+UNCLOSED = 10
+"""LIMIT: brackets open at once: for each that is not closed, the reader takes twice as long."""
 EXPANSIONS = 100
 """LIMIT: commands of a formula that math-core makes of others."""
 WIDE_CHARS = 40
@@ -35,6 +37,12 @@ WIDE_CHARS = 40
 
 _TOKEN = re.compile(r"\\([A-Za-z]+)\s*(\[?)|\\.|[{}]|\s+|[^\\{}\s]", re.DOTALL)
 _STEPS = {"{": 1, "left": 1, "begin": 1, "}": -1, "right": -1, "end": -1}
+_OPENING = frozenset(
+    {"(", "[", "\\{", "lbrace", "lbrack", "lparen", "langle", "lceil", "lfloor", "lvert", "lVert"}
+)
+_CLOSING = frozenset(
+    {")", "]", "\\}", "rbrace", "rbrack", "rparen", "rangle", "rceil", "rfloor", "rvert", "rVert"}
+)
 _DEFINES = re.compile(
     r"\\(?:[A-Za-z]*def|let|[A-Za-z]*newcommand|providecommand|DeclareMath[A-Za-z]*)(?![A-Za-z])"
 )
@@ -99,13 +107,14 @@ def readable(source: str) -> bool:
         return False
     if _DEFINES.search(source) or _NO_TEXT.search(source):
         return False
-    depth = options = row = 0
+    depth = options = row = unclosed = 0
     for token in _TOKEN.finditer(source):
         word = token[1] or token[0]
         depth += _STEPS.get(word, 0)
         options += bool(token[2])
+        unclosed += (word in _OPENING or bool(token[2])) - (word in _CLOSING and unclosed > 0)
         row = row + 1 if token[0].startswith("\\") else row if token[0].isspace() else 0
-        if depth < 0 or max(depth, options, row) > NESTED:
+        if depth < 0 or max(depth, options, row) > NESTED or unclosed > UNCLOSED:
             return False
     return True
 
