@@ -105,7 +105,7 @@ class Retention(_Closed):
     appeals_days: int | None = Field(default=None, ge=RECORD_DAYS_LEAST, le=DAYS_MOST)
     """Days for which an appeal is kept after it came. Without it: until its person is erased."""
     evidence_days: int | None = Field(default=None, ge=1, le=DAYS_MOST)
-    """Days for which evidence is kept after it was decided on. Without it: 200, or as the law asks."""
+    """Days evidence is kept after it was decided on, or handed in. Without it: 200, or as the law asks."""
     sign_ins_days: int | None = Field(default=None, ge=RECORD_DAYS_LEAST, le=DAYS_MOST)
     """Days for which ended sessions, links and tokens of admins are kept. Without it: as the decisions."""
     usage_days: int | None = Field(default=None, ge=RECORD_DAYS_LEAST, le=DAYS_MOST)

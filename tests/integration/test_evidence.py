@@ -472,6 +472,7 @@ def test_it_goes_after_its_time_and_with_its_person(
     mark = b"a mark that nothing else has"
     old = handed_in(somebody, "age", "", ("a.pdf", PDF))
     kept = handed_in(somebody, "age", "", ("b.pdf", PDF + mark))
+    waited = handed_in(somebody, "real_name", "", ("c.pdf", PDF))
     named = {"tenant": tenant(control), "evidence": old["id"]}
     assert (
         operator.post("/admin/v1/reviews/accept", {**named, "least_age": 21, "until": soon()}).status == 200
@@ -479,13 +480,15 @@ def test_it_goes_after_its_time_and_with_its_person(
 
     def age(connection: Any) -> None:
         connection.exec_driver_sql(
-            "UPDATE evidence SET decided_at = decided_at - ?, at = at - ?", (191 * DAY_MS, 191 * DAY_MS)
+            "UPDATE evidence SET decided_at = decided_at - ?, at = at - ? WHERE evidence != ?",
+            (191 * DAY_MS, 191 * DAY_MS, kept["id"]),
         )
 
     control.core.database.write(age)
     control.core.retention.run()
     assert stored(control, old["id"]) == (0, 0), "its days after it was decided on"
-    assert stored(control, kept["id"]) == (1, 1), "what waits is not old"
+    assert stored(control, kept["id"]) == (1, 1), "what came today is not old"
+    assert stored(control, waited["id"]) == (0, 0), "what nobody decided goes too"
     assert facts(control, somebody)["age_source"] == "verified", "what it showed holds until its own day"
     folder: Path = control.settings.zone.data
     assert any(mark in path.read_bytes() for path in folder.glob("zone.db*")), "the control"

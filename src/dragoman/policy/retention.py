@@ -73,8 +73,8 @@ CLASSES = (
     DataClass(
         "evidence",
         {
-            "en": "evidence of people that was decided on, with its files",
-            "zh": "已审核的用户证明材料及其文件",
+            "en": "evidence that people handed in, with its files",
+            "zh": "用户提交的证明材料及其文件",
         },
         "retention.evidence_days",
         DEFAULT_DAYS,

@@ -107,7 +107,7 @@ AGED: Mapping[str, tuple[Aged, ...]] = {
     "evidence": (
         Aged(
             evidence.c.evidence,
-            evidence.c.decided_at,
+            sa.func.coalesce(evidence.c.decided_at, evidence.c.at),
             beside=(evidence_files.c.evidence,),
             at_once=EVIDENCE_AT_ONCE,
         ),
@@ -120,8 +120,8 @@ AGED: Mapping[str, tuple[Aged, ...]] = {
     "usage": (Aged(usage_daily.c.day, usage_daily.c.day, bound=_last_day, moment=_day_over, at_once=1),),
 }
 """Classes whose rows nothing but their age and what names them keeps. An appeal ages from the day by which an
-answer was promised; evidence, from the day it was decided on; what an administrator came in by, from the day
-it ended."""
+answer was promised; evidence, from the day it was decided on, or handed in where it waits; what an
+administrator came in by, from the day it ended."""
 
 
 @dataclass(frozen=True, slots=True)
