@@ -85,6 +85,7 @@ def test_the_rule_that_refused_stands_first_and_words_are_spelt_out() -> None:
     assert found.count(REFUSING["en"]["deny"]) == 1, "the quiet rule is the control"
     assert "<p>A duty of law.</p>" in found, "of the refusing rule, whose title is another"
     assert found.count("A duty of law.") == 2, "a text equal to its title is not said again"
+    assert found.count("<br>") == 1, "in its place the source begins a line of its own"
     for said in (
         "certainty: general knowledge, not read again",
         "a visible label on generated content",
