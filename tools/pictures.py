@@ -33,6 +33,8 @@ PICTURES_BYTES = 3072 * 1024
 QUALITY, SCALE = 70, 2
 """Of WebP; and pixels per CSS pixel, so that text is sharp on a dense screen."""
 WAIT_MS = 60_000
+RELOAD_S = 3.0
+"""In which a changed file of rules is in use; it takes half a second."""
 SETTLE_TRIES, SETTLE_S = 40, 0.15
 """A page has settled when two pictures of it, so many seconds apart, are the same."""
 CONFIG = """
@@ -48,7 +50,6 @@ id = "house.pickup"
 words = ["collection point", "代收点"]
 action = "redact"
 message = { en = "Where parcels go is internal.", zh = "包裹去向属内部信息。" }
-placeholder = { en = "[internal]", zh = "[内部]" }
 """
 AUTHENTICATOR = {
     "protocol": "ctap2",
@@ -77,7 +78,6 @@ class Words:
     locale: str
     question: str
     answer: str
-    intervened: str
     berlin: str
     why: str
     appeal: str
@@ -87,24 +87,24 @@ SIZES = (Size("desktop", 1120, 640, 1100), Size("phone", 390, 780, 1400))
 WORDS = {
     "en": Words(
         "en-GB",
-        "How long may I return an item?",
-        "within 30 days",
         "How do I send an item back?",
+        "Open your order",
         "A reader in Berlin",
         "Why this answer",
         "Reasons and how to appeal",
     ),
     "zh": Words(
         "zh-CN",
-        "退货期限是多久？",
-        "30",
         "怎么退货？",
+        "打开订单",
         "柏林的读者",
         "为什么这样回答",
         "理由与申诉方式",
     ),
 }
 RULE, REASON = "house.pickup", "eu.gdpr.representative"
+FORBIDDEN = ("intervention", "appeal")
+"""The scenes that meet the rule."""
 PAPERS = {
     "opening-hours.md": "# Opening hours\n\nThe shop is open from 9:00 to 18:00 on working days.\n",
     "questions.csv": "question,answer\nDo you repair lamps?,Yes; bring the lamp and its receipt.\n",
@@ -144,9 +144,13 @@ def main() -> None:
         sync.sync_playwright() as it,
     ):
         browser = it.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        for language, words in WORDS.items():
-            for size in SIZES:
-                chat(browser, said["page"], words, size, language)
+        for forbidding in (False, True):  # an answer is pictured before a rule is there that takes words out
+            if forbidding:
+                Path(folder, "rules.toml").write_text(RULES, encoding="utf-8")
+                time.sleep(RELOAD_S)
+            for language in WORDS:
+                for size in SIZES:
+                    chat(browser, said["page"], language, size, forbidding=forbidding)
         administration(browser, said["admin_link"])
         browser.close()
     sizes = {name: (FOLDER / name).stat().st_size for name in names()}
@@ -157,20 +161,21 @@ def main() -> None:
         sys.exit(f"larger than {PICTURE_BYTES} bytes: {large}, or all than {PICTURES_BYTES}")
 
 
-def chat(browser: Any, origin: str, words: Words, size: Size, language: str) -> None:
-    """The scenes of the page, each by a guest of its own."""
+def chat(browser: Any, origin: str, language: str, size: Size, *, forbidding: bool) -> None:
+    """The scenes of the page, each by a guest of its own: those that meet a rule, or the others."""
+    words = WORDS[language]
     scenes: dict[str, Callable[[Any], None]] = {
         "home": lambda _: None,
         "asking": lambda page: page.locator("summary").first.click(),
         "answer": lambda page: ask(page, words.question, words.answer),
         "passport": lambda page: reasons(page, words),
-        "intervention": lambda page: ask(page, words.intervened, RULE),
+        "intervention": lambda page: ask(page, words.question, RULE),
         "appeal": lambda page: appeal(page, words),
         "refusal": lambda page: refused(page, words),
     }
     for scene, act in scenes.items():
         name = picture(scene, size, language)
-        if name not in names():
+        if name not in names() or (scene in FORBIDDEN) != forbidding:
             continue
         context = browser.new_context(
             viewport={"width": size.width, "height": size.least},
@@ -202,7 +207,7 @@ def reasons(page: Any, words: Words) -> None:
 
 def appeal(page: Any, words: Words) -> None:
     """Ask what meets a rule, and go to where one may object."""
-    ask(page, words.intervened, RULE)
+    ask(page, words.question, RULE)
     page.get_by_role("link", name=words.appeal).first.click()
     page.get_by_role("textbox").first.wait_for()
 
@@ -292,7 +297,7 @@ def serving(folder: Path) -> Iterator[dict[str, str]]:
     """Give what a Dragoman says of itself that runs while the block does."""
     config = folder / "dragoman.toml"
     config.write_text(CONFIG.format(free_port(), free_port()), encoding="utf-8")
-    (folder / "rules.toml").write_text(RULES, encoding="utf-8")
+    (folder / "rules.toml").touch()
     command = [sys.executable, "-P", "-c", "from dragoman.cli import main; main()"]
     with subprocess.Popen(
         [*command, "serve", "--config", str(config), "--json"], stdout=subprocess.PIPE, text=True
