@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -237,8 +238,65 @@ def test_any_formula_is_a_formula_or_code(source: str) -> None:
     assert counted(sanitised([made])) <= 2 * FORMULA_NODES
 
 
-@pytest.mark.parametrize("opening", ["(", "[", "[a", "\\{", "\\langle ", "{(}"])
+OPENING = [
+    "(",
+    "[",
+    "[a",
+    "\\{",
+    "x\\langle ",
+    "x\\lgroup ",
+    "{(}",
+    "x⟨",
+    "⌜",
+    "\\bigl(",
+    "()(",
+    "(^)",
+    "(_{)}",
+]
+OPENING += [
+    "(\\text{)}",
+    "(\\left.x\\right)",
+    "(\\operatorname{)}",
+    "(\\overset{)}{x}",
+    "(\\frac{a})",
+    "(\\middle)",
+]
+
+
+@pytest.mark.parametrize("opening", OPENING)
 def test_brackets_that_are_not_closed_are_bounded(opening: str) -> None:
-    """The reader takes twice as long for each: some thirty took minutes."""
+    """The reader takes twice as long for each: it did not end for a hundred."""
     assert not maths.readable(opening * (maths.UNCLOSED + 1))
-    assert maths.readable("(" * maths.UNCLOSED + ")" * maths.UNCLOSED + "(x)[y]" * 20)
+
+
+def test_brackets_that_close_are_not_counted() -> None:
+    assert is_formula("f(x) + g(x_1, y^{2}) = [\\alpha] " * 30)
+    assert is_formula("f(g(h(x)))" * 30)
+    assert is_formula("(" * 10 + ")" * 10)
+
+
+BRACKETS = st.sampled_from(
+    [
+        *"()[]x^_{}|⟨⟩!'",
+        "\\frac",
+        "\\text{",
+        "\\alpha ",
+        "\\left(",
+        "\\right)",
+        "\\{",
+        "\\}",
+        "{}",
+        "(x)",
+        "\\hat",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(BRACKETS, min_size=1, max_size=8).map("".join), st.integers(12, 60))
+def test_what_is_read_is_read_soon(piece: str, times: int) -> None:
+    source = (piece * times)[:FORMULA_CHARS]
+    began = time.process_time()
+    if readable(source):
+        Formulas().shown(source, source, block=False)
+    assert time.process_time() - began < 0.5

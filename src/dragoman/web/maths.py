@@ -29,7 +29,9 @@ MATHML_CHARS = 131_072
 NESTED = 32
 """LIMIT: groups open at once, options, and commands in a row: the reader recurses on a native stack."""
 UNCLOSED = 10
-"""LIMIT: brackets open at once: for each that is not closed, the reader takes twice as long."""
+"""LIMIT: brackets of a formula that may stay open: for each that does, the reader takes twice as long."""
+PAIRS = 4
+"""LIMIT: brackets in each other of which it is known that they close."""
 EXPANSIONS = 100
 """LIMIT: commands of a formula that math-core makes of others."""
 WIDE_CHARS = 40
@@ -37,12 +39,22 @@ WIDE_CHARS = 40
 
 _TOKEN = re.compile(r"\\([A-Za-z]+)\s*(\[?)|\\.|[{}]|\s+|[^\\{}\s]", re.DOTALL)
 _STEPS = {"{": 1, "left": 1, "begin": 1, "}": -1, "right": -1, "end": -1}
-_OPENING = frozenset(
-    {"(", "[", "\\{", "lbrace", "lbrack", "lparen", "langle", "lceil", "lfloor", "lvert", "lVert"}
+_OPENED = re.compile(
+    r"[(\[⌈⌊⌜⌞⎰❲⟅⟦⟨⟪⟬⟮⦃⦅⦇⦉⦋⦍⦏⦑⦓⦕⦗⧘⧚⧼]|\\\{|"
+    r"\\(?:lAngle|lBrace|lVert|lang|langle|lbrace|lbrack|lceil|lfloor|lgroup|llangle|llbracket|llcorner|"
+    r"llparenthesis|lmoustache|lparen|lvert|ulcorner)(?![A-Za-z])"
 )
-_CLOSING = frozenset(
-    {")", "]", "\\}", "rbrace", "rbrack", "rparen", "rangle", "rceil", "rfloor", "rvert", "rVert"}
+"""Opening brackets to math-core: of its commands, and of all characters, those that made it slow."""
+_SYMBOL = (
+    "alpha|beta|gamma|delta|epsilon|varepsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|pi|rho|sigma|tau|"
+    "upsilon|phi|varphi|chi|psi|omega|Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Phi|Psi|Omega|infty|partial|ell|cdot|cdots|"
+    "ldots|dots|times|pm|leq|geq|le|ge|neq|in|to"
 )
+_CLOSED = re.compile(
+    r"[(\[](?:[^\W_]|[\s+\-*/=<>.,:;|]|[\^_](?:[^\W_]|\{(?:[^\W_]|[\s+\-*/=,])*\})"
+    rf"|\\(?:{_SYMBOL})(?![A-Za-z]))*[)\]]"
+)
+"""A bracket that surely closes: nothing within takes what closes it for its argument."""
 _DEFINES = re.compile(
     r"\\(?:[A-Za-z]*def|let|[A-Za-z]*newcommand|providecommand|DeclareMath[A-Za-z]*)(?![A-Za-z])"
 )
@@ -107,14 +119,18 @@ def readable(source: str) -> bool:
         return False
     if _DEFINES.search(source) or _NO_TEXT.search(source):
         return False
-    depth = options = row = unclosed = 0
+    left = source
+    for _ in range(PAIRS):
+        left = _CLOSED.sub("x", left)
+    if len(_OPENED.findall(left)) > UNCLOSED:
+        return False
+    depth = options = row = 0
     for token in _TOKEN.finditer(source):
         word = token[1] or token[0]
         depth += _STEPS.get(word, 0)
         options += bool(token[2])
-        unclosed += (word in _OPENING or bool(token[2])) - (word in _CLOSING and unclosed > 0)
         row = row + 1 if token[0].startswith("\\") else row if token[0].isspace() else 0
-        if depth < 0 or max(depth, options, row) > NESTED or unclosed > UNCLOSED:
+        if depth < 0 or max(depth, options, row) > NESTED:
             return False
     return True
 
