@@ -366,6 +366,7 @@ def run(
         model = "m"
         [edge]
         requests_per_minute = 1_000_000
+        refused_turns_per_minute = 1_000_000
         """
     server = whole_product.start(folder, body)
     samples = Samples({role: server.pids[role] for role in ("relay", "control")})

@@ -20,12 +20,15 @@ import pytest
 from dragoman import _native
 from dragoman.accounts import keys
 from dragoman.canonical import canonical, digest
+from dragoman.control.admin_client import TAKEN, AdminClient, AdminError
 from dragoman.control.app import Control
 from dragoman.control.own_log import OwnLog
+from dragoman.control.relay_config import run_folder
 from dragoman.core.accounts import Act
+from dragoman.settings import load
 from dragoman.stores import schema
 from dragoman.stores.acts import record
-from dragoman.stores.database import Database
+from dragoman.stores.database import Database, ZoneLock
 from dragoman.stores.migrate import migrate
 from dragoman.stores.outbox import Outbox
 from dragoman.stores.tenancy import rows_of
@@ -548,8 +551,37 @@ def test_the_data_folder_is_locked(control: Control, folder: Path) -> None:
         timeout=60,
     )
     answer = json.loads(done.stdout)
-    assert answer["status"] == 503
+    assert (done.returncode, answer["status"]) == (TAKEN, 503)
     assert "another process serves" in answer["body"]["error"]["message"]["en"]
+
+
+def test_a_verb_waits_for_control_that_starts(tmp_path: Path) -> None:
+    """It has the lock and does not listen yet: the verb asks its socket again instead of giving up."""
+    (tmp_path / "dragoman.toml").write_text(f'[zone]\ndata = "{tmp_path}/d"\n', encoding="utf-8")
+    settings = load(tmp_path / "dragoman.toml")
+    client = AdminClient(settings, tmp_path / "dragoman.toml")
+    lock = ZoneLock(settings.zone.data)
+    with pytest.raises(AdminError, match="another process serves"):
+        client.ask("GET", "/admin/v1/tenants")
+    run_folder(settings).mkdir(mode=0o700, exist_ok=True)
+
+    def listen_late() -> None:
+        time.sleep(1.0)
+        with socket.socket(socket.AF_UNIX) as listening:
+            listening.bind(str(run_folder(settings) / "admin.sock"))
+            listening.listen()
+            taken, _ = listening.accept()
+            with taken:
+                taken.recv(4096)
+                taken.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 11\r\n\r\n{"late": 1}')
+
+    listener = threading.Thread(target=listen_late)
+    listener.start()
+    try:
+        assert client.ask("GET", "/admin/v1/tenants") == {"late": 1}
+    finally:
+        listener.join(60)
+        lock.release()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs another uid to call from")

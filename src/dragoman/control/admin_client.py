@@ -15,6 +15,11 @@ from dragoman.errors import DragomanError, UnavailableError
 from dragoman.settings import Settings
 
 TIMEOUT_S = 30.0
+TAKEN = 75
+"""Exit code of `dragoman.control.once` where another process holds the lock: EX_TEMPFAIL of sysexits.h."""
+TRIES = 3
+"""Control that starts takes the lock and then listens: who finds the lock taken finds its socket next time.
+Once more for a verb of somebody else that held it."""
 
 
 class AdminError(DragomanError):
@@ -53,12 +58,16 @@ class AdminClient:
         self, method: str, path: str, body: dict[str, Any] | None = None, timeout_s: float = TIMEOUT_S
     ) -> dict[str, Any]:
         """The answer's document. Raises AdminError for a refusal, UnavailableError without an answer."""
-        try:
-            status, document = self._over_socket(method, path, body, timeout_s)
-        except (FileNotFoundError, ConnectionRefusedError):
-            status, document = self._under_lock(method, path, body)
-        except OSError as fault:
-            raise UnavailableError(f"{self._socket}: {fault.strerror or fault}") from fault
+        for _ in range(TRIES):
+            try:
+                status, document = self._over_socket(method, path, body, timeout_s)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                taken, status, document = self._under_lock(method, path, body)
+                if not taken:
+                    break
+            except OSError as fault:
+                raise UnavailableError(f"{self._socket}: {fault.strerror or fault}") from fault
         if status >= http.HTTPStatus.BAD_REQUEST:
             raise AdminError(status, document)
         return document
@@ -77,7 +86,10 @@ class AdminClient:
         finally:
             connection.close()
 
-    def _under_lock(self, method: str, path: str, body: dict[str, Any] | None) -> tuple[int, dict[str, Any]]:
+    def _under_lock(
+        self, method: str, path: str, body: dict[str, Any] | None
+    ) -> tuple[bool, int, dict[str, Any]]:
+        """Whether another process held the lock; status and document."""
         asked = {
             "config": str(self._file) if self._file else None,
             "method": method,
@@ -91,8 +103,8 @@ class AdminClient:
             text=True,
             check=False,
         )
-        if done.returncode != 0:
+        if done.returncode not in (0, TAKEN):
             failed = done.stderr.strip()[-500:]
             raise UnavailableError(f"control is down and its application failed: {failed}")
         answer = json.loads(done.stdout)
-        return int(answer["status"]), dict(answer["body"] or {})
+        return done.returncode == TAKEN, int(answer["status"]), dict(answer["body"] or {})

@@ -57,6 +57,11 @@ LOCK_WAIT_S = 3.0
 """How long a zone's lock is waited for: a child that who was killed had forked holds it until its exec."""
 LOCK_AGAIN_S = 0.05
 
+
+class ZoneTakenError(UnavailableError):
+    """Another process holds a zone's lock."""
+
+
 _BEGIN_IMMEDIATE = Prepared(sa.text("BEGIN IMMEDIATE"))
 _COMMIT = Prepared(sa.text("COMMIT"))
 _ROLLBACK = Prepared(sa.text("ROLLBACK"))
@@ -76,7 +81,7 @@ class ZoneLock:
         while not self._taken():
             if time.monotonic() > until:
                 os.close(self._file)
-                raise UnavailableError(
+                raise ZoneTakenError(
                     f"{folder}: another process serves this zone's data. "
                     "Stop it, or point zone.data elsewhere"
                 )
