@@ -53,7 +53,7 @@ def ends(database: Database) -> list[str]:
     seen: list[str] = []
 
     def note(statement: str) -> None:
-        if statement.partition(" ")[0] in {"BEGIN", "COMMIT", "ROLLBACK"}:
+        if statement.partition(" ")[0] in {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"}:
             seen.append(statement)
 
     database.write(lambda c: c.connection.dbapi_connection.set_trace_callback(note))  # type: ignore[union-attr]
@@ -130,6 +130,30 @@ def test_a_write_that_fails_undoes_itself_alone(database: Database) -> None:
         doubled.result(WAIT)
     assert rows(database) == [1, 2]
     assert told == []
+
+
+def test_only_a_write_that_leaves_changes_and_raises_costs_savepoints(database: Database) -> None:
+    seen = ends(database)
+
+    def refuse(_: sa.Connection) -> None:
+        raise KeyError("before it changed anything")
+
+    def half(connection: sa.Connection) -> None:
+        insert(100)(connection)
+        raise KeyError("half")
+
+    apart = ["SAVEPOINT one", "RELEASE one"]
+    again = ["ROLLBACK", "BEGIN IMMEDIATE", *apart, "SAVEPOINT one", "ROLLBACK TO one", "RELEASE one", *apart]
+    for first, failing, between in ((1, refuse, []), (3, half, again)):
+        go = held(database)
+        seen.clear()
+        futures = [database.submit(work) for work in (insert(first), failing, insert(first + 1))]
+        go.set()
+        assert [isinstance(one.exception(WAIT), KeyError) for one in futures] == [False, True, False]
+        assert seen == ["COMMIT", "BEGIN IMMEDIATE", *between, "COMMIT"], (
+            "the first ends what kept the writer"
+        )
+    assert rows(database) == [1, 2, 3, 4]
 
 
 def test_listeners_hear_after_the_commit_and_before_the_caller(database: Database) -> None:

@@ -16,7 +16,7 @@ from dragoman.core.people import NONE_SENT, Challenge, Declared, PeopleRows, Per
 from dragoman.errors import RefusedError
 
 EARLIER = 64
-"""LIMIT: codes of one number that are looked at; no more fit into a day."""
+"""LIMIT: codes of one number that are looked at; no more are made while they are kept."""
 RECOVERY_BITS = 128
 """LIMIT: random bits of a recovery code."""
 
@@ -77,11 +77,12 @@ def ask(rows: PeopleRows, challenge: Challenge, bounds: Bounds) -> tuple[Challen
 
     Raises RefusedError 429 where the number has had enough codes, 503 where its country or prefix has.
     """
-    held = rows.challenge(challenge.challenge)
+    phone, now = challenge.phone, challenge.created_at
+    kept = rows.challenges(phone.digest, EARLIER)
+    held = _named(challenge.challenge, kept)
     if held is not None:
         return held, False
-    phone, now = challenge.phone, challenge.created_at
-    wait = codes.wait_ms(rows.challenges(phone.digest, now - DAY_MS, EARLIER), now)
+    wait = codes.wait_ms(_lately(kept, now), now)
     if wait > 0:
         raise texts.wait("too_many_codes", wait)
     windows = _windows(phone, bounds, now)
@@ -106,11 +107,11 @@ def prove(  # noqa: PLR0913, PLR0917 - all that a proof is weighed by
     `of_law` is asked of somebody new alone, whose number was proved. An attempt counts whatever comes of it,
     so its transaction has to stand.
     """
-    held = rows.challenge(proof.challenge)
+    kept = rows.beside(proof.challenge, EARLIER)
+    held = _named(proof.challenge, kept)
     if held is None:
         return texts.refused("code_not_accepted")
-    earlier = rows.challenges(held.phone.digest, now - DAY_MS, EARLIER)
-    after, opens = codes.tried(held, earlier, hmac.compare_digest(held.code, proof.code), now)
+    after, opens = codes.tried(held, _lately(kept, now), hmac.compare_digest(held.code, proof.code), now)
     owner = rows.person_of(held.phone.digest) if opens else None
     if owner is not None and not proof.anew and not _is_owner(owner, proof, bounds, now):
         # The code was right and stays good: it may come again with the second proof.
@@ -152,6 +153,15 @@ def _taken_in(  # noqa: PLR0913, PLR0917 - what somebody new is made of
     return person, True
 
 
+def _named(name: str, kept: Iterable[Challenge]) -> Challenge | None:
+    return next((one for one in kept if one.challenge == name), None)
+
+
+def _lately(kept: Iterable[Challenge], now: int) -> list[Challenge]:
+    """Those of the last 24 hours."""
+    return [one for one in kept if one.created_at > now - DAY_MS]
+
+
 def _is_fresh(owner: Person, bounds: Bounds, now: int) -> bool:
     """Whether the number was its owner's so lately that it cannot have gone to somebody else."""
     return now - owner.proved_at < bounds.second_proof_days * DAY_MS
@@ -177,8 +187,7 @@ def _windows(phone: Phone, bounds: Bounds, at: int) -> list[Window]:
 
 
 def _count(rows: PeopleRows, windows: Iterable[Window], at: int, sent: int, proved: int) -> None:
-    for one in windows:
-        rows.count(one.budget, one.name, (at // one.span + 1) * one.span, sent, proved)
+    rows.count([(one.budget, one.name, (at // one.span + 1) * one.span) for one in windows], sent, proved)
 
 
 def _check_budgets(

@@ -109,8 +109,11 @@ class PeopleRows(Protocol):
     def challenge(self, name: str) -> Challenge | None:
         """A code by its id."""
 
-    def challenges(self, digest: str, after: int, most: int) -> Sequence[Challenge]:
-        """Codes to a number made after an instant, newest first."""
+    def challenges(self, digest: str, most: int) -> Sequence[Challenge]:
+        """Codes to a number, newest first."""
+
+    def beside(self, name: str, most: int) -> Sequence[Challenge]:
+        """A code and the others to its number, newest first; none where there is no such code."""
 
     def add_challenge(self, challenge: Challenge) -> None:
         """Keep a new code."""
@@ -121,8 +124,8 @@ class PeopleRows(Protocol):
     def sent(self, windows: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Sent]:
         """What went in windows of budgets, by budget and window; nothing of those in which nothing did."""
 
-    def count(self, budget: str, window: str, ends: int, sent: int, proved: int) -> None:
-        """Add to a window of a budget, which can be forgotten after `ends` (ms UTC)."""
+    def count(self, windows: Sequence[tuple[str, str, int]], sent: int, proved: int) -> None:
+        """Add to windows of budgets: budget, window, and when it can be forgotten (ms UTC)."""
 
     def person(self, name: str) -> Person | None:
         """A person by its principal."""

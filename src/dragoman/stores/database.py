@@ -127,7 +127,11 @@ class Database:
         self._thread.start()
 
     def submit(self, work: Write[T]) -> Future[T]:
-        """Queue a write; the future resolves after its commit is durable, or with what it raised."""
+        """Queue a write; the future resolves after its commit is durable, or with what it raised.
+
+        `work` runs again where another write of its group left changes and raised: what it does outside the
+        database goes into AFTER_COMMIT.
+        """
         if self._queue.qsize() >= WRITE_QUEUE:
             raise UnavailableError("the database has too many writes waiting; try again")
         future: Future[T] = Future()
@@ -265,18 +269,25 @@ class _LostError(Exception):
 def _commit(connection: sa.Connection, group: list[_Queued]) -> bool:
     """Run a group and commit it. The writer's edge: what a write raises goes to its caller.
 
-    False where nothing of the group stands. What the library notes of transactions is not asked: it would
-    cost each write more than the statements that begin and end one.
+    False where nothing of the group stands. A write that raised after it had changed something has the group
+    run again with a savepoint before each, which are two statements more than most writes have. What the
+    library notes of transactions is not asked: it would cost each write more than what begins and ends one.
     """
     try:
         _BEGIN_IMMEDIATE.run(connection, {})
-        for one in group:
-            _run_one(connection, one, alone=len(group) == 1)
+        if not all(_run_one(connection, one) for one in group):
+            if len(group) == 1:
+                _undo(connection)
+                return False
+            _ROLLBACK.run(connection, {})
+            _BEGIN_IMMEDIATE.run(connection, {})
+            for one in group:
+                _run_apart(connection, one)
         _check_open(connection)
         _COMMIT.run(connection, {})
     except BaseException as error:  # noqa: BLE001 - handed whole to the callers that asked for the writes
         for one in group:
-            one.settle(None, error)
+            one.settle(None, error.__cause__ or error if isinstance(error, _LostError) else error)
         _undo(connection)
         return False
     finally:
@@ -291,22 +302,32 @@ def _undo(connection: sa.Connection) -> None:
         _ROLLBACK.run(connection, {})
 
 
-def _run_one(connection: sa.Connection, one: _Queued, *, alone: bool) -> None:
-    """Run one write of a group. Where it raises, its own changes alone are undone."""
-    if alone:
-        one.settle(one.work(connection), None)
-        one.forget, one.flags = _take(connection)
-        return
-    _SAVEPOINT.run(connection, {})
+def _run_one(connection: sa.Connection, one: _Queued) -> bool:
+    """Run one write of a group; False where it raised and has left changes behind."""
+    before = _changes(connection)
     try:
         one.settle(one.work(connection), None)
         one.forget, one.flags = _take(connection)
-    except BaseException as error:  # noqa: BLE001 - handed whole to the caller that asked for the write
+    except BaseException as error:
         one.settle(None, error)
         _take(connection)
-        _check_open(connection)
+        if not _is_open(connection):  # the next write would commit by itself
+            raise _LostError from error
+        return _changes(connection) == before
+    return True
+
+
+def _run_apart(connection: sa.Connection, one: _Queued) -> None:
+    """The same; where it raises, its own changes alone are undone."""
+    _SAVEPOINT.run(connection, {})
+    if not _run_one(connection, one):
         _ROLLBACK_TO.run(connection, {})
     _RELEASE.run(connection, {})
+
+
+def _changes(connection: sa.Connection) -> int:
+    """Rows that this connection has ever inserted, changed or removed."""
+    return int(connection.connection.dbapi_connection.total_changes)  # type: ignore[union-attr]
 
 
 def _take(connection: sa.Connection) -> tuple[list[Callable[[], None]], set[str]]:
@@ -318,10 +339,14 @@ def _take(connection: sa.Connection) -> tuple[list[Callable[[], None]], set[str]
     return info.pop(AFTER_COMMIT, []), flags
 
 
-def _check_open(connection: sa.Connection) -> None:
-    """Raise where the database itself has no transaction any more: a full disk may have ended it."""
+def _is_open(connection: sa.Connection) -> bool:
+    """Whether the database itself has a transaction: a full disk may have ended it."""
     raw = connection.connection.dbapi_connection
-    if raw is None or not raw.in_transaction:
+    return raw is not None and raw.in_transaction
+
+
+def _check_open(connection: sa.Connection) -> None:
+    if not _is_open(connection):
         raise _LostError
 
 

@@ -35,16 +35,27 @@ _DECLARED = ("residence", "residence_subdivision", "birth_date", "least_age")
 _PLAIN_CHANGED = ("proved_at", "recovery", "sessions_from", "corrected_on", "corrections")
 _PLAIN = ("created_at", *_PLAIN_CHANGED)
 
+_CODE = phone_codes.alias("code")
 _CHALLENGE = prepared_select(phone_codes, phone_codes.c.challenge == sa.bindparam("challenge"))
 _CHALLENGES = prepared_select(
     phone_codes,
     phone_codes.c.phone == sa.bindparam("phone"),
-    phone_codes.c.created_at > sa.bindparam("after"),
     order=phone_codes.c.created_at.desc(),
     limit=sa.bindparam("most"),
 )
+_BESIDE = Prepared(
+    sa.select(phone_codes)
+    .where(
+        phone_codes.c.tenant == sa.bindparam("tenant"),
+        phone_codes.c.phone
+        == sa.select(_CODE.c.phone)
+        .where(_CODE.c.tenant == sa.bindparam("tenant"), _CODE.c.challenge == sa.bindparam("challenge"))
+        .scalar_subquery(),
+    )
+    .order_by(phone_codes.c.created_at.desc())
+    .limit(sa.bindparam("most"))
+)
 _ADD_CHALLENGE = prepared_insert(phone_codes)
-_COUNT_SENT = prepared_add_up(codes_sent, ("budget", "window"), ("sent", "proved"))
 _PERSON = prepared_select(people, people.c.person == sa.bindparam("person"))
 _KNOWN = Prepared(sa.select(people).where(people.c.person == sa.bindparam("person")))
 _PERSON_OF = prepared_select(people, people.c.phone == sa.bindparam("phone"))
@@ -63,6 +74,15 @@ def _sent(many: int) -> Prepared:
     return prepared_select(codes_sent, sa.or_(*named), limit=many)
 
 
+@cache
+def _counted(many: int) -> Prepared:
+    """What so many windows count more, each named as in `_sent` with its end: `e0`, `e1`. Made once each."""
+    both: dict[str, Any] = {name: sa.bindparam(name) for name in ("sent", "proved")}
+    named = {"budget": "b", "window": "w", "ends": "e"}
+    rows = [{**both, **{name: sa.bindparam(f"{one}{n}") for name, one in named.items()}} for n in range(many)]
+    return prepared_add_up(codes_sent, ("budget", "window"), ("sent", "proved"), rows)
+
+
 class SqlPeopleRows:
     """A tenant's people and codes on one connection."""
 
@@ -77,10 +97,13 @@ class SqlPeopleRows:
         found = self._rows.run(_CHALLENGE, {"challenge": name})
         return _challenge(found[0]) if found else None
 
-    def challenges(self, digest: str, after: int, most: int) -> Sequence[Challenge]:
-        """Codes to a number made after an instant, newest first."""
-        found = self._rows.run(_CHALLENGES, {"phone": digest, "after": after, "most": most})
-        return [_challenge(row) for row in found]
+    def challenges(self, digest: str, most: int) -> Sequence[Challenge]:
+        """Codes to a number, newest first."""
+        return [_challenge(row) for row in self._rows.run(_CHALLENGES, {"phone": digest, "most": most})]
+
+    def beside(self, name: str, most: int) -> Sequence[Challenge]:
+        """A code and the others to its number, newest first; none where there is no such code."""
+        return [_challenge(row) for row in self._rows.run(_BESIDE, {"challenge": name, "most": most})]
 
     def add_challenge(self, challenge: Challenge) -> None:
         """Keep a new code."""
@@ -97,16 +120,13 @@ class SqlPeopleRows:
 
     def sent(self, windows: Sequence[tuple[str, str]]) -> Mapping[tuple[str, str], Sent]:
         """What went in windows of budgets, by budget and window; nothing of those in which nothing did."""
-        names = {
-            f"{part}{n}": name for n, one in enumerate(windows) for part, name in zip("bw", one, strict=True)
-        }
-        found = self._rows.run(_sent(len(windows)), names)
+        found = self._rows.run(_sent(len(windows)), _numbered("bw", windows))
         return {(row.budget, row.window): Sent(row.sent, row.proved) for row in found}
 
-    def count(self, budget: str, window: str, ends: int, sent: int, proved: int) -> None:
-        """Add to a window of a budget, which can be forgotten after `ends` (ms UTC)."""
-        row = {"budget": budget, "window": window, "ends": ends, "sent": sent, "proved": proved}
-        self._rows.run(_COUNT_SENT, row)
+    def count(self, windows: Sequence[tuple[str, str, int]], sent: int, proved: int) -> None:
+        """Add to windows of budgets: budget, window, and when it can be forgotten (ms UTC)."""
+        more = {"sent": sent, "proved": proved}
+        self._rows.run(_counted(len(windows)), _numbered("bwe", windows) | more)
 
     def person(self, name: str) -> Person | None:
         """A person by its principal."""
@@ -176,6 +196,11 @@ def _forget(connection: sa.Connection, now: int, most: int) -> int:
         due = sa.select(key).where(over).limit(most)
         gone += connection.execute(sa.delete(table).where(over, key.in_(due))).rowcount
     return gone
+
+
+def _numbered(letters: str, rows: Sequence[tuple[Any, ...]]) -> dict[str, Any]:
+    """The columns of rows as parameters: a letter each, and the row's number."""
+    return {f"{one}{n}": value for n, row in enumerate(rows) for one, value in zip(letters, row, strict=True)}
 
 
 def _of_phone(phone: Phone | None) -> dict[str, Any]:

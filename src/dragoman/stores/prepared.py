@@ -17,10 +17,14 @@ from sqlalchemy.exc import DBAPIError
 class Prepared:
     """A statement whose values, its tenant among them, are parameters: texts, numbers, truths or None."""
 
-    __slots__ = ("_ready", "_statement", "tenant")
+    __slots__ = ("_columns_given", "_ready", "_statement", "tenant")
 
-    def __init__(self, statement: sa.Executable, tenant: str = "tenant") -> None:
+    def __init__(
+        self, statement: sa.Executable, tenant: str = "tenant", *, columns_given: bool = True
+    ) -> None:
+        """`columns_given`: an insert's columns are the values it gets; else the statement names both."""
         self._statement = statement
+        self._columns_given = columns_given and isinstance(statement, sa.Insert)
         self.tenant = tenant
         """The parameter that names the tenant."""
         self._ready: dict[tuple[str, ...], _Ready] = {}
@@ -44,7 +48,8 @@ class Prepared:
         key = (dialect.name, *values)
         ready = self._ready.get(key)
         if ready is None:
-            ready = self._ready[key] = _made(self._statement, dialect, list(values))
+            columns = list(values) if self._columns_given else None
+            ready = self._ready[key] = _made(self._statement, dialect, columns)
         # The driver's own connection: the pool's cursor is a proxy that nothing here needs.
         cursor = connection.connection.dbapi_connection.cursor()  # type: ignore[union-attr]
         try:
@@ -86,17 +91,15 @@ class _Ready:
         return read
 
 
-def _made(statement: sa.Executable, dialect: sa.Dialect, names: list[str]) -> _Ready:
-    # An insert's columns are the values it gets; a select takes no columns.
-    insert = isinstance(statement, sa.Insert)
-    compiled: Any = statement.compile(dialect=dialect, column_keys=names if insert else None)  # type: ignore[attr-defined]
+def _made(statement: sa.Executable, dialect: sa.Dialect, columns: list[str] | None) -> _Ready:
+    compiled: Any = statement.compile(dialect=dialect, column_keys=columns)  # type: ignore[attr-defined]
     order = tuple(compiled.positiontup)
     # A parameter that nobody gave is missing, not null.
     own = {name: compiled.params[name] for bind, name in compiled.bind_names.items() if not bind.required}
     if not isinstance(statement, sa.Select):
         return _Ready(compiled.string, order, own, None, ())
-    columns = statement.selected_columns
-    row: Any = namedtuple("Row", columns.keys())  # type: ignore[misc]  # noqa: PYI024 - named as the statement does
-    found = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns]
+    chosen = statement.selected_columns
+    row: Any = namedtuple("Row", chosen.keys())  # type: ignore[misc]  # noqa: PYI024 - named as the statement does
+    found = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in chosen]
     readers = tuple((at, reader) for at, reader in enumerate(found) if reader is not None)
     return _Ready(compiled.string, order, own, row, readers)

@@ -62,12 +62,21 @@ def prepared_put(table: sa.Table, key: Sequence[str], changed: Sequence[str]) ->
     return Prepared(put)
 
 
-def prepared_add_up(table: sa.Table, key: Sequence[str], amounts: Sequence[str]) -> Prepared:
-    """A row of counters, or where its key is there what they are more by; a counter stops at COUNTER_MAX."""
+def prepared_add_up(
+    table: sa.Table, key: Sequence[str], amounts: Sequence[str], rows: Sequence[Mapping[str, Any]] = ()
+) -> Prepared:
+    """A row of counters, or where its key is there what they are more by; a counter stops at COUNTER_MAX.
+
+    Its columns are the parameters; or `rows` are some at once, whose columns but the tenant name them.
+    """
     statement = sqlite.insert(table)
+    if rows:
+        tenant: sa.BindParameter[str] = sa.bindparam("tenant")
+        statement = statement.values([{"tenant": tenant, **one} for one in rows])
     sums = {name: sa.func.min(table.c[name] + statement.excluded[name], COUNTER_MAX) for name in amounts}
     index = [table.c.tenant, *(table.c[name] for name in key)]
-    return Prepared(statement.on_conflict_do_update(index_elements=index, set_=sums))
+    counted = statement.on_conflict_do_update(index_elements=index, set_=sums)
+    return Prepared(counted, columns_given=not rows)
 
 
 def prepared_climb(
