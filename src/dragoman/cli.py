@@ -101,6 +101,12 @@ def zones(context: typer.Context) -> None:
     _become("dragoman.operations.cli", ["zones", *context.args])
 
 
+@app.command("entry", context_settings=_FORWARDED, add_help_option=False)
+def entry(context: typer.Context) -> None:
+    """Serve the page that picks a zone, on a host outside all of them: dragoman entry --config zones.toml."""
+    _become("dragoman.control.entry_run", context.args)
+
+
 @app.command("relay", context_settings=_FORWARDED)
 def relay(context: typer.Context) -> None:
     """Become a zone's relay: dragoman relay --config dragoman-data/run/relay.json."""

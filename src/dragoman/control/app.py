@@ -24,6 +24,7 @@ from dragoman.control.changes import ChangeFeed
 from dragoman.control.conversation_verbs import ConversationVerbs
 from dragoman.control.conversations import ConversationRoutes
 from dragoman.control.core import DATABASE, Core
+from dragoman.control.entry import Asked, parts_of, served
 from dragoman.control.evidence import EvidenceRoutes
 from dragoman.control.indexing import SearchIndexer
 from dragoman.control.journal_feed import JournalFeed
@@ -55,6 +56,7 @@ from dragoman.knowledge.provider import local_provider
 from dragoman.settings import LOCAL_MODEL, Settings, find_file
 from dragoman.stores.database import ZoneLock
 from dragoman.web.context import Guest, PagesContext
+from dragoman.web.entry import Entry, Served
 from dragoman.web.kept import Kept
 from dragoman.web.pages import pages
 from dragoman.web.placement import Placed
@@ -195,6 +197,7 @@ class Control:
             declared=lambda guest: principals.declared(*guest),
             contact=lambda: self.core.holder.loaded.settings.deployment.contact,
             placed=self._placed,
+            entry=Entry(self._served, lambda: parts_of(self.core.holder.loaded.packs)),
             appeals=self.core.appeals,
             statement=Statements(self.core.holder, self.core.interventions).of,
             kept=Kept(self.core.conversations, self._searches),
@@ -210,6 +213,11 @@ class Control:
     def _writes(self) -> bool:
         settings = self.core.holder.loaded.settings
         return settings.providers[settings.models[LOCAL_MODEL].provider].kind != "local"
+
+    def _served(self, country: str, part: str | None) -> Served:
+        """Which zone serves people who live there."""
+        loaded = self.core.holder.loaded
+        return served(Asked(loaded.settings, loaded.packs, loaded.world), country, part, now_ms())
 
     def _placed(self, address: Mapping[str, Any]) -> Placed | None:
         """Where a guest's turn would take its person to be; in stage `local` guests choose that."""

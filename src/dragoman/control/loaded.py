@@ -132,7 +132,7 @@ def read_all(
         for name, ways in attempts.items()
     }
     terms = packs.providers()
-    world = World.of(settings.zone.id, models, _zones(settings), deployment_facts(settings.deployment))
+    world = World.of(settings.zone.id, models, zones_of(settings), deployment_facts(settings.deployment))
     if problems := contradictions(settings, packs, world, now_ms()):
         raise ConfigError(problems)
     rules = with_referrals(load_rules(settings.rules), settings)
@@ -163,7 +163,8 @@ def _no_packs(fault: PackError) -> Sentence:
     return Sentence(f"packs: {fault}", f"packs：规则包无法加载{where}；`dragoman config check` 给出原因")
 
 
-def _zones(settings: Settings) -> dict[str, str]:
+def zones_of(settings: Settings) -> dict[str, str]:
+    """The zone that each country's people belong to, where the configuration names one."""
     return {country: name for name, zone in settings.zones.items() for country in zone.countries}
 
 

@@ -30,6 +30,7 @@ from dragoman.control.v1_request import NO_STORE, answered, locale, refused, ref
 from dragoman.errors import RefusedError
 from dragoman.ids import now_ms
 from dragoman.stores.interventions import Interventions
+from dragoman.web.entry import PATH as START
 
 PAGE_CSP = "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _NOT_FOUND = {
@@ -155,7 +156,7 @@ class GuestSessions:
 
     def _is_due(self, request: Request) -> bool:
         path = request.scope["path"]
-        if request.method != "GET" or path.startswith(("/v1/", "/static/")):
+        if request.method != "GET" or path == START or path.startswith(("/v1/", "/static/")):
             return False
         if "text/html" not in request.headers.get("accept", "") or "dragoman-principal" in request.headers:
             return False

@@ -43,6 +43,12 @@ def names() -> Mapping[str, str]:
     return found
 
 
+def name_in(code: str, language: str) -> str | None:
+    """A place's name in a language (`en`, `zh`) where this package has one."""
+    found: Mapping[str, str] = _data("iso3166.toml").get(f"names_{language}", {})
+    return found.get(code) or (names().get(code) if language == "en" else None)
+
+
 def named(code: str) -> str:
     """A code with the name of its place."""
     name = names().get(code)

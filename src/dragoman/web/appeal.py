@@ -25,8 +25,9 @@ from dragoman.errors import RefusedError
 from dragoman.ids import kind_of
 from dragoman.web import view
 from dragoman.web.answer import Source, source_of
+from dragoman.web.forms import FormError
 from dragoman.web.guest import Guest
-from dragoman.web.site import FormError, Site
+from dragoman.web.site import Site
 from dragoman.web.turn import Caller, TurnError
 
 Statement = Callable[[str, str, str], Mapping[str, Any] | None]

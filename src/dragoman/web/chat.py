@@ -21,9 +21,11 @@ from dragoman.assistants.finding import QUERY_CHARS
 from dragoman.ids import kind_of
 from dragoman.web import view
 from dragoman.web.answer import html, interventions, label_and_rest, refusal
+from dragoman.web.entry import arrived
+from dragoman.web.forms import Form, FormError
 from dragoman.web.guest import Guest
 from dragoman.web.kept import BLANK, Finding, Kept, Listing, Shown, Wish
-from dragoman.web.site import MAX_QUESTION_BYTES, STATED, Form, FormError, Site
+from dragoman.web.site import MAX_QUESTION_BYTES, STATED, Site
 from dragoman.web.starters import SAMPLE_QUESTIONS, STARTER_SOURCES, STARTERS
 from dragoman.web.turn import Asked, Caller, Turn, TurnError
 
@@ -270,6 +272,7 @@ class ChatPages:
             "finding": finding,
             "find_limit": QUERY_CHARS,
             "shown": shown,
+            "arrived": arrived(request, self._context.entry, self._view.language(request)),
             "here": f"/c/{shown.conversation['id']}" if shown else "/",
             "question": None,
             "branching": False,

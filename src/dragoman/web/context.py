@@ -11,6 +11,7 @@ from dragoman.accounts.simulated import Simulated
 from dragoman.accounts.texts import nothing_simulated
 from dragoman.core.appeals import AppealStore
 from dragoman.knowledge.engine import Knowledge
+from dragoman.web.entry import Entry
 from dragoman.web.guest import Guest
 from dragoman.web.kept import Kept
 from dragoman.web.placement import Placed
@@ -56,6 +57,8 @@ class PagesContext:
     """How the operator is reached, None where it did not say."""
     placed: Callable[[Mapping[str, Any]], Placed | None] = lambda _: None
     """Where an address (`country`, `kind`, `peer`) places a guest; None where guests may pretend."""
+    entry: Entry | None = None
+    """Which zone serves whom; None: there is no page to ask it."""
     kept: Kept | None = None
     """The conversations of guests; None where there are none at all."""
     keeps: Callable[[], bool] = lambda: False

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from phonenumbers.geodata.locale import LOCALE_DATA
 
+from dragoman.decide.iso3166 import name_in
+
 PROVEN_KINDS = frozenset({"residential", "mobile"})
 """Kinds of address that show where somebody is (`decide.places.UNPROVEN_KINDS` are the others)."""
 
@@ -44,4 +46,5 @@ def country_named(country: str, language: str) -> str:
     name = names.get(language, "")
     if name.startswith("*"):  # the same as in that language
         name = names.get(name[1:], "")
+    name = name or name_in(country, language) or ""
     return f"{name} ({country})" if name else country

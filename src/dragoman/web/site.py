@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import parse_qs
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
@@ -14,6 +13,7 @@ from dragoman.accounts.declared import NOTHING
 from dragoman.ids import kind_of
 from dragoman.web import asking, view
 from dragoman.web.context import PagesContext
+from dragoman.web.forms import Form, FormError, body_bytes, form_fields
 from dragoman.web.guest import Guest
 from dragoman.web.kept import Kept
 from dragoman.web.placement import Placement, placement
@@ -27,21 +27,9 @@ MAX_QUESTION_BYTES = 1_048_576
 """LIMIT: bytes of a form with a question: one that is much too long comes back in it, with a word on it."""
 MAX_JSON_BYTES = 2_097_152
 """LIMIT: bytes of what a script sends to a page."""
-FORM_FIELDS = 20
-"""LIMIT: fields of a form."""
 
 STATED = ("stated", "stated_as", "states", "operator")
 """What pages are told of what their guest stated of itself."""
-
-Form = dict[str, list[str]]
-
-
-class FormError(Exception):
-    """A form that is not taken; `status` says why."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"status {status}")
-        self.status = status
 
 
 class Site:
@@ -107,7 +95,7 @@ class Site:
         if not _same_origin(request, "https" if self.context.secure else "http"):
             raise FormError(403)
         try:
-            return await _fields(request, most)
+            return await form_fields(request, most)
         except ClientDisconnect as gone:
             raise FormError(400) from gone
 
@@ -116,7 +104,7 @@ class Site:
         if not _same_origin(request, "https" if self.context.secure else "http"):
             raise FormError(403)
         try:
-            value = json.loads(await _bytes(request, MAX_JSON_BYTES))
+            value = json.loads(await body_bytes(request, MAX_JSON_BYTES))
         except (ClientDisconnect, ValueError, RecursionError) as fault:
             raise FormError(400) from fault
         if not isinstance(value, dict):
@@ -154,20 +142,3 @@ def _same_origin(request: Request, scheme: str) -> bool:
         return site in {"same-origin", "none"}
     origin = request.headers.get("origin")
     return origin is None or origin == f"{scheme}://{request.headers.get('host')}"
-
-
-async def _fields(request: Request, most: int) -> Form:
-    data = await _bytes(request, most)
-    try:
-        return parse_qs(data.decode("utf-8", "replace"), max_num_fields=FORM_FIELDS)
-    except ValueError as many:
-        raise FormError(400) from many
-
-
-async def _bytes(request: Request, most: int) -> bytes:
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > most:
-            raise FormError(413)
-    return bytes(data)

@@ -155,9 +155,11 @@ function decided({ turn, decision, outcome, reasons, lifts = [], step_up: signal
     const name = citation?.source && [citation.source, citation.article].filter(Boolean).join(", ");
     return [title[main.dataset.language], " (", element("code", "", rule), ")", ...after(name, citation?.url)];
   });
+  const isElsewhere = reasons.some(({ rule_id: rule }) => rule.startsWith("zone."));
+  const zone = isElsewhere ? [[Object.assign(element("a", "", words("start_link")), { href: "/start" })]] : [];
   const headings = [
     [words("decided"), rules],
-    [words("lifts"), lifts.map((one) => [one[main.dataset.language]])],
+    [words("lifts"), [...lifts.map((one) => [one[main.dataset.language]]), ...zone]],
     [words("objecting"), [[appeal(main.dataset.keeps && turn ? `${decision}?turn=${turn}` : decision, words("why"))]]],
   ];
   return refusalBox(words(`outcome_${outcome}`) ?? words("outcome_DENY"), headings, whole, ...stating(signals));
