@@ -8,9 +8,9 @@ from typing import Any
 from starlette.requests import Request
 
 from dragoman.core.decision import NOT_CARRIED_OUT, QUIET
-from dragoman.decide.vocabulary import words
 from dragoman.decide.weigh import STRENGTH
 from dragoman.web.answer import interventions
+from dragoman.web.passport_words import passport_words
 from dragoman.web.view import View
 from dragoman.web.why_texts import OUTCOMES, REFUSING, WORDS
 
@@ -33,8 +33,8 @@ def page(decision: dict[str, Any], **more: object) -> str:
         "scheme": "http", "server": ("localhost", 80), "root_path": "",
     }  # fmt: skip
     told = View("Dragoman", (), secure=False).page(
-        Request(scope), "why.html", passport=passport, decision=decision, w=WORDS["en"], outcomes=OUTCOMES["en"],
-        refusing=REFUSING["en"], duties=words()["obligations"], here="/c/a/why/b", page="/c/a", turn="trn_1", changes=interventions(passport),
+        Request(scope), "why.html", passport=passport, decision=decision, **passport_words("en"),
+        here="/c/a/why/b", page="/c/a", turn="trn_1", changes=interventions(passport),
     )  # fmt: skip
     return bytes(told.body).decode()
 

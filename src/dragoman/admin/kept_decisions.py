@@ -23,12 +23,10 @@ from dragoman.core.admins import AUDITOR
 from dragoman.core.conversations import KeptDecision
 from dragoman.core.decision import OUTCOMES, QUIET
 from dragoman.decide.browse import heads
-from dragoman.decide.vocabulary import words
 from dragoman.errors import RefusedError
 from dragoman.ids import kind_of
 from dragoman.stores.decision_index import CODE, OUTCOME, PACK, RULE, Found, Sought
-from dragoman.web.why_texts import OUTCOMES as OUTCOME_WORDS
-from dragoman.web.why_texts import REFUSING, WORDS
+from dragoman.web.passport_words import passport_words
 
 FILTERS = ("since", "until", "outcome", "code", "rule", "pack", "id", "principal")
 QUERIES = (*FILTERS, "before")
@@ -116,10 +114,7 @@ class KeptDecisions:
             told=told,
             decision=told["decision"],
             names=names,
-            w=WORDS[language],
-            outcomes=OUTCOME_WORDS[language],
-            refusing=REFUSING[language],
-            duties=words()["obligations"],
+            **passport_words(language),
         )
 
     async def one_api(self, call: Call) -> Response:

@@ -7,12 +7,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from dragoman.decide.vocabulary import words
 from dragoman.ids import kind_of
 from dragoman.web.answer import interventions
+from dragoman.web.passport_words import passport_words
 from dragoman.web.site import Site
 from dragoman.web.turn import TurnError
-from dragoman.web.why_texts import OUTCOMES, REFUSING, WORDS
 
 
 class WhyPage:
@@ -46,10 +45,7 @@ class WhyPage:
             turn=turn,
             decision=passport["decision"],
             changes=interventions(passport),
-            w=WORDS[language],
-            outcomes=OUTCOMES[language],
-            refusing=REFUSING[language],
-            duties=words()["obligations"],
+            **passport_words(language),
             here=request.url.path,
             page=f"/c/{conversation}?branch={turn}#{turn}",
         )
