@@ -218,7 +218,7 @@ def routes() -> str:
         AppealRoutes(None, "", None).routes(),
         EvidenceRoutes(*[None] * 3).routes(),
         UserTokenRoutes(*[None] * 3).routes(),
-        SignupRoutes(*[None] * 6, tenant=None, secure=True).routes(),
+        SignupRoutes(None, secure=True).routes(),
     ]
     for route in (one for table in tables for one in table):
         says = " ".join((inspect.getdoc(route.endpoint) or "").split("\n\n")[0].split())

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from turns_control import Unix
 
@@ -13,6 +17,24 @@ from dragoman.control.relay_config import SESSION_COOKIE
 from dragoman.testing.sms import FakeSms
 
 COUNTRY = {"country": "SG", "kind": "residential", "peer": "remote"}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page as a browser gets it."""
+
+    status: int
+    text: str
+    headers: dict[str, str]
+
+    def hidden(self, name: str, at: int = 0) -> str:
+        """The value of a hidden field, of the form that is the nth to have one."""
+        found = re.findall(f'<input type="hidden" name="{name}" value="([^"]*)">', self.text)
+        return html.unescape(found[at])
+
+    def wrong(self) -> list[str]:
+        """Beside which fields something is said to be wrong."""
+        return re.findall(r'<p id="wrong-([a-z_]+)" class="problem" role="alert">', self.text)
 
 
 @dataclass
@@ -42,6 +64,39 @@ class Visitor:
         connection.close()
         return answer.status, json.loads(data) if data else None, dict(answer.getheaders())
 
+    def page(
+        self, method: str, path: str, fields: Mapping[str, str] | bytes | None = None, **more: str
+    ) -> Page:
+        """A page, or what a form of ours comes to, as a browser asks. The relay takes cookies off under `/v1`."""
+        connection = Unix(self.run / "pages.sock")
+        headers = {
+            "dragoman-wire": "1",
+            "dragoman-address": json.dumps(self.address),
+            "dragoman-locale": self.lang,
+            "accept": "text/html,*/*",
+            "sec-fetch-site": "same-origin",
+            **self.identity(),
+            **({} if self.cookie is None or path.startswith("/v1/") else {"cookie": self._cookies()}),
+            **({} if fields is None else {"content-type": "application/x-www-form-urlencoded"}),
+            **{name.replace("_", "-"): value for name, value in more.items()},
+        }
+        body = fields if fields is None or isinstance(fields, bytes) else urlencode(fields)
+        connection.request(method, path, body, {name: one for name, one in headers.items() if one})
+        answer = connection.getresponse()
+        text, told = answer.read().decode(), dict(answer.getheaders())
+        connection.close()
+        self._keep(told.get("set-cookie", ""))
+        return Page(answer.status, text, told)
+
+    def _cookies(self) -> str:
+        return f"{SESSION_COOKIE}={self.cookie}"
+
+    def _keep(self, given: str) -> None:
+        if given.startswith(f"{SESSION_COOKIE}="):
+            assert "HttpOnly" in given
+            assert "samesite=lax" in given.lower()
+            self.cookie = given.partition("=")[2].partition(";")[0].strip('"') or None
+
     def identity(self) -> dict[str, str]:
         """What the relay says of a session: it asks control who that is."""
         who = self.who()
@@ -68,11 +123,7 @@ class Visitor:
     def verify(self, challenge: str, code: str, **said: Any) -> tuple[int, Any]:
         body = {"challenge": challenge, "code": code, **said}
         status, document, headers = self.call("POST", "/v1/signup/verify", body)
-        given = headers.get("set-cookie", "")
-        if given.startswith(f"{SESSION_COOKIE}="):
-            assert "HttpOnly" in given
-            assert "SameSite=lax" in given
-            self.cookie = given.partition("=")[2].partition(";")[0]
+        self._keep(headers.get("set-cookie", ""))
         return status, document
 
     def sign_up(self, phone: str, **said: Any) -> Any:

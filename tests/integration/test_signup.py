@@ -16,9 +16,9 @@ import pytest
 from signup_client import Visitor, other, refusal
 
 from dragoman.accounts import codes
-from dragoman.control import signup as routes
 from dragoman.control.app import Control
 from dragoman.core.people import Person
+from dragoman.ids import now_ms
 from dragoman.testing.clock import FakeClock
 from dragoman.testing.sms import HANG, LOST, RESET, FakeSms
 
@@ -65,13 +65,8 @@ def somebody(control: Control, sms: FakeSms) -> Visitor:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch, control: Control) -> FakeClock:
     """Control's own clock of sign-ups, moved by the test."""
-    clock = FakeClock(routes.now_ms())
-    found = [
-        route.endpoint.__wrapped__.__self__
-        for route in control.pages_socket._server.config.app.routes
-        if getattr(route, "path", "") == "/v1/signup/phone"
-    ]
-    monkeypatch.setattr(found[0], "_clock", clock)
+    clock = FakeClock(now_ms())
+    monkeypatch.setattr(control._signup, "_clock", clock)
     return clock
 
 
@@ -434,7 +429,7 @@ def test_the_law_may_keep_somebody_from_signing_up(control: Control, somebody: V
 def test_codes_and_windows_that_are_over_are_forgotten(control: Control, somebody: Visitor) -> None:
     somebody.ask(number())
     assert stored(control, "SELECT count(*) FROM codes_sent")[0][0] > 0
-    later = routes.now_ms() + 4 * 86_400_000
+    later = now_ms() + 4 * 86_400_000
     while control.core.signed_up.forget(later, 7):
         pass
     for table in ("phone_codes", "codes_sent"):

@@ -72,15 +72,26 @@ class Newcomer:
     recovery: str
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Whom a code opened. `recovery`: of somebody new its recovery code, told this once; else None."""
+
+    person: Person
+    recovery: str | None
+
+
 def ask(rows: PeopleRows, challenge: Challenge, bounds: Bounds) -> tuple[Challenge, bool]:
     """Keep a code that is to be sent, and whether it is; the one kept before under its id is not sent again.
 
-    Raises RefusedError 429 where the number has had enough codes, 503 where its country or prefix has.
+    Raises RefusedError 429 where the number has had enough codes, 503 where its country or prefix has, or
+    where the one kept before could not be sent.
     """
     phone, now = challenge.phone, challenge.created_at
     kept = rows.challenges(phone.digest, EARLIER)
     held = _named(challenge.challenge, kept)
     if held is not None:
+        if held.state == codes.VOID:
+            raise texts.wait("code_unsent", codes.RESEND_MS)
         return held, False
     wait = codes.wait_ms(_lately(kept, now), now)
     if wait > 0:

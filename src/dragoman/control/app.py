@@ -40,6 +40,7 @@ from dragoman.control.reload import Reloader
 from dragoman.control.residual import Residuals
 from dragoman.control.rule_check import compile_rules
 from dragoman.control.signup import SignupRoutes
+from dragoman.control.signup_desk import SignupDesk
 from dragoman.control.sms import HttpGateway
 from dragoman.control.sockets import SocketServer, listen
 from dragoman.control.statements import Statements
@@ -114,6 +115,15 @@ class Control:
         core.database.on_entry = self.log.entered
         own = OwnRoutes(core.holder, core.planner, core.principals, core.interventions)
         self._searches = SearchPlaces()
+        self._signup = SignupDesk(
+            core.signed_up,
+            core.principals,
+            core.pepper,
+            core.holder,
+            HttpGateway(),
+            core.interventions,
+            tenant=core.guest_tenant,
+        )
         context = self._pages_context(knowledge)
         site = pages_app(
             own, self._table(context), core.principals, context.mint_session, secure=context.secure
@@ -143,16 +153,7 @@ class Control:
                 self._searches,
             ).routes(),
             *UsageRoute(core.usage).routes(),
-            *SignupRoutes(
-                core.signed_up,
-                core.principals,
-                core.pepper,
-                core.holder,
-                HttpGateway(),
-                core.interventions,
-                tenant=core.guest_tenant,
-                secure=context.secure,
-            ).routes(),
+            *SignupRoutes(self._signup, secure=context.secure).routes(),
             *EvidenceRoutes(core.evidence, core.zone, Manual()).routes(),
             *UserTokenRoutes(
                 core.signed_up, core.principals, lambda: core.holder.loaded.settings.zone.country
@@ -200,6 +201,7 @@ class Control:
             entry=Entry(self._served, lambda: parts_of(self.core.holder.loaded.packs)),
             appeals=self.core.appeals,
             statement=Statements(self.core.holder, self.core.interventions).of,
+            signup=self._signup,
             kept=Kept(self.core.conversations, self._searches),
             keeps=self.core.is_local,
             model=LOCAL_MODEL,

@@ -81,6 +81,7 @@ def closed(outcome: Outcome, loaded: Loaded) -> RefusedError | None:
         "decision": decision.id,
         "outcome": decision.outcome,
         "reasons": reasons,
+        "lifted_by": lifts(decision),
         "appeal": appeal,
     }
     if zone is not None:

@@ -6,7 +6,7 @@ Pure. What was said becomes nodes (`web.markdown`), and those become HTML or JSO
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,8 @@ _DECISION = re.compile(r"dec_[A-Za-z0-9_-]{1,120}")
 
 Source = tuple[str, str | None]
 """A source's name, and its page where it has one."""
+Rule = tuple[str | None, str, str | None, Source | None]
+"""A rule that acted: its title, its id, what it says, its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,19 @@ def refusal(metadata: object) -> Refusal | None:
     )
 
 
+def rules_of(reasons: Iterable[Mapping[str, Any]], language: str) -> tuple[Rule, ...]:
+    """The rules of a decision, by its reasons."""
+    return tuple(
+        (
+            _in(one["title"], language),
+            one["rule_id"],
+            _in(one["text"], language),
+            source_of(one["citation"], "source"),
+        )
+        for one in reasons
+    )
+
+
 def source_of(cited: object, name: str) -> Source | None:
     """A source by name (and article), with its address where that is a page of the web."""
     if not isinstance(cited, dict) or not cited.get(name):
@@ -119,6 +134,10 @@ def source_of(cited: object, name: str) -> Source | None:
     url = str(cited.get("url") or "")
     title = ", ".join(str(cited[part]) for part in (name, "article") if cited.get(part))
     return title, url if url.startswith(("https://", "http://")) else None
+
+
+def _in(text: Mapping[str, str], language: str) -> str:
+    return text.get(language) or text["en"]
 
 
 def _what(row: Mapping[str, Any]) -> str:

@@ -24,7 +24,7 @@ from dragoman.core.appeals import AppealRows, AppealStore
 from dragoman.errors import RefusedError
 from dragoman.ids import kind_of
 from dragoman.web import view
-from dragoman.web.answer import Source, source_of
+from dragoman.web.answer import Rule, rules_of, source_of
 from dragoman.web.forms import FormError
 from dragoman.web.guest import Guest
 from dragoman.web.site import Site
@@ -32,8 +32,6 @@ from dragoman.web.turn import Caller, TurnError
 
 Statement = Callable[[str, str, str], Mapping[str, Any] | None]
 """The statement of reasons of a tenant's principal by the id of an intervention or a decision."""
-Rule = tuple[str | None, str, str | None, Source | None]
-"""A rule that acted: its title, its id, what it says, its source."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,10 +181,7 @@ def _rules(told: Mapping[str, Any], language: str) -> tuple[Rule, ...]:
     if rule is not None:
         message = (rule.get("message") or {}).get(language)
         return ((None, rule["id"], message, source_of(rule["source"], "title")),)
-    return tuple(
-        (one["title"][language], one["rule_id"], one["text"][language], source_of(one["citation"], "source"))
-        for one in told["reasons"]
-    )
+    return rules_of(told["reasons"], language)
 
 
 def _place(rows: AppealRows, turn: str | None) -> str | None:

@@ -11,6 +11,7 @@ from dragoman.accounts.simulated import Simulated
 from dragoman.accounts.texts import nothing_simulated
 from dragoman.core.appeals import AppealStore
 from dragoman.knowledge.engine import Knowledge
+from dragoman.web.desk import Desk
 from dragoman.web.entry import Entry
 from dragoman.web.guest import Guest
 from dragoman.web.kept import Kept
@@ -59,6 +60,8 @@ class PagesContext:
     """Where an address (`country`, `kind`, `peer`) places a guest; None where guests may pretend."""
     entry: Entry | None = None
     """Which zone serves whom; None: there is no page to ask it."""
+    signup: Desk | None = None
+    """Takes people in. None: nobody ever signs up here."""
     kept: Kept | None = None
     """The conversations of guests; None where there are none at all."""
     keeps: Callable[[], bool] = lambda: False

@@ -88,7 +88,9 @@ class EntryPage:
             return self._page(request, 400, wrong=True)
         served = self._entry.serves(*residence)
         onward = None if served.address is None else f"{served.address}/?{urlencode({'residence': chosen})}"
-        named = _name(residence[1] or residence[0], self._entry.parts(), self._view.language(request))
+        named = residence_named(
+            residence[1] or residence[0], self._entry.parts(), self._view.language(request)
+        )
         return self._page(request, 200, served=served, onward=onward, chosen=chosen, named=named)
 
     def _page(self, request: Request, status: int, **values: Any) -> Response:
@@ -98,7 +100,7 @@ class EntryPage:
             "wrong": False,
             "served": None,
             "choices": choices(language, tuple(sorted(self._entry.parts()))),
-            "part": lambda code: _name(code, self._entry.parts(), language),
+            "part": lambda code: residence_named(code, self._entry.parts(), language),
             "chosen": "",
             **values,
         }
@@ -122,7 +124,7 @@ def choices(language: str, parts: tuple[str, ...]) -> tuple[tuple[str, str, tupl
     return tuple((code, name, tuple(one for one in parts if one[:2] == code)) for name, code in named)
 
 
-def _name(code: str, parts: Parts, language: str) -> str:
+def residence_named(code: str, parts: Parts, language: str) -> str:
     """`California (US-CA)`, `Germany (DE)`."""
     return f"{parts[code][language]} ({code})" if code in parts else country_named(code, language)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dragoman.core.outcomes import HAPPENED
 from dragoman.web.entry_texts import ENTRY
+from dragoman.web.person_texts import PERSON
 from dragoman.web.refusal_texts import REFUSALS
 
 LANGUAGES = ("en", "zh")
@@ -366,4 +367,5 @@ TEXTS: dict[str, dict[str, str]] = {
 for _language, _texts in TEXTS.items():
     _texts.update(REFUSALS[_language])
     _texts.update(ENTRY[_language])
+    _texts.update(PERSON[_language])
     _texts.update({f"outcome_{name}": said[_language] for name, said in HAPPENED.items()})

@@ -10,7 +10,7 @@ import hashlib
 import json
 import mimetypes
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import resources
 from typing import Any
 
@@ -77,6 +77,10 @@ class View:
             request.headers.get("dragoman-locale"),
         )
         return next((wish for wish in wishes if wish in LANGUAGES), LANGUAGES[0])
+
+    def texts(self, request: Request) -> Mapping[str, str]:
+        """All sentences in the reader's language."""
+        return TEXTS[self.language(request)]
 
     def text(self, request: Request, key: str) -> str:
         """One sentence in the reader's language."""
