@@ -80,6 +80,7 @@ class Deployment(Table):
     placed_on_market: dt.date | None = None
     evidence: dict[str, Evidence] = Field(default_factory=dict)
     counters: dict[str, int] = Field(default_factory=dict)
+    """Numbers that laws count. Registered people of this zone it counts itself; the greater number stands."""
     data_locations: dict[str, str] = Field(default_factory=dict)
     contact: str | None = Field(default=None, max_length=300)
     """Where a person appeals: an address or URL printed in every refusal."""

@@ -24,6 +24,7 @@ from dragoman.control.changes import ChangeFeed
 from dragoman.control.conversation_verbs import ConversationVerbs
 from dragoman.control.conversations import ConversationRoutes
 from dragoman.control.core import DATABASE, Core
+from dragoman.control.counted import Recount, counted, with_counts
 from dragoman.control.entry import Asked, parts_of, served
 from dragoman.control.evidence import EvidenceRoutes
 from dragoman.control.indexing import SearchIndexer
@@ -46,7 +47,7 @@ from dragoman.control.sockets import SocketServer, listen
 from dragoman.control.statements import Statements
 from dragoman.control.telemetry import open_telemetry
 from dragoman.control.turn_record import record_of
-from dragoman.control.turns import TurnDesk, TurnSweep
+from dragoman.control.turns import EXPIRE_ROUNDS, Chore, TurnDesk, TurnSweep
 from dragoman.control.usage_route import UsageRoute
 from dragoman.control.user_tokens import UserTokenRoutes
 from dragoman.events import ControlReady, emit
@@ -64,6 +65,8 @@ from dragoman.web.placement import Placed
 from dragoman.web.turn import TurnClient
 
 SOCKETS = ("plan", "pages", "admin")
+COUNT_ROUNDS = 5 * EXPIRE_ROUNDS
+"""Every how many rounds the sweep counts registered people: every five minutes."""
 KNOWLEDGE = "knowledge"
 """The knowledge's folder in the zone's data folder."""
 
@@ -86,17 +89,12 @@ class Control:
         self.live = LiveQuestions(core.planner.plan)
         self.feed = ChangeFeed(core.changes_after, core.newest_seq())
         core.database.on_publish = self.feed.committed
-        self.reloader = Reloader(
-            core.holder,
-            # A file that was read must stay there; where none was, one may appear.
-            lambda: read_all(core.holder.loaded.file or find_file(file), compile_rules),
-            core.publish,
-            self.live,
-            core.ensure_tenants,
-        )
+        self.reloader, self.recount = self._reading(file)
         self.knowledge = knowledge = Knowledge(self.settings.zone.data / KNOWLEDGE)
         turns = TurnDesk(core.turns, Residuals(core.planner, core.holder), core.holder)
-        self.sweep = TurnSweep(core.turns, turns.watch, chores=core.chores())
+        self.sweep = TurnSweep(
+            core.turns, turns.watch, chores=(*core.chores(), Chore(COUNT_ROUNDS, self.recount.look))
+        )
         self.indexer = SearchIndexer(core.search)
         plan = PlanSocket(
             holder=core.holder,
@@ -161,6 +159,22 @@ class Control:
             *AppealRoutes(core.appeals, core.zone, lambda: core.holder.loaded.settings.deployment).routes(),
             *pages(context),
         ]
+
+    def _reading(self, file: Path | None) -> tuple[Reloader, Recount]:
+        """What keeps the reading in use up to date: with its files, and with what the zone counts."""
+        core = self.core
+        counts = counted(core.signed_up)
+        core.holder.swap(with_counts(core.holder.loaded, counts))
+        reloader = Reloader(
+            core.holder,
+            # A file that was read must stay there; where none was, one may appear.
+            lambda: read_all(core.holder.loaded.file or find_file(file), compile_rules),
+            core.publish,
+            self.live,
+            core.ensure_tenants,
+            counts,
+        )
+        return reloader, Recount(core.signed_up, lambda: core.holder.loaded.packs, counts, reloader.recounted)
 
     def open_admin(self) -> None:
         """Have administrators served too, on a port of their own. Raises ConfigError where it is taken."""

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dragoman.budgets.book import TAG
+from dragoman.control.counted import Counts, with_counts
 from dragoman.control.live import LiveQuestions
 from dragoman.control.loaded import Holder, Loaded, watched
 from dragoman.control.relay_config import run_folder, write_relay_config
@@ -52,14 +53,21 @@ Publish = Callable[[list[Change]], None]
 class Reloader:
     """Watches the files of a reading and replaces it. `swapped` runs after each swap, before relays hear."""
 
-    def __init__(
-        self, holder: Holder, read: Read, publish: Publish, live: LiveQuestions, swapped: Callable[[], None]
+    def __init__(  # noqa: PLR0913, PLR0917 - what the composition root hands over
+        self,
+        holder: Holder,
+        read: Read,
+        publish: Publish,
+        live: LiveQuestions,
+        swapped: Callable[[], None],
+        counts: Counts,
     ) -> None:
         self._holder = holder
         self._read = read
         self._swapped = swapped
         self._publish = publish
         self._live = live
+        self._counts = counts
         self._seen = watched(holder.loaded)
         self._again = math.inf
         self._reason = ""
@@ -81,7 +89,7 @@ class Reloader:
         with self._lock:
             old = self._holder.loaded
             try:
-                new = self._read()
+                new = with_counts(self._read(), self._counts)
                 _check_fixed(old, new)
             except ConfigError as fault:
                 self._kept(fault.problems[0])
@@ -90,6 +98,13 @@ class Reloader:
                 self._seen = watched(old)
             return self._swap(old, new)
 
+    def recounted(self, counts: Counts) -> None:
+        """Take up what the zone counted."""
+        with self._lock:
+            self._counts = counts
+            old = self._holder.loaded
+            self._swap(old, with_counts(old, counts), read=False)
+
     def _kept(self, reason: str) -> None:
         """Say once why the old reading stays, and look again: what was missing may appear elsewhere."""
         self._again = time.monotonic() + RETRY_SECONDS
@@ -97,12 +112,13 @@ class Reloader:
             self._reason = reason
             emit(ConfigKept(reason))
 
-    def _swap(self, old: Loaded, new: Loaded) -> dict[str, Any]:
+    def _swap(self, old: Loaded, new: Loaded, *, read: bool = True) -> dict[str, Any]:
         changed = _changed(old, new)
         if new.config_digest != old.config_digest:
             write_relay_config(new.relay, run_folder(new.settings))
         self._holder.swap(new)
-        self._seen, self._again, self._reason = watched(new), math.inf, ""
+        if read:
+            self._seen, self._again, self._reason = watched(new), math.inf, ""
         self._swapped()
         if changed:
             self._publish([Change(tuple(changed), "drop"), *self._live.no_longer_allowed()])
@@ -159,7 +175,11 @@ def _check_fixed(old: Loaded, new: Loaded) -> None:
 def _changed(old: Loaded, new: Loaded) -> list[str]:
     """The tags of what differs between two readings."""
     tags = []
-    if new.settings != old.settings or new.config_digest != old.config_digest:
+    if (
+        new.settings != old.settings
+        or new.config_digest != old.config_digest
+        or new.world.deployment != old.world.deployment
+    ):
         tags.append("config")
     if new.packs.digest != old.packs.digest:
         tags.append("packs")

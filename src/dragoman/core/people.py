@@ -158,5 +158,8 @@ class PeopleStore(Protocol):
     def known(self, person: str) -> Person | None:
         """A person of whatever tenant; the row says whose it is."""
 
+    def registered(self, countries: Sequence[str]) -> Mapping[str, int]:
+        """How many people of whatever tenant each country's law counts: by residence, or by their phone."""
+
     def forget(self, now: int, most: int) -> int:
         """Remove codes and windows that are over, a step of them; how many."""

@@ -67,6 +67,14 @@ _PUT_PERSON = prepared_put(
 
 
 @cache
+def _of(country: str) -> sa.Select[Any]:
+    """How many people a country's law counts. Made once each."""
+    # One number may be of several countries: "US,CA".
+    by_phone = (sa.literal(",") + people.c.regions + ",").contains(f",{country},", autoescape=True)
+    return sa.select(sa.func.count()).where(sa.or_(people.c.residence == country, by_phone))
+
+
+@cache
 def _sent(many: int) -> Prepared:
     """The rows of so many windows: budgets `b0`, `b1`, windows `w0`, `w1` and so on. Made once each."""
     budget, window = codes_sent.c.budget, codes_sent.c.window
@@ -177,6 +185,10 @@ class SqlPeople:
         """A person of whatever tenant; the row says whose it is."""
         found = self._database.read(lambda c: _KNOWN.run(c, {"person": person}))
         return _person(found[0]) if found else None
+
+    def registered(self, countries: Sequence[str]) -> Mapping[str, int]:
+        """How many people of whatever tenant each country's law counts: by residence, or by their phone."""
+        return self._database.read(lambda c: {one: c.execute(_of(one)).scalar_one() for one in countries})
 
     def forget(self, now: int, most: int) -> int:
         """Remove codes and windows that are over, a step of them; how many."""
