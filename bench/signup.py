@@ -2,7 +2,8 @@
 
 `python bench/signup.py --count 2000` with the development environment. A proxy on this machine tells the clients' addresses, 127.0.0.0/8,
 each within its limits; numbers are synthetic, of countries whose law keeps nobody out of this zone. A sample goes on to a first turn and
-to its own placement. What is stated per tenth: rate, processor time of relay and control per sign-up, memory, size of the database.
+to its own placement. `--minutes 30` has them come on a launch curve: six days of it, each with its busy hours, in so many minutes; whoever
+finds all connections taken waits, and that is counted. What is stated per tenth: rate, processor time of relay and control per sign-up, memory, size of the database.
 The generator and the gateway run beside the service, on the same cores. Limits that the run raises are printed with the result.
 """
 
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import math
 import os
 import random
 import subprocess
@@ -23,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +47,16 @@ PER_ADDRESS = 40
 """Sign-ups of one address in the run: within what one may ask in an hour."""
 PER_PREFIX = 400
 LEAST_ADDRESSES = 5_000
+DAYS = 6
+"""Of the launch that is told of: a million people in six days."""
+SWING = 0.3
+"""How much more than the mean come in the busiest hour of a day."""
+THRESHOLDS = (100_000, 1_000_000)
+"""Registered people at which the run's own pack changes its mind: what laws have, put where one run passes it."""
 RAISED = {"country_per_hour": 200_000, "country_per_day": 1_000_000}
 """Of `[sms]`: what an operator raises before a launch. Everything else is as shipped."""
+RESIDENCE = "IN"
+"""Where everybody says to live, so that a law counts them."""
 START_S = 60.0
 SEED = 7
 
@@ -58,6 +69,8 @@ class Run:
     sms: FakeSms
     done: int = 0
     again: int = 0
+    late: float = 0.0
+    """Seconds that somebody waited for a free connection, at most."""
     failed: Counter[str] = field(default_factory=Counter)
     sampled: Counter[int] = field(default_factory=Counter)
     waits: list[float] = field(default_factory=list)
@@ -122,7 +135,7 @@ def numbers(count: int) -> Iterator[str]:
     given = 0
     for plan in itertools.cycle(plans):
         code, digits = plan.country_code, str(plan.national_number)
-        text = digits[:2] + "".join(str(draw.randrange(10)) for _ in digits[2:])
+        text = digits[:1] + "".join(str(draw.randrange(10)) for _ in digits[1:])
         number = phonenumbers.PhoneNumber(country_code=code, national_number=int(text))
         whole, prefix = f"+{code}{text}", f"+{code}{text[:3]}"
         if whole in seen or used[prefix] >= PER_PREFIX:
@@ -137,6 +150,30 @@ def numbers(count: int) -> Iterator[str]:
             return
 
 
+def arrivals(count: int, seconds: float) -> Iterator[float]:
+    """When each of so many comes, in seconds from the start: a wave for each day, no more at its end than begun."""
+    steps = 20_000
+    rate = [1 - SWING * math.cos(2 * math.pi * DAYS * (n + 0.5) / steps) for n in range(steps)]
+    come, whole = 0.0, sum(rate)
+    given = 0
+    for n, one in enumerate(rate):
+        come += one / whole * count
+        while given < count and given < come:
+            yield n / steps * seconds
+            given += 1
+    yield from [seconds] * (count - given)
+
+
+def own_pack(folder: Path) -> None:
+    """India's pack with the threshold of registered people at two others."""
+    shipped = (files("dragoman") / "packs" / "jurisdictions" / "in.toml").read_text("utf-8")
+    old = "in_registered = { gte = 5000000 }"
+    assert shipped.count(old) == 1
+    (folder / "own" / "jurisdictions").mkdir(parents=True)
+    changed = shipped.replace(old, f"in_registered = {{ gte = {THRESHOLDS[0]}, lt = {THRESHOLDS[1]} }}")
+    (folder / "own" / "jurisdictions" / "in.toml").write_text(changed, encoding="utf-8")
+
+
 def zone(folder: Path, sms: FakeSms) -> tuple[processes.Tree, int]:
     """A zone of stage `public` behind a proxy of this machine, that somebody administers."""
     data = folder / "data"
@@ -149,8 +186,10 @@ def zone(folder: Path, sms: FakeSms) -> tuple[processes.Tree, int]:
     database.close()
     port = free_port()
     raised = "\n".join(f"{name} = {value}" for name, value in RAISED.items())
+    own_pack(folder)
     (folder / "dragoman.toml").write_text(
-        f"""[deployment]
+        f"""packs_dir = "own"
+[deployment]
 stage = "public"
 [zone]
 data = "data"
@@ -198,7 +237,7 @@ async def one(link: Link, run: Run, phone: str, client: str, sample: bool) -> No
         run.failed[f"phone {asked['error']['code']}"] += 1
         return
     code = run.sms.code(phone)
-    said = {"challenge": asked["id"], "code": code, "least_age": 18}
+    said = {"challenge": asked["id"], "code": code, "least_age": 18, "residence": RESIDENCE}
     status, made, cookie = await link.ask("POST", "/v1/signup/verify", client, said)
     if status != 200:
         run.failed[f"verify {made['error']['code']}"] += 1
@@ -246,14 +285,20 @@ async def drive(
     """Have everybody sign up, over so many connections; a row for each tenth."""
     await ready(tree, run.port)
     phones = list(numbers(args.count))
+    times = arrivals(args.count, args.minutes * 60) if args.minutes else itertools.repeat(0.0)
     places = max(LEAST_ADDRESSES, -(-args.count // PER_ADDRESS))
     rows: list[dict[str, Any]] = []
-    everybody = iter(enumerate(phones))
-    mark = {"began": time.monotonic(), "cpu": tree.cpu_ms(), "done": 0.0}
+    everybody = iter(zip(itertools.count(), phones, times, strict=False))
+    start = time.monotonic()
+    mark = {"began": start, "cpu": tree.cpu_ms(), "done": 0.0}
 
     async def worker() -> None:
         link = Link(run.port)
-        for n, phone in everybody:
+        for n, phone, due in everybody:
+            if due > time.monotonic() - start:
+                await asyncio.sleep(due - time.monotonic() + start)
+            elif due:
+                run.late = max(run.late, time.monotonic() - start - due)
             at = n % places
             client = f"127.{1 + at // 65_536}.{at // 256 % 256}.{at % 256}"
             await one(link, run, phone, client, n % args.every == 0)
@@ -270,6 +315,7 @@ def main() -> None:
     """Run it, and print the result as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=2_000)
+    parser.add_argument("--minutes", type=float, default=0, help="of the launch curve; 0: all at once")
     parser.add_argument("--connections", type=int, default=64)
     parser.add_argument("--every", type=int, default=100, help="one in so many goes on to a turn")
     args = parser.parse_args()
@@ -281,6 +327,8 @@ def main() -> None:
             began = time.monotonic()
             rows = asyncio.run(drive(args, tree, folder, run))
             seconds = time.monotonic() - began
+            with tree.log.open(encoding="utf-8") as log:
+                changes = sum('"change_published"' in line for line in log)
         finally:
             tree.stop()
         commit = subprocess.run(
@@ -295,6 +343,8 @@ def main() -> None:
             "failed": dict(run.failed),
             "sampled": {str(status): count for status, count in run.sampled.items()},
             "seconds": round(seconds, 1),
+            "waited_at_most_s": round(run.late, 1),
+            "changes_published": changes,
             "messages": len(sms.sent()) if args.count <= 200_000 else sms.posts,
             "raised": RAISED,
             "tenths": rows,
