@@ -5,21 +5,21 @@ Keys, rules, sanctions and people ask for a person who proved a moment ago to be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from dragoman.accounts.registry import public_view
 from dragoman.admin.context import AdminContext
 from dragoman.admin.people import MAX_NAME, printable
 from dragoman.admin.sessions import MAX_TOKEN_DAYS
 from dragoman.admin.table import AdminRoute, Call
+from dragoman.admin.twins import Do, twins
 from dragoman.admin.view import AdminView
-from dragoman.core.admins import OPERATOR
 from dragoman.errors import ConfigError, RefusedError
 from dragoman.sentences import texts_of
 
@@ -128,9 +128,6 @@ class Done(BaseModel):
     link: str | None = None
 
 
-Do = Callable[[Call], dict[str, Any]]
-
-
 class Acts:
     """The acts of an operator."""
 
@@ -140,22 +137,22 @@ class Acts:
 
     def routes(self) -> Iterator[AdminRoute]:
         """Both routes of every act."""
-        yield from self._both("keys", "", NewKey, self.create_key, "Make a key.", once="keys")
-        yield from self._both("keys", "/revoke", WhichKey, self.revoke_key, "Revoke a key.")
-        yield from self._both("tenants", "", NewTenant, self.create_tenant, "Make a tenant.")
-        yield from self._both("tenants", "/suspend", Suspension, self.suspend, "Suspend a tenant.")
-        yield from self._both("tenants", "/resume", WhichTenant, self.resume, "Let a tenant work again.")
-        yield from self._both(
+        yield from self._act("keys", "", NewKey, self.create_key, "Make a key.", once="keys")
+        yield from self._act("keys", "/revoke", WhichKey, self.revoke_key, "Revoke a key.")
+        yield from self._act("tenants", "", NewTenant, self.create_tenant, "Make a tenant.")
+        yield from self._act("tenants", "/suspend", Suspension, self.suspend, "Suspend a tenant.")
+        yield from self._act("tenants", "/resume", WhichTenant, self.resume, "Let a tenant work again.")
+        yield from self._act(
             "people", "/invite", NewLink, self.invite, "Make a one-time link.", once="people"
         )
-        yield from self._both("people", "/role", NewRole, self.set_role, "Change a person's role.")
-        yield from self._both("people", "/remove", WhichAdmin, self.remove, "Remove a person.")
-        yield from self._both("sessions", "/end", WhichSession, self.end_session, "End a log-in.")
-        yield from self._both("tokens", "", NewToken, self.create_token, "Make a token.", once="tokens")
-        yield from self._both("tokens", "/revoke", WhichToken, self.revoke_token, "Revoke a token.")
-        yield from self._both("reload", "", Nothing, self.reload, "Read the files again.", then="/")
+        yield from self._act("people", "/role", NewRole, self.set_role, "Change a person's role.")
+        yield from self._act("people", "/remove", WhichAdmin, self.remove, "Remove a person.")
+        yield from self._act("sessions", "/end", WhichSession, self.end_session, "End a log-in.")
+        yield from self._act("tokens", "", NewToken, self.create_token, "Make a token.", once="tokens")
+        yield from self._act("tokens", "/revoke", WhichToken, self.revoke_token, "Revoke a token.")
+        yield from self._act("reload", "", Nothing, self.reload, "Read the files again.", then="/")
 
-    def _both(  # noqa: PLR0913 - one line of the table each
+    def _act(  # noqa: PLR0913 - one line of the table each
         self,
         noun: str,
         verb: str,
@@ -168,18 +165,21 @@ class Acts:
     ) -> Iterator[AdminRoute]:
         """`once`: the page that its secret is shown on; `then`: where a form goes afterwards."""
 
-        async def api(call: Call) -> Response:
-            return self._view.json(await run_in_threadpool(do, call), 201 if once else 200)
-
-        async def form(call: Call) -> Response:
+        async def shown_once(call: Call) -> Response:
             done = await run_in_threadpool(do, call)
-            if once is not None:
-                return self._view.page(call, "once", 201, back=f"/{once}", kind=once, made=done)
-            return RedirectResponse(then or f"/{noun}", 303)
+            return self._view.page(call, "once", 201, back=f"/{once}", kind=once, made=done)
 
-        shared: dict[str, Any] = {"body": body, "fresh": True}
-        yield AdminRoute("POST", f"/admin/v1/{noun}{verb}", OPERATOR, api, says, answer=Done, **shared)
-        yield AdminRoute("POST", f"/{noun}{verb}", OPERATOR, form, says, **shared)
+        yield from twins(
+            self._view,
+            f"/{noun}{verb}",
+            body,
+            do,
+            says,
+            answer=Done,
+            then=then or f"/{noun}",
+            form=shown_once if once else None,
+            status=201 if once else 200,
+        )
 
     def create_key(self, call: Call) -> dict[str, Any]:
         """A new key; its text is in this answer and nowhere else."""

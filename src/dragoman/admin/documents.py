@@ -17,13 +17,14 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from dragoman.admin.acts import Asked, Done
 from dragoman.admin.context import AdminContext
 from dragoman.admin.pages import Rows
 from dragoman.admin.people import printable
 from dragoman.admin.table import AdminRoute, Call
+from dragoman.admin.twins import twins
 from dragoman.admin.uploads import UPLOAD_FILES, UPLOAD_SAID
 from dragoman.admin.view import AdminView
 from dragoman.core.admins import AUDITOR, OPERATOR
@@ -115,10 +116,8 @@ class Documents:
             ("remove", WhichSource, self.remove, "Remove a source with its documents."),
             ("samples", Samples, self.samples, "Remove the sample documents, or put them back."),
         ):
-            shared: dict[str, Any] = {"body": body, "fresh": True}
-            yield AdminRoute("POST", f"{PAGE}/{verb}", OPERATOR, self._then_page(do), says, **shared)
-            yield AdminRoute(
-                "POST", f"{api}/{verb}", OPERATOR, self._as_json(do), says, answer=Done, **shared
+            yield from twins(
+                self._view, f"{PAGE}/{verb}", body, do, says, answer=Done, then=PAGE, api=f"{api}/{verb}"
             )
 
     async def page(self, call: Call, report: Mapping[str, Any] | None = None, status: int = 200) -> Response:
@@ -282,19 +281,6 @@ class Documents:
             "read": f"{chat}/sources/{quote(source.id)}/{quote(held.document)}",
             "ask": f"{chat}/?q={quote(question_about(held))}",
         }
-
-    def _then_page(self, do: Any) -> Any:
-        async def form(call: Call) -> Response:
-            await run_in_threadpool(do, call)
-            return RedirectResponse(PAGE, 303)
-
-        return form
-
-    def _as_json(self, do: Any) -> Any:
-        async def api(call: Call) -> Response:
-            return self._view.json(await run_in_threadpool(do, call))
-
-        return api
 
 
 def _about(act: str, source: Source) -> dict[str, Any]:

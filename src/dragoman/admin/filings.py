@@ -6,19 +6,20 @@ configuration alone; a file only goes along with it and changes no decision.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from dragoman.admin.acts import Asked
 from dragoman.admin.context import AdminContext
 from dragoman.admin.pages import nothing
 from dragoman.admin.readiness import STATE, known_evidence
 from dragoman.admin.table import AdminRoute, Call
+from dragoman.admin.twins import twins
 from dragoman.admin.view import AdminView
 from dragoman.core.admins import OPERATOR
 from dragoman.errors import RefusedError
@@ -62,9 +63,18 @@ class FilingPages:
             ("", NewFile, self.add, "Keep files of a piece of evidence."),
             ("/remove", WhichFile, self.remove, "Remove a file of evidence."),
         ):
-            shared: dict[str, Any] = {"body": body, "fresh": True, "files": not path, "kinds": KINDS}
-            yield AdminRoute("POST", f"{PAGE}{path}", OPERATOR, self._then_page(do), says, **shared)
-            yield AdminRoute("POST", f"{API}{path}", OPERATOR, self._as_json(do), says, answer=Kept, **shared)
+            yield from twins(
+                self._view,
+                f"{PAGE}{path}",
+                body,
+                do,
+                says,
+                answer=Kept,
+                then=lambda done: f"{STATE}?evidence={quote(done['evidence'], safe='')}",
+                api=f"{API}{path}",
+                files=not path,
+                kinds=KINDS,
+            )
 
     async def file(self, call: Call) -> Response:
         """The file; that it was given out stands in the ledger."""
@@ -96,16 +106,3 @@ class FilingPages:
 
     def _of(self, evidence: str) -> dict[str, Any]:
         return {"evidence": evidence, "files": self._context.filings.by_evidence().get(evidence, [])}
-
-    def _then_page(self, do: Callable[[Call], dict[str, Any]]) -> Any:
-        async def form(call: Call) -> Response:
-            done = await run_in_threadpool(do, call)
-            return RedirectResponse(f"{STATE}?evidence={quote(done['evidence'], safe='')}", 303)
-
-        return form
-
-    def _as_json(self, do: Callable[[Call], dict[str, Any]]) -> Any:
-        async def api(call: Call) -> Response:
-            return self._view.json(await run_in_threadpool(do, call))
-
-        return api

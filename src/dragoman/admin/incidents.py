@@ -7,20 +7,21 @@ about stays in the zone's database; the ledger has who did what when.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from dragoman.admin.acts import Asked
 from dragoman.admin.context import AdminContext
 from dragoman.admin.pages import Anything, Rows
 from dragoman.admin.table import AdminRoute, Call
+from dragoman.admin.twins import Do, twins
 from dragoman.admin.view import AdminView
 from dragoman.checks.results import Reading
-from dragoman.core.admins import AUDITOR, OPERATOR
+from dragoman.core.admins import AUDITOR
 from dragoman.core.facts import nearest
 from dragoman.core.incidents import OPEN, Became, Incident, Report
 from dragoman.decide.packs import PackSet
@@ -65,9 +66,6 @@ class WhichIncident(Asked):
     incident: str = Field(min_length=1, max_length=100)
 
 
-Do = Callable[[Call], Incident]
-
-
 class Incidents:
     """The page, and what an operator does on it."""
 
@@ -80,24 +78,24 @@ class Incidents:
         says = "Incidents, with the reports that law asks for."
         yield AdminRoute("GET", PATH, AUDITOR, self.page, says)
         yield AdminRoute("GET", f"/admin/v1{PATH}", AUDITOR, self.api, says, answer=Rows)
-        yield from self._both("", NewIncident, self.open, "Open an incident; its clocks run.", 201)
-        yield from self._both("/report", Settled, self.settle, "Say what became of a report.")
-        yield from self._both("/close", WhichIncident, self.close, "Close one with no report open.")
+        yield from self._act("", NewIncident, self.open, "Open an incident; its clocks run.", 201)
+        yield from self._act("/report", Settled, self.settle, "Say what became of a report.")
+        yield from self._act("/close", WhichIncident, self.close, "Close one with no report open.")
 
-    def _both(
+    def _act(
         self, verb: str, body: type[BaseModel], do: Do, says: str, status: int = 200
     ) -> Iterator[AdminRoute]:
-        async def api(call: Call) -> Response:
-            made = await run_in_threadpool(do, call)
-            return self._view.json(await run_in_threadpool(self._told, made), status)
-
-        async def form(call: Call) -> Response:
-            made = await run_in_threadpool(do, call)
-            return RedirectResponse(f"{PATH}#{made.incident}", 303)
-
-        shared: dict[str, Any] = {"body": body, "fresh": True}
-        yield AdminRoute("POST", f"/admin/v1{PATH}{verb}", OPERATOR, api, says, answer=Anything, **shared)
-        yield AdminRoute("POST", f"{PATH}{verb}", OPERATOR, form, says, **shared)
+        yield from twins(
+            self._view,
+            f"{PATH}{verb}",
+            body,
+            do,
+            says,
+            answer=Anything,
+            then=lambda made: f"{PATH}#{made.incident}",
+            told=self._told,
+            status=status,
+        )
 
     async def page(self, call: Call) -> Response:
         """The register, with the form that opens an incident."""

@@ -19,6 +19,7 @@ from dragoman.admin.acts import Asked
 from dragoman.admin.context import AdminContext
 from dragoman.admin.pages import Anything, Rows, before, nothing, tenant_names
 from dragoman.admin.table import AdminRoute, Call
+from dragoman.admin.twins import twins
 from dragoman.admin.view import AdminView
 from dragoman.core.admins import AUDITOR, OPERATOR
 from dragoman.core.evidence import WAITING, EvidenceRecord, EvidenceRows, Verdict
@@ -86,10 +87,10 @@ class Reviews:
             ("accept", Acceptance, self.accept, "Accept evidence: what it shows, and until when."),
             ("reject", Rejection, self.reject, "Reject evidence, or take back what was accepted."),
         ):
-            shared: dict[str, Any] = {"body": body, "fresh": True, **kept}
-            yield AdminRoute("POST", f"/reviews/{verb}", OPERATOR, self._then_page(do), says, **shared)
-            path = f"/admin/v1/reviews/{verb}"
-            yield AdminRoute("POST", path, OPERATOR, self._as_json(do), says, answer=Decided, **shared)
+            form = self._then_page(do)
+            yield from twins(
+                self._view, f"/reviews/{verb}", body, do, says, answer=Decided, form=form, **kept
+            )
 
     async def page(self, call: Call) -> Response:
         """The queue, older decisions by `?before=`."""
@@ -156,12 +157,6 @@ class Reviews:
             return RedirectResponse(_address(call.body.tenant, call.body.evidence), 303)
 
         return form
-
-    def _as_json(self, do: Callable[[Call], dict[str, Any]]) -> Any:
-        async def api(call: Call) -> Response:
-            return self._view.json(await run_in_threadpool(do, call))
-
-        return api
 
     async def _one(self, call: Call, typed: dict[str, Any], wrong: dict[str, str]) -> Response:
         """The case of the path, or of the form that is shown again with what is wrong with it."""
