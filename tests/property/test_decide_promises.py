@@ -86,6 +86,21 @@ def test_a_further_jurisdiction_never_removes_a_duty(facts: Facts, market: str) 
     assert keeps_duties(whole, facts, market)
 
 
+def test_a_market_takes_nothing_from_what_a_phone_says() -> None:
+    """The operator offers a country that the vendor leaves out; a number of that country asks all the same."""
+    facts = of(residence="FR", address_country="FR", phone="+86", model="openai-api", identity={})
+    assert whole(facts).outcome == "STEP_UP"
+    assert keeps_duties(whole, facts, "CN")
+
+    def asks(facts: Facts) -> bool:
+        codes = {one.code for one in whole(facts.replaced({"offered_markets": ("CN",)})).reasons}
+        return "PROV_TERRITORY_PHONE" in codes
+
+    assert asks(facts)
+    assert not asks(facts.replaced({"identity.verified": ("residence",)})), "a verified residence answers it"
+    assert not asks(facts.replaced({"phone": "+33"})), "the control: a market alone"
+
+
 def test_control_an_engine_that_hears_the_last_market_only() -> None:
     def deaf(facts: Facts) -> Decision:
         return whole(facts.replaced({"offered_markets": facts.values.get("offered_markets", ())[-1:]}))
@@ -121,6 +136,22 @@ def test_making_a_fact_unknown_never_lowers_a_duty(facts: Facts, data: st.DataOb
         return
     path = data.draw(st.sampled_from(paths))
     assert never_lowers(whole, law, facts, path), path
+
+
+def test_a_reminder_of_an_earlier_use_is_not_due_in_a_new_one() -> None:
+    """Else not knowing of it would lower a duty: what is not known is judged by the use alone."""
+
+    def due(**turn: Any) -> bool:
+        facts = of(residence="CN", address_country="CN", feature="companion", turn=turn)
+        return ("reminder", "cn.companion.reminder") in duties(law(facts))
+
+    since = {"companion_2h": 121}
+    assert due(continuous_minutes=121, minutes_since=since)
+    assert due(minutes_since=since)
+    assert due(continuous_minutes=121)
+    assert due()
+    assert not due(continuous_minutes=0, minutes_since=since)
+    assert not due(continuous_minutes=121, minutes_since={"companion_2h": 119})
 
 
 def test_control_an_engine_that_takes_unknown_for_no() -> None:

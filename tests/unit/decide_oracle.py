@@ -404,8 +404,8 @@ def reminders(
     shortest = min((payload(rule)["interval_min"] for rule, _ in found), default=None)
     for rule, stage in found:
         since = (get(facts, "turn.minutes_since") or {}).get(payload(rule)["id"])
-        since = get(facts, "turn.continuous_minutes") if since is None else since
-        if since is None or since >= shortest:
+        used = get(facts, "turn.continuous_minutes")
+        if (since is None or since >= shortest) and (used is None or used >= shortest):
             enforcement = "advisory" if stage == "advisory" else rule["enforcement"]
             duties.add(("reminder", rule["rule_id"], enforcement, False))
             reasons.add((rule["reason_code"], "oblige"))

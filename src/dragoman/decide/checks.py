@@ -244,11 +244,13 @@ def minutes_of(every: Mapping[str, int]) -> int:
 
 
 def reminder_due(notice: str, interval_min: int, context: Context) -> bool:
-    """Whether `interval_min` has passed since the reminder, or since the use began. Unknown is due."""
-    since = context.get(f"turn.minutes_since.{notice}")
-    if since is None:
-        since = context.get("turn.continuous_minutes")
-    return since is None or since >= interval_min
+    """Whether `interval_min` has passed both since the reminder and since the use began. Unknown is due.
+
+    A reminder of an earlier use says nothing of this one: were it due by that alone, not knowing of it would
+    lower a duty.
+    """
+    minutes = (context.get(f"turn.minutes_since.{notice}"), context.get("turn.continuous_minutes"))
+    return all(one is None or one >= interval_min for one in minutes)
 
 
 def has_deadline(rule: Rule, event: str) -> bool:

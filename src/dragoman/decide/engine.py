@@ -50,7 +50,7 @@ def decide(
     left_out: LeftOut = {}
     used: set[str] = set()
     if context.event in MODEL_EVENTS:
-        terms = Terms(context, packs, places)
+        terms = Terms(context, packs)
         eligible, permitted, left_out = decide_models(context, world, terms, tally)
         used = terms.used
     _lists(context, packs, world, tally)

@@ -13,7 +13,7 @@ from dragoman.core.decision import Reason, Remark
 from dragoman.decide.civil import DAY_MS
 from dragoman.decide.context import Context
 from dragoman.decide.packs import PackSet
-from dragoman.decide.places import UNPROVEN_KINDS, Places
+from dragoman.decide.places import UNPROVEN_KINDS
 from dragoman.decide.provider import LIST_CLOSED_DAYS, LIST_WARN_DAYS, Provider
 from dragoman.decide.texts import list_text, term_text
 from dragoman.decide.weigh import remark
@@ -66,10 +66,9 @@ FREE = Access((), (), ())
 class Terms:
     """Checks offers for one decision; each pack is checked once."""
 
-    def __init__(self, context: Context, packs: PackSet, places: Places) -> None:
+    def __init__(self, context: Context, packs: PackSet) -> None:
         self._context = context
         self._packs = packs
-        self._places = places
         self._seen: dict[tuple[str, frozenset[str]], Access] = {}
         self.used: set[str] = set()
 
@@ -91,7 +90,7 @@ class Terms:
         if provider.territory_allow is not None:
             check.current_place()
             check.residence()
-            check.phone_places(self._places)
+            check.phone_places()
             check.organisation()
         elif provider.territory_terms:
             check.warn("PROV_TERRITORY_UNKNOWN", None)
@@ -132,15 +131,26 @@ class _Check:
         ):
             self.ask("PROV_SUBDIVISION", country, "residence")
 
-    def phone_places(self, places: Places) -> None:
-        """A place in play by phone alone asks for the residence instead of refusing."""
-        for country, provisional in sorted(places.countries.items()):
-            if not provisional or self.provider.listed(country) != "no":
+    def phone_places(self) -> None:
+        """A place that only the phone points to asks for the residence instead of refusing.
+
+        A market that the operator offers is no place of the person: it takes nothing from what a phone says.
+        """
+        for country in sorted(self.context.phone_regions):
+            if self.provider.listed(country) != "no" or country in self._stated():
                 continue
             if self.context.verified("residence") and self.context.get("residence") != country:
                 self.warn("PROV_TERRITORY_PHONE", country)
             else:
                 self.ask("PROV_TERRITORY_PHONE", country, "residence")
+
+    def _stated(self) -> set[str | None]:
+        """Where the person lives, and is where the terms ask for that: judged as such."""
+        by_place = "access_location" in self.provider.basis
+        return {
+            self.context.get("residence"),
+            self.context.get("address_country") if by_place else None,
+        }
 
     def organisation(self) -> None:
         if "operator_seat" in self.provider.basis:
