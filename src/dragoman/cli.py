@@ -101,6 +101,12 @@ def zones(context: typer.Context) -> None:
     _become("dragoman.operations.cli", ["zones", *context.args])
 
 
+@app.command("people", context_settings=_FORWARDED, add_help_option=False)
+def people(context: typer.Context) -> None:
+    """Move a person to another zone: export, import, erase."""
+    _become("dragoman.operations.cli", ["people", *context.args])
+
+
 @app.command("entry", context_settings=_FORWARDED, add_help_option=False)
 def entry(context: typer.Context) -> None:
     """Serve the page that picks a zone, on a host outside all of them: dragoman entry --config zones.toml."""

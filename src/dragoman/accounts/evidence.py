@@ -191,11 +191,11 @@ def decide(rows: EvidenceRows, name: str, verdict: Verdict, by: str, now: int) -
     """Decide on evidence; what it shows replaces what was verified of the same facts, and relays hear of it.
 
     What was accepted may be rejected later: then what it showed is verified no more. Raises RefusedError 404,
-    of somebody who is being erased too, 409 where it was decided on already.
+    of somebody who is being erased or moved too, 409 where it was decided on already.
     """
     record = rows.evidence(name)
     person = None if record is None else rows.person(record.person)
-    if record is None or person is None or rows.is_erasing(record.person):
+    if record is None or person is None or rows.leaving(record.person) is not None:
         raise texts.refused("evidence_not_found")
     if record.state == REJECTED or (record.state == ACCEPTED and verdict.verified):
         raise texts.refused("evidence_decided")

@@ -128,6 +128,10 @@ def prove(  # noqa: PLR0913, PLR0917 - all that a proof is weighed by
         # The code was right and stays good: it may come again with the second proof.
         rows.set_challenge(held.challenge, codes.OPEN, after.attempts)
         return texts.refused("second_proof_needed" if proof.recovery is None else "second_proof_wrong")
+    if owner is not None and rows.leaving(owner.person) == "being_moved":
+        # What is being moved has to stay as it was taken: no new session, and the number stays its owner's.
+        rows.set_challenge(held.challenge, codes.OPEN, after.attempts)
+        return texts.refused("being_moved")
     if after != held:
         rows.set_challenge(held.challenge, after.state, after.attempts)
     if not opens:

@@ -85,6 +85,11 @@ _TEXTS = {
         "The recovery code is not the one of this account. Check it, or begin a new account.",
         "恢复码与该账户不符。请核对，或新建账户。",
     ),
+    "being_moved": (
+        403,
+        "Your account is being moved to the zone that serves you. Sign in there once the operator says so.",
+        "您的账户正在迁往为您服务的区域，完成后请在该处登录。",
+    ),
     "not_a_person": (
         404,
         "You have not signed up here, so there is no placement to show. Sign up with a phone first.",

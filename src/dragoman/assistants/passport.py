@@ -16,6 +16,7 @@ from dragoman.core.conversations import KeptDecision, Whole
 from dragoman.core.turns import RUNNING, TurnBrief
 
 PENDING, PROVEN, PARTLY, NOT_FOUND, UNREADABLE = "pending", "proven", "partly", "not_found", "unreadable"
+ELSEWHERE = "elsewhere"
 """States of a turn's proof."""
 _STATES = {
     PROVEN: (
@@ -33,6 +34,10 @@ _STATES = {
     NOT_FOUND: (
         "This turn was not found near its time in the record. `dragoman ledger prove` searches all of it.",
         "在账本中未于相应时间附近找到本轮。`dragoman ledger prove` 会搜索全部记录。",
+    ),
+    ELSEWHERE: (
+        "This turn was made in another zone, whose record holds it. Its operator proves it there.",
+        "本轮在另一区域产生，由该区域的账本记录。可由该区域的运营者出具证明。",
     ),
     UNREADABLE: (
         "The record cannot be read here now. The operator proves the turn with `dragoman ledger prove`.",

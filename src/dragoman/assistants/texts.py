@@ -20,6 +20,11 @@ _REFUSALS: dict[str, tuple[int, str, str]] = {
         "What was kept of you here is being erased; until that is done nothing is taken or shown.",
         "此处保存的与您有关的内容正在清除，完成前不接收也不显示任何内容。",
     ),
+    "being_moved": (
+        403,
+        "What is kept of you here is being moved to the zone that serves you; nothing is taken meanwhile.",
+        "此处保存的与您有关的内容正在迁往为您服务的区域，其间不接收任何内容。",
+    ),
     "turn_not_found": (
         404,
         "There is no such turn in this conversation.",

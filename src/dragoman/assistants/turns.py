@@ -27,9 +27,10 @@ KEPT_MS = 86_400_000
 
 
 def admit(rows: TurnRows | PeopleRows, principal: str) -> None:
-    """Let a person go on. Raises RefusedError 403 while what is kept of it is being erased."""
-    if rows.is_erasing(principal):
-        raise refused("being_erased")
+    """Let a person go on. Raises RefusedError 403 while what is kept of it is being erased or moved."""
+    why = rows.leaving(principal)
+    if why is not None:
+        raise refused(why)
 
 
 def close_turn(rows: TurnRows, turn: str, body: Mapping[str, Any], now: int) -> None:

@@ -130,7 +130,9 @@ class Control:
             core.holder, core.registry, core.people, self.reloader.reload, core.database.snapshot
         )
         conversations = ConversationVerbs(core.conversations, core.registry, core.eraser)
-        verbs = core.retention.added_to(conversations.added_to(core.budget_verbs(admin.app())))
+        verbs = core.retention.added_to(
+            conversations.added_to(core.move_verbs(core.budget_verbs(admin.app())))
+        )
         self.plan_socket = SocketServer(
             run / "plan.sock",
             plan.app(Starlette(routes=local_provider(knowledge, self._asker))),
@@ -147,7 +149,7 @@ class Control:
                 core.conversations,
                 core.zone,
                 core.is_local,
-                lambda whole: record_of(self.settings.zone.data, whole),
+                lambda whole: record_of(self.settings.zone.data, core.zone, whole),
                 self._searches,
             ).routes(),
             *UsageRoute(core.usage).routes(),

@@ -23,6 +23,7 @@ from dragoman.budgets.book import Book
 from dragoman.control.asgi import Routes
 from dragoman.control.budget_verbs import BudgetVerbs
 from dragoman.control.loaded import Holder, Loaded
+from dragoman.control.moving import MoveVerbs
 from dragoman.control.planner import Planner
 from dragoman.control.retention import Retention
 from dragoman.control.staff_watch import StaffWatch
@@ -44,6 +45,7 @@ from dragoman.stores.evidence import SqlEvidence
 from dragoman.stores.interventions import Interventions
 from dragoman.stores.journal import JournalCursors
 from dragoman.stores.migrate import columns_of, migrate
+from dragoman.stores.moving import Moves
 from dragoman.stores.outbox import Outbox
 from dragoman.stores.people import SqlPeople
 from dragoman.stores.retention import RetentionRows
@@ -176,6 +178,12 @@ class Core:
     def budget_verbs(self, routes: Routes) -> Routes:
         """The routes with those on limits, prices and usage among them."""
         verbs = BudgetVerbs(self.holder, self.registry, self.book, self.budgets, self.usage)
+        return verbs.added_to(routes)
+
+    def move_verbs(self, routes: Routes) -> Routes:
+        """The routes with those on moving house among them."""
+        moves = Moves(self.database, self.zone)
+        verbs = MoveVerbs(moves, self.signed_up, self.registry, self.eraser, self.pepper, self.holder)
         return verbs.added_to(routes)
 
     def close(self) -> None:

@@ -41,7 +41,9 @@ def main() -> int:
     try:
         admin = AdminSocket(core.holder, core.registry, core.people, None, core.database.snapshot)
         conversations = ConversationVerbs(core.conversations, core.registry, core.eraser)
-        verbs = core.retention.added_to(conversations.added_to(core.budget_verbs(admin.app())))
+        verbs = core.retention.added_to(
+            conversations.added_to(core.move_verbs(core.budget_verbs(admin.app())))
+        )
         status, body = asyncio.run(_ask(verbs, asked))
     finally:
         core.close()

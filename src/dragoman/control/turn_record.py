@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dragoman import _native
 from dragoman.assistants.passport import (
+    ELSEWHERE,
     NOT_FOUND,
     PARTLY,
     PENDING,
@@ -21,9 +22,11 @@ from dragoman.ledger.logs import LedgerError
 from dragoman.ledger.places import TurnPlaces, places_of
 
 
-def record_of(data: Path, whole: Whole) -> Record:
+def record_of(data: Path, zone: str, whole: Whole) -> Record:
     """The proofs of a turn's intent and result, from the zone's data folder."""
     brief, texts = whole
+    if brief.log.removeprefix("log_").rpartition("_")[0] != zone:
+        return Record(ELSEWHERE, brief.log)
     closed = closed_at(brief, texts.result)
     try:
         found = places_of(data, brief.log, brief.turn, brief.at, closed)

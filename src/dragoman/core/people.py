@@ -136,8 +136,8 @@ class PeopleRows(Protocol):
     def put_person(self, person: Person) -> None:
         """Keep a person, new or changed."""
 
-    def is_erasing(self, person: str) -> bool:
-        """Whether what is kept of a person is being erased."""
+    def leaving(self, person: str) -> str | None:
+        """Why a person may not go on here: `being_erased`, `being_moved`; None where it may."""
 
     def enter(self, entry: Mapping[str, Any]) -> None:
         """Have an act entered in control's log."""

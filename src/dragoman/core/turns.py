@@ -285,8 +285,8 @@ class TurnRows(Protocol):
     def keep_decision(self, kept: Kept) -> None:
         """Keep a decision with its grounds, once however many turns name it."""
 
-    def is_erasing(self, principal: str) -> bool:
-        """Whether what is kept of a person is being erased."""
+    def leaving(self, principal: str) -> str | None:
+        """Why a person may not go on here: `being_erased`, `being_moved`; None where it may."""
 
 
 class ZoneRows(Protocol):

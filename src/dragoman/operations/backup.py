@@ -94,7 +94,7 @@ def _backup(wanted: Wanted, progress: Progress) -> dict[str, Any]:
             files=list(archive.members),
         )
         text = manifest.text()
-        seed = _seed(settings.zone.data / REGISTRY / "keys" / f"{newest.shard}.key")
+        seed = seed_of(settings.zone.data / REGISTRY / "keys" / f"{newest.shard}.key")
         archive.finish(text, sign(text, settings.zone.id, newest.key, seed))
     return _told(target, manifest, settings, begun)
 
@@ -249,7 +249,8 @@ def outside(settings: Settings) -> list[str]:
     return found
 
 
-def _seed(file: Path) -> bytes:
+def seed_of(file: Path) -> bytes:
+    """The seed of a log's key. Raises OperationError."""
     try:
         return file.read_bytes()
     except OSError as fault:

@@ -1,4 +1,4 @@
-"""`dragoman backup`, `restore`, `doctor`: a program of its own, so that others load no database for them.
+"""`dragoman backup`, `restore`, `doctor` and more: a program of its own, so that others load no database.
 
 Exit codes of backup and restore: 0 done, 1 refused or failed, 2 wrong use; the doctor's: docs/operations.md.
 """
@@ -7,28 +7,24 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from dragoman.checks.results import SEVERITIES, Result
-from dragoman.control.cli_common import ConfigOption, JsonOption, settings_of, table, told_plainly
-from dragoman.ledger.logs import LedgerError
+from dragoman.control.cli_common import ConfigOption, JsonOption, settings_of, table
 from dragoman.ledger.texts import language
-from dragoman.operations.archive import Progress as Step
 from dragoman.operations.backup import Wanted
 from dragoman.operations.backup import backup as take_backup
+from dragoman.operations.cli_people import people
+from dragoman.operations.console import progress, refusals
 from dragoman.operations.doctor import examine, exit_code
 from dragoman.operations.restore import Asked
 from dragoman.operations.restore import restore as put_back
 from dragoman.operations.sealing import passphrase_of
-from dragoman.operations.texts import OperationError, say
+from dragoman.operations.texts import say
 from dragoman.operations.zones import OneZone, findings, read
 from dragoman.operations.zones import told as zones_told
 from dragoman.policy.data_classes import declared
@@ -39,34 +35,12 @@ zones = typer.Typer(
     help="Zones: where their data lies, and whether they keep to themselves.", no_args_is_help=True
 )
 app.add_typer(zones, name="zones")
+app.add_typer(people, name="people")
 
 PassphraseOption = Annotated[
     Path | None,
     typer.Option("--passphrase-file", help="A file only you can read; its first line protects the secrets."),
 ]
-
-
-@contextmanager
-def _refusals(*, as_json: bool) -> Iterator[None]:
-    """What reading or writing is refused with becomes one of our sentences."""
-    with told_plainly(as_json=as_json):
-        try:
-            yield
-        except LedgerError as fault:
-            raise OperationError("record_unreadable", why=fault) from fault
-        except OSError as fault:
-            raise OperationError(
-                "file_fault", file=fault.filename or "?", why=fault.strerror or fault
-            ) from fault
-
-
-@contextmanager
-def _progress(what: str, total: int | None) -> Iterator[Step]:
-    """A bar on standard error where a person looks at it; else silence."""
-    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(what, total=total)
-        yield lambda done: bar.advance(task, done)
 
 
 @app.command()
@@ -87,10 +61,10 @@ def backup(
     """
     if passphrase_file is not None and not with_secrets:
         raise typer.BadParameter("--passphrase-file protects secrets: give --with-secrets too")
-    with _refusals(as_json=as_json):
+    with refusals(as_json=as_json):
         settings, file = settings_of(config)
         passphrase = None if passphrase_file is None else passphrase_of(passphrase_file)
-        with _progress("backup", None) as step:
+        with progress("backup", None) as step:
             told = take_backup(Wanted(settings, file, target.absolute(), with_secrets, passphrase), step)
         print(json.dumps(told, ensure_ascii=False) if as_json else "\n".join(_backup_lines(told)))
 
@@ -122,10 +96,10 @@ def restore(
 
     Example: dragoman restore zone.tar --to restored-data
     """
-    with _refusals(as_json=as_json):
+    with refusals(as_json=as_json):
         here = zone or settings_of(config)[0].zone.id
         passphrase = None if passphrase_file is None else passphrase_of(passphrase_file)
-        with _progress("restore", file.stat().st_size) as step:
+        with progress("restore", file.stat().st_size) as step:
             told = put_back(Asked(file, to.absolute(), here, key, passphrase), step)
         print(json.dumps(told, ensure_ascii=False) if as_json else "\n".join(_restore_lines(told)))
 
@@ -181,7 +155,7 @@ def zones_check(
 
     Example: dragoman zones check eu.toml sg.toml
     """
-    with _refusals(as_json=as_json):
+    with refusals(as_json=as_json):
         named: list[Path | None] = [*files] if files else [None]
         given = read([find_file(file) for file in named])
         found = sorted(findings(given), key=lambda one: -SEVERITIES.index(one.severity))

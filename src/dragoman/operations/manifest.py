@@ -88,9 +88,9 @@ class Manifest:
             raise OperationError("backup_format", why=type(fault).__name__) from fault
 
 
-def sign(manifest: bytes, zone: str, key: str, seed: bytes) -> str:
-    """The note over a manifest, by the registry's key."""
-    text = _note_text(manifest, zone)
+def sign(manifest: bytes, zone: str, key: str, seed: bytes, first: str = FIRST_LINE) -> str:
+    """The note over a manifest, by the registry's key. `first` says what is signed."""
+    text = _note_text(manifest, zone, first)
     name, key_hash, public = _verifier(key)
     private = Ed25519PrivateKey.from_private_bytes(seed)
     if private.public_key().public_bytes_raw() != public:
@@ -99,7 +99,7 @@ def sign(manifest: bytes, zone: str, key: str, seed: bytes) -> str:
     return f"{text}\n— {name} {signature}\n"
 
 
-def check(note: str, manifest: bytes, zone: str, key: str) -> None:
+def check(note: str, manifest: bytes, zone: str, key: str, first: str = FIRST_LINE) -> None:
     """Raises OperationError unless the note is the key's signature over this manifest."""
     text, _, line = note.partition("\n\n")
     try:
@@ -110,7 +110,7 @@ def check(note: str, manifest: bytes, zone: str, key: str) -> None:
             "—",
             name,
             key_hash,
-            _note_text(manifest, zone),
+            _note_text(manifest, zone, first),
         )
         signed = (text + "\n").encode() if same else b""  # what is signed is never empty
         Ed25519PublicKey.from_public_bytes(public).verify(raw[_KEY_HASH_BYTES:], signed)
@@ -118,8 +118,8 @@ def check(note: str, manifest: bytes, zone: str, key: str) -> None:
         raise OperationError("backup_signature") from fault
 
 
-def _note_text(manifest: bytes, zone: str) -> str:
-    return f"{FIRST_LINE}\n{zone}\nsha256:{hashlib.sha256(manifest).hexdigest()}\n"
+def _note_text(manifest: bytes, zone: str, first: str) -> str:
+    return f"{first}\n{zone}\nsha256:{hashlib.sha256(manifest).hexdigest()}\n"
 
 
 def _verifier(key: str) -> tuple[str, bytes, bytes]:

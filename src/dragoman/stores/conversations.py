@@ -20,7 +20,7 @@ from dragoman.stores.people_tables import evidence, evidence_files, people, phon
 from dragoman.stores.schema import appeals, decisions, statements, zone_meta
 from dragoman.stores.tenancy import prepared_climb, prepared_count, prepared_descend, prepared_select, rows_of
 from dragoman.stores.turn_tables import claims, conversations, notices_shown, turns, uses
-from dragoman.stores.turns import ERASING, SqlTurnRows
+from dragoman.stores.turns import ERASING, MOVING, SqlTurnRows
 
 T = TypeVar("T")
 
@@ -93,6 +93,8 @@ _FOLLOWING = prepared_select(
 )
 REMOVING = "removing:"
 """Before a conversation's id, the row of `zone_meta` that says how far its removal is."""
+ARRIVED = "arrived:"
+"""Before the digest of a file from another zone, the row of `zone_meta` that says what came of it."""
 NOBODY = ""
 """Whose a conversation is that is being removed."""
 _LAST = "\uffff"
@@ -262,7 +264,18 @@ class SqlConversationRows(SqlTurnRows):
         gone = 0
         for row in self.rows.pick(people, (people.c.phone,), mine):
             gone += self.rows.delete(phone_codes, phone_codes.c.phone == row.phone)
+        self._forget_moves(principal)
         return gone + self.rows.delete(people, mine)
+
+    def _forget_moves(self, principal: str) -> None:
+        """That somebody came in by a file is remembered, not who; a move that erased nothing is given up."""
+        for row in self.rows.select(zone_meta, zone_meta.c.name.startswith(ARRIVED)):
+            if principal in row.value:
+                self.rows.update(zone_meta, zone_meta.c.name == row.name, value="{}")
+        mark = zone_meta.c.name == MOVING + principal
+        move = self.rows.one(zone_meta, mark)
+        if move is not None and "receipt" not in json.loads(move.value):
+            self.rows.delete(zone_meta, mark)
 
     def erasing(self, principal: str) -> Erasing | None:
         """How far the erasure of a person is; None where none is on its way."""

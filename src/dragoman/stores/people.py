@@ -26,7 +26,7 @@ from dragoman.stores.tenancy import (
     prepared_update,
     rows_of,
 )
-from dragoman.stores.turns import ERASING, MARK
+from dragoman.stores.turns import leaving
 
 T = TypeVar("T")
 
@@ -153,9 +153,9 @@ class SqlPeopleRows:
         shown = json.dumps([asdict(one) for one in person.verified]) if person.verified else None
         self._rows.run(_PUT_PERSON, {**row, **said, **_of_phone(person.phone), "verified": shown})
 
-    def is_erasing(self, person: str) -> bool:
-        """Whether what is kept of a person is being erased."""
-        return bool(self._rows.run(MARK, {"mark": ERASING + person}))
+    def leaving(self, person: str) -> str | None:
+        """Why a person may not go on here: `being_erased`, `being_moved`; None where it may."""
+        return leaving(self._rows, person)
 
     def enter(self, entry: Mapping[str, Any]) -> None:
         """Have an act entered in control's log."""

@@ -49,6 +49,8 @@ NOTICES_OF_PERSON = 500
 
 ERASING = "erasing:"
 """How rows of `zone_meta` are named that mark a tenant's person as being erased; then its principal."""
+MOVING = "moving:"
+"""The same of a person that is being moved to another zone."""
 
 _BRIEF = tuple(one.name for one in fields(TurnBrief))
 _TEXTS = tuple(one.name for one in fields(TurnTexts))
@@ -83,7 +85,13 @@ _HAS_GROUNDS = prepared_select(
     columns=("at",),
 )
 _PUT_GROUNDS = prepared_put(decisions, ("decision",), ("grounds",))
-MARK = prepared_select(zone_meta, zone_meta.c.name == sa.bindparam("mark"), columns=("value",))
+_LEAVING = prepared_select(
+    zone_meta,
+    zone_meta.c.name.in_((sa.bindparam("erasing"), sa.bindparam("moving"))),
+    columns=("name",),
+    order=zone_meta.c.name,
+    limit=1,
+)
 """Whether somebody is marked as being erased, `mark` being the row's name."""
 _PUT_SHOWN = prepared_put(notices_shown, ("principal", "notice"), ("kind", "at"))
 
@@ -192,9 +200,17 @@ class SqlTurnRows:
         values = {"decision": kept.decision, "at": kept.at, "document": document, "grounds": grounds}
         self.rows.run(_PUT_GROUNDS, values)
 
-    def is_erasing(self, principal: str) -> bool:
-        """Whether what is kept of a person is being erased."""
-        return bool(self.rows.run(MARK, {"mark": ERASING + principal}))
+    def leaving(self, principal: str) -> str | None:
+        """Why a person may not go on here: `being_erased`, `being_moved`; None where it may."""
+        return leaving(self.rows, principal)
+
+
+def leaving(rows: TenantRows, principal: str) -> str | None:
+    """Why a tenant's person may not go on here: `being_erased`, `being_moved`; None where it may."""
+    found = rows.run(_LEAVING, {"erasing": ERASING + principal, "moving": MOVING + principal})
+    if not found:
+        return None
+    return "being_erased" if found[0].name.startswith(ERASING) else "being_moved"
 
 
 class SqlZoneRows:
