@@ -36,6 +36,7 @@ url = "{url}"
 key_file = "{key}"
 """
 PHONES = (f"+658126{n:04d}" for n in itertools.count(1_000))
+GERMAN = (f"+49151123{n:05d}" for n in itertools.count(10_000))
 SIZES = {"phone": {"width": 375, "height": 812}, "desk": {"width": 1280, "height": 800}}
 WIDE = "() => document.documentElement.scrollWidth > document.documentElement.clientWidth"
 
@@ -51,6 +52,17 @@ def server(browser: Any, tmp_path_factory: pytest.TempPathFactory, sms: FakeSms)
     folder = tmp_path_factory.mktemp("people")
     (folder / "key").write_text("k\n", encoding="utf-8")
     made = start(folder, CONFIG.format(url=sms.url, key=folder / "key"))
+    yield made
+    assert made.stop() == 0
+
+
+@pytest.fixture(scope="module")
+def german(browser: Any, tmp_path_factory: pytest.TempPathFactory, sms: FakeSms) -> Iterator[Server]:
+    """Where the law asks for an age."""
+    folder = tmp_path_factory.mktemp("german")
+    (folder / "key").write_text("k\n", encoding="utf-8")
+    config = CONFIG.format(url=sms.url, key=folder / "key").replace("SG", "DE")
+    made = start(folder, config)
     yield made
     assert made.stop() == 0
 
@@ -128,6 +140,113 @@ def test_a_browser_sends_a_code_back_once_where_another_zone_is_named(
             "link", name=TEXTS["en"]["signup_elsewhere_link"].format(address="https://eu.example.org")
         )
         assert link.get_attribute("href") == "https://eu.example.org/signup"
+
+
+def sign_up(page: Any, server: Server, sms: FakeSms, language: str, residence: str = "SG") -> None:
+    """Be somebody new."""
+    phone = next(PHONES)
+    page.goto(f"{server.url}/signup?lang={language}")
+    page.fill("#phone", phone)
+    page.click("main form button")
+    page.fill("#code", str(sms.code(phone)))
+    page.select_option("#residence", residence)
+    page.fill("#birth_date", "1990-05-31")
+    page.click("form[action*=verify] button")
+    page.get_by_role("heading", name=TEXTS[language]["signup_done"]).wait_for()
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_what_is_known_is_read_corrected_and_left_by_keys_alone_without_script(
+    visiting: Visiting, server: Server, sms: FakeSms, tmp_path: Path, language: str, size: str
+) -> None:
+    t = TEXTS[language]
+    lease = tmp_path / "lease.pdf"
+    lease.write_bytes(b"%PDF-1.7 a lease")
+    with visiting(server.url, language, script=False, viewport=SIZES[size], reduced_motion="reduce") as visit:
+        page, keys = visit.page, Keys(visit.page)
+        keys.enter(".asking summary")
+        keys.enter(".asking a[href='/me']")
+        page.get_by_text(t["me_guest"]).wait_for()
+        fits(page)
+        keys.enter("main a[href='/signup']")
+        page.locator("#phone").wait_for()
+        sign_up(page, server, sms, language, "MY")
+        keys.enter("main a[href='/me']")
+        page.locator("#placed").wait_for()
+        fits(page)
+        keys.to("#residence")
+        while page.input_value("#residence") != "SG":
+            keys.press("ArrowDown")
+        keys.enter("form[action='/me/placement'] button")
+        page.get_by_role("status").filter(has_text=t["me_corrected"]).wait_for()
+        fits(page)
+        keys.to("#text")
+        keys.type("My lease.")
+        keys.to("#file")
+        page.set_input_files("#file", lease)  # the system's own window
+        keys.enter("form[action='/me/evidence'] button")
+        page.get_by_role("status").filter(has_text=t["me_evidence_sent"]).wait_for()
+        assert "lease.pdf" in page.locator(".handed").inner_text()
+        fits(page)
+        keys.enter("form[action='/me/sign-out'] button")
+        page.get_by_role("status").filter(has_text=t["me_out_done"]).wait_for()
+        assert page.request.get(f"{server.url}/v1/me/placement").status == 404, "a guest again"
+        assert visit.complaints == []
+
+
+@pytest.mark.parametrize(("language", "scheme", "size"), [("zh", "light", "desk"), ("en", "dark", "phone")])
+def test_axe_finds_nothing_on_what_is_known(
+    browser: Any, server: Server, sms: FakeSms, language: str, scheme: str, size: str
+) -> None:
+    found = []
+    context = browser.new_context(locale={"en": "en-GB", "zh": "zh-CN"}[language], viewport=SIZES[size])
+    context.set_default_timeout(SLOW_MS)
+    page = context.new_page()
+    page.emulate_media(color_scheme=scheme)
+    page.goto(f"{server.url}/me?lang={language}")
+    assert page.locator("script").count() == 0, "what is looked at is what is there without script"
+    found += both_schemes(page, scheme)
+    sign_up(page, server, sms, language)
+    page.goto(f"{server.url}/me")
+    page.select_option("#residence", "US-CA")  # whose law wants something of the operator
+    page.click("form[action='/me/placement'] button")
+    page.fill("#text", "x")
+    page.click("form[action='/me/evidence'] button")
+    page.locator(".handed").wait_for()
+    page.fill("#least_age", "x")
+    page.click("form[action='/me/placement'] button")
+    page.locator("#wrong-least_age").wait_for()
+    page.evaluate("document.querySelectorAll('details').forEach((one) => (one.open = true))")
+    assert page.locator(".intervention").count() > 2
+    found += both_schemes(page, scheme)
+    assert found == []
+    page.evaluate("document.querySelector('label[for=least_age]').remove()")
+    assert any("label" in one for one in findings(page)), "the control: what is bad is found"
+    context.close()
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["script", "plain"])
+def test_a_step_up_in_a_conversation_leads_a_person_to_its_page(
+    visiting: Visiting, german: Server, sms: FakeSms, *, script: bool
+) -> None:
+    with visiting(german.url, script=script) as visit:
+        page, phone = visit.page, next(GERMAN)
+        link = page.locator(".finished a[href='/me#evidence']")
+        visit.ask("How do I return an item?")
+        assert link.count() == 0, "the control: a guest states it there"
+        page.goto(f"{german.url}/signup")
+        page.fill("#phone", phone)
+        page.click("main form button")
+        page.fill("#code", str(sms.code(phone)))
+        page.select_option("#residence", "DE")
+        page.click("form[action*=verify] button")
+        page.get_by_role("heading", name=TEXTS["en"]["signup_asked"]).wait_for()
+        page.goto(german.url)
+        visit.ask("How do I return an item?")
+        link.click()
+        page.locator("#evidence").wait_for()
+        assert TEXTS["en"]["me_STEP_UP"] in page.locator("main").inner_text()
 
 
 @pytest.mark.parametrize(("language", "scheme", "size"), [("en", "light", "desk"), ("zh", "dark", "phone")])

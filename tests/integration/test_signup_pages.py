@@ -104,7 +104,7 @@ def test_a_person_signs_up_and_returns_by_forms_alone(somebody: Visitor, clock: 
     clock.advance(codes.RESEND_MS)
     again = Visitor(somebody.run, somebody.sms)
     answer = given_back(again, asked(again, phone), phone)
-    assert (answer.status, answer.headers["location"]) == (303, "/")
+    assert (answer.status, answer.headers["location"]) == (303, "/me")
     assert again.call("GET", "/v1/me/placement")[1]["person"] == told["person"]
     known = somebody.page("GET", "/signup")
     assert TEXTS["en"]["signup_known"] in known.text
@@ -262,7 +262,7 @@ def test_a_number_that_changed_hands_asks_for_its_second_proof(
     assert 'name="new_account"' in needed.text
     wrong = given_back(stranger, needed, phone, recovery_code="x" * 22)
     assert (wrong.status, wrong.wrong()) == (403, ["recovery_code"])
-    assert given_back(stranger, wrong, phone, recovery_code=f" {recovery} ").headers["location"] == "/"
+    assert given_back(stranger, wrong, phone, recovery_code=f" {recovery} ").headers["location"] == "/me"
     assert stranger.call("GET", "/v1/me/placement")[1]["person"] == person
     stranger, page = later()
     assert given_back(stranger, page, phone).status == 403
@@ -341,3 +341,14 @@ def test_without_a_gateway_the_page_says_so(
             assert page.status == 404
             assert TEXTS[language]["signup_closed_why"] in page.text
             assert "<input" not in page.text
+
+
+def test_what_the_entry_was_told_comes_along(somebody: Visitor) -> None:
+    phone = next(PHONES)
+    assert 'href="/signup?residence=FR"' in somebody.page("GET", "/?residence=FR").text
+    start = somebody.page("GET", "/signup?residence=US-CA")
+    fields = {name: start.hidden(name) for name in ("once", "residence")}
+    code = somebody.page("POST", PHONE, {**fields, "phone": phone})
+    assert '<option value="US-CA" selected>' in code.text
+    for other_than_that in ("us", HOSTILE.replace(" ", ""), "US-CALIFORNIA"):
+        assert somebody.page("GET", f"/signup?residence={other_than_that}").hidden("residence") == ""

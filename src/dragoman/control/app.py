@@ -122,6 +122,7 @@ class Control:
             core.interventions,
             tenant=core.guest_tenant,
         )
+        self._evidence = EvidenceRoutes(core.evidence, core.zone, Manual())
         context = self._pages_context(knowledge)
         site = pages_app(
             own, self._table(context), core.principals, context.mint_session, secure=context.secure
@@ -154,7 +155,7 @@ class Control:
             ).routes(),
             *UsageRoute(core.usage).routes(),
             *SignupRoutes(self._signup, secure=context.secure).routes(),
-            *EvidenceRoutes(core.evidence, core.zone, Manual()).routes(),
+            *self._evidence.routes(),
             *UserTokenRoutes(
                 core.signed_up, core.principals, lambda: core.holder.loaded.settings.zone.country
             ).routes(),
@@ -218,6 +219,8 @@ class Control:
             appeals=self.core.appeals,
             statement=Statements(self.core.holder, self.core.interventions).of,
             signup=self._signup,
+            evidence=self._evidence,
+            kept_days=self.core.retention.days,
             kept=Kept(self.core.conversations, self._searches),
             keeps=self.core.is_local,
             model=LOCAL_MODEL,

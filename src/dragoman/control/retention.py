@@ -180,6 +180,10 @@ class Retention:
         self._ending.wait(time.monotonic() - since)
         return int(is_due)
 
+    def days(self) -> dict[str, int | None]:
+        """Days for which each class is kept now; None: without end."""
+        return {one.of.name: one.days for one in self._periods(self._clock())}
+
     def _periods(self, now: int) -> tuple[Period, ...]:
         loaded = self._holder.loaded
         return periods(loaded.settings, loaded.packs, loaded.world, now)

@@ -272,6 +272,7 @@ class ChatPages:
             "finding": finding,
             "find_limit": QUERY_CHARS,
             "shown": shown,
+            "signs_up": self._context.signup is not None and self._context.signup.is_open(),
             "arrived": arrived(request, self._context.entry, self._view.language(request)),
             "here": f"/c/{shown.conversation['id']}" if shown else "/",
             "question": None,

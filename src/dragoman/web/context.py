@@ -11,7 +11,7 @@ from dragoman.accounts.simulated import Simulated
 from dragoman.accounts.texts import nothing_simulated
 from dragoman.core.appeals import AppealStore
 from dragoman.knowledge.engine import Knowledge
-from dragoman.web.desk import Desk
+from dragoman.web.desk import Desk, Hearing
 from dragoman.web.entry import Entry
 from dragoman.web.guest import Guest
 from dragoman.web.kept import Kept
@@ -62,6 +62,10 @@ class PagesContext:
     """Which zone serves whom; None: there is no page to ask it."""
     signup: Desk | None = None
     """Takes people in. None: nobody ever signs up here."""
+    evidence: Hearing | None = None
+    """Takes evidence of who signed up."""
+    kept_days: Callable[[], Mapping[str, int | None]] = dict
+    """Days for which each class of `policy.retention` is kept now; None: without end."""
     kept: Kept | None = None
     """The conversations of guests; None where there are none at all."""
     keeps: Callable[[], bool] = lambda: False

@@ -1,12 +1,15 @@
-"""What the pages need of whoever takes people in."""
+"""What the pages need of whoever takes people in, and of where evidence is handed in."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from starlette.requests import Request
+
 from dragoman.accounts.placement import Address
 from dragoman.accounts.signup import Opened
+from dragoman.assistants.conversations import Person as Asker
 from dragoman.core.people import Challenge, Person
 
 
@@ -45,3 +48,13 @@ class Desk(Protocol):
 
     def placement(self, person: Person, address: Address) -> dict[str, Any]:
         """The placement of docs/signup.md. For the thread of the pages alone."""
+
+
+class Hearing(Protocol):
+    """Takes evidence: what the page shares with the JSON routes (`control.evidence`)."""
+
+    async def taken(self, request: Request, person: Asker, lang: str) -> dict[str, Any]:
+        """Keep what a request hands in; as its person reads it. Raises RefusedError."""
+
+    def listed(self, person: Asker) -> dict[str, Any]:
+        """A person's evidence as a list."""

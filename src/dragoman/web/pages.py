@@ -1,4 +1,4 @@
-"""The routes of the pages: chat, `/appeal/...`, `/signup`, `/asking`, `/declare`, `/start`, `/sources/...`.
+"""The routes of the pages: chat, `/appeal/...`, `/signup`, `/me`, `/start`, `/asking`, `/sources/...`.
 
 Served on pages.sock behind the relay. A question goes to the relay like every turn; no page calls a provider.
 """
@@ -24,6 +24,7 @@ from dragoman.web.context import PagesContext
 from dragoman.web.entry import EntryPage
 from dragoman.web.forms import Form, FormError
 from dragoman.web.guest import Guest
+from dragoman.web.me import MePages
 from dragoman.web.nodes import to_json
 from dragoman.web.signup import SignupPages
 from dragoman.web.site import Site
@@ -45,6 +46,11 @@ def pages(context: PagesContext) -> list[BaseRoute]:
         *(AppealPages(site, context.appeals, context.statement).routes() if context.appeals else ()),
         *(EntryPage(site.view, context.entry).routes() if context.entry else ()),
         *(SignupPages(site, context.signup).routes() if context.signup else ()),
+        *(
+            MePages(site, context.signup, context.evidence).routes()
+            if context.signup and context.evidence
+            else ()
+        ),
         Route("/asking", others.ask_as, methods=["POST"]),
         Route("/declare", others.declare, methods=["POST"]),
         Route("/rendered", others.rendered, methods=["POST"]),

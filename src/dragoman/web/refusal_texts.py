@@ -10,7 +10,7 @@ REFUSALS: dict[str, dict[str, str]] = {
         "whole_notice": "The whole notice",
         "stating": "What a rule asks you",
         "stating_what": "What you state counts as stated by you, never as verified, and for this browser’s "
-        "session alone, a week at most. You can take it back at the top of the page; else it is erased with "
+        "session alone, a week at most. You can take it back on the page about you; else it is erased with "
         "whatever else is kept of you. Once stated, ask again.",
         "stating_age": "Your age in years",
         "stating_residence": "The country where you live, as a code such as DE",
@@ -34,7 +34,7 @@ REFUSALS: dict[str, dict[str, str]] = {
         "whole_notice": "完整通知",
         "stating": "规则要求您说明",
         "stating_what": "您申报的内容仅作为本人申报，绝不视为已核实，且仅在此浏览器的会话中有效，最长一周。"
-        "您可在页面顶部撤回；否则随您的其他留存信息一并删除。申报后请重新提问。",
+        "您可在您的信息页面撤回；否则随您的其他留存信息一并删除。申报后请重新提问。",
         "stating_age": "您的年龄（周岁）",
         "stating_residence": "您的居住国家或地区（代码，如 DE）",
         "stating_send": "申报",

@@ -45,10 +45,11 @@ _AT = {
     **dict.fromkeys(("codes_used_up", "codes_paused"), "phone"),
     **dict.fromkeys(("second_proof_needed", "second_proof_wrong"), "recovery_code"),
     "code_not_accepted": "code",
-    **{name: name for name in ("code", "residence", "birth_date", "least_age")},
+    **{name: name for name in ("code", "residence", "birth_date", "least_age", "kind", "text", "file")},
     "residence_subdivision": "residence",
 }
 """Beside which field a refusal is said, by its field or its code."""
+_RESIDENCE = re.compile("[A-Z]{2}(-[A-Z0-9]{1,3})?")
 _MINUTES, _HOURS = 120, 7_200
 """Seconds from which on a wait is told in minutes, in hours."""
 
@@ -128,7 +129,9 @@ class SignupPages:
         except UnavailableError as fault:
             told = told_by_field(fault, self._texts(request))
             return await self._code(request, form, fault, told) or self._gone(request)
-        answer = self._site.back("/") if opened.recovery is None else self._welcome(request, opened, address)
+        answer = (
+            self._site.back("/me") if opened.recovery is None else self._welcome(request, opened, address)
+        )
         return self._site.with_session(answer, self._desk.cookie(opened.person))
 
     async def _start(
@@ -148,7 +151,16 @@ class SignupPages:
         }
         guest = await self._site.guest(request)
         known = await run_in_threadpool(self._desk.known, *guest) if guest else None
-        values = {"problems": told or {}, "phone": phone, "bounds": bounds, "known": known, "once": fresh()}
+        came = request.query_params.get("residence", "")
+        values = {
+            "problems": told or {},
+            "phone": phone,
+            # What `/start` was told; it is sent with the code, where it can be changed.
+            "residence": came if _RESIDENCE.fullmatch(came) else "",
+            "bounds": bounds,
+            "known": known,
+            "once": fresh(),
+        }
         return answered(
             self._view.page(request, "signup.html", status_of(fault), here="/signup", **values), fault
         )
@@ -194,7 +206,7 @@ class SignupPages:
             "wanted": told["evidence_for"],
             "rules": rules_of(reasons, language),
         }
-        return self._view.page(request, "signup_done.html", here="/", **values)
+        return self._view.page(request, "signup_done.html", here="/me", **values)
 
     def _refused(self, request: Request, fault: RefusedError) -> Response:
         """What the law or terms say against somebody new, with sources; or where such people are taken."""

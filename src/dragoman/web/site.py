@@ -28,7 +28,7 @@ MAX_QUESTION_BYTES = 1_048_576
 MAX_JSON_BYTES = 2_097_152
 """LIMIT: bytes of what a script sends to a page."""
 
-STATED = ("stated", "stated_as", "states", "operator")
+STATED = ("stated", "stated_as", "states", "operator", "signed_up")
 """What pages are told of what their guest stated of itself."""
 
 
@@ -67,6 +67,17 @@ class Site:
             )
         return response
 
+    def without_session(self, response: Response) -> Response:
+        """The response, which takes the session's cookie away."""
+        response.delete_cookie(
+            self.context.session_cookie, httponly=True, samesite="lax", secure=self.context.secure
+        )
+        return response
+
+    def is_own(self, request: Request) -> bool:
+        """Whether a form came from our own page."""
+        return _same_origin(request, "https" if self.context.secure else "http")
+
     async def bar(self, request: Request, guest: Guest | None) -> asking.Bar | None:
         """Who is asked as, where one may choose."""
         if not self.context.simulates():
@@ -83,7 +94,13 @@ class Site:
         states = may and pretends is None
         said = asking.stated(stated, self.view.language(request))
         operator = context.contact()
-        return {"stated": stated, "stated_as": said, "states": states, "operator": operator}
+        return {
+            "stated": stated,
+            "stated_as": said,
+            "states": states,
+            "operator": operator,
+            "signed_up": not may,
+        }
 
     def placement(self, request: Request) -> Placement | None:
         """Where the person is taken to be, where one may not choose."""
@@ -92,7 +109,7 @@ class Site:
 
     async def form(self, request: Request, most: int = MAX_FORM_BYTES) -> Form:
         """The fields of a form of our own page. Raises FormError: from elsewhere, too large, broken off."""
-        if not _same_origin(request, "https" if self.context.secure else "http"):
+        if not self.is_own(request):
             raise FormError(403)
         try:
             return await form_fields(request, most)
@@ -101,7 +118,7 @@ class Site:
 
     async def sent(self, request: Request) -> dict[str, Any]:
         """The JSON object of a script of our own page. Raises FormError: from elsewhere, too large, none."""
-        if not _same_origin(request, "https" if self.context.secure else "http"):
+        if not self.is_own(request):
             raise FormError(403)
         try:
             value = json.loads(await body_bytes(request, MAX_JSON_BYTES))
