@@ -6,6 +6,7 @@ import datetime as dt
 import html
 import itertools
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -16,6 +17,7 @@ from test_evidence import PDF, form
 from test_signup_pages import HOSTILE, asked, controlled, given_back
 
 from dragoman.accounts import evidence
+from dragoman.assistants.texts import refused
 from dragoman.control.app import Control
 from dragoman.core.evidence import Verdict
 from dragoman.core.people import Verified
@@ -229,6 +231,44 @@ def test_signing_out_ends_every_session(somebody: Visitor) -> None:
     page = other.page("GET", "/me?done=out_done")
     assert TEXTS["en"]["me_guest"] in page.text
     assert TEXTS["en"]["me_out_done"] in page.text
+
+
+@pytest.mark.parametrize("why", ["erasing", "moving"])
+def test_who_is_leaving_is_shown_nothing_and_changes_nothing(
+    control: Control, somebody: Visitor, why: str
+) -> None:
+    """The relay says nothing of such a caller, but its cookie still comes along."""
+    person, before = placement(somebody)["person"], row(control, somebody)
+    mark = (control.core.guest_tenant().tenant, f"{why}:{person}")
+
+    def write(statement: str, *values: str) -> None:
+        control.core.database.write(lambda c: c.exec_driver_sql(statement, values))
+
+    write("INSERT INTO zone_meta (tenant, name, value) VALUES (?, ?, '')", *mark)
+    code = {"erasing": "being_erased", "moving": "being_moved"}[why]
+    said = html.escape(refused(code).text["en"])
+    answers = [
+        somebody.page("GET", "/me"),
+        somebody.page("POST", "/me/placement", {"residence": "US-CA"}),
+        somebody.page("POST", "/me/evidence", form("age", "x"), content_type=KIND),
+        somebody.page("POST", "/me/sign-out", {}),
+    ]
+    for one in answers:
+        assert (one.status, said in one.text) == (403, True)
+        assert person not in one.text
+    assert row(control, somebody) == before
+    write("DELETE FROM zone_meta WHERE tenant = ? AND name = ?", *mark)
+    assert somebody.page("POST", "/me/placement", {"residence": "US-CA"}).status == 303, "the control"
+    assert row(control, somebody) != before
+
+
+def row(control: Control, visitor: Visitor) -> Any:
+    """All that the database has of a person."""
+    assert visitor.cookie is not None
+    person = visitor.cookie.split(".")[2]
+    with closing(sqlite3.connect(control.settings.zone.data / "zone.db")) as raw:
+        query = "SELECT p.*, (SELECT count(*) FROM evidence) FROM people p WHERE person = ?"
+        return raw.execute(query, (person,)).fetchall()
 
 
 def test_nothing_is_said_to_be_done_that_was_not(somebody: Visitor) -> None:

@@ -345,7 +345,7 @@ def test_without_a_gateway_the_page_says_so(
 
 def test_what_the_entry_was_told_comes_along(somebody: Visitor) -> None:
     phone = next(PHONES)
-    assert 'href="/signup?residence=FR"' in somebody.page("GET", "/?residence=FR").text
+    assert 'href="/signup?residence=SG"' in somebody.page("GET", "/?residence=SG").text
     start = somebody.page("GET", "/signup?residence=US-CA")
     fields = {name: start.hidden(name) for name in ("once", "residence")}
     code = somebody.page("POST", PHONE, {**fields, "phone": phone})

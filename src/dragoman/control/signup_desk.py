@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from dragoman.accounts import codes, evidence, keys, phones, placement, signup, texts
 from dragoman.accounts.classes import facts_of_person
@@ -16,13 +16,14 @@ from dragoman.accounts.pepper import Pepper
 from dragoman.accounts.placement import Address
 from dragoman.accounts.principals import Principals
 from dragoman.accounts.signup import Opened
+from dragoman.assistants.turns import admit
 from dragoman.control import placing
 from dragoman.control.durable import durable
 from dragoman.control.loaded import Holder
 from dragoman.control.planner import Outcome, place_of
 from dragoman.control.sms import Message, SmsGateway
 from dragoman.core.accounts import TenantRecord
-from dragoman.core.people import Challenge, Declared, PeopleStore, Person, Phone
+from dragoman.core.people import Challenge, Declared, PeopleRows, PeopleStore, Person, Phone
 from dragoman.errors import RefusedError
 from dragoman.events import CodeAsked, CodeTried, emit
 from dragoman.ids import derived_id, new_id, now_ms
@@ -43,6 +44,7 @@ NAME_CHARS = 40
 """LIMIT: characters of the operator's name in a message."""
 
 Clock = Callable[[], int]
+T = TypeVar("T")
 
 
 class SignupDesk:
@@ -192,21 +194,25 @@ class SignupDesk:
         return self._principals.person_cookie(person, self._clock())
 
     def known(self, tenant: str, principal: str) -> Person | None:
-        """Who signed up as this principal; None where nobody did."""
-        return self._store.read(tenant, lambda rows: rows.person(principal))
+        """Who signed up as this principal; None where nobody did.
+
+        Raises RefusedError 403, as the acts below do, while what is kept of the principal is being erased or
+        moved. The relay lets none of these ask under `/v1`; a page knows its reader by the cookie alone.
+        """
+        return self._store.read(tenant, _admitted(principal, lambda rows: rows.person(principal)))
 
     async def correct(self, tenant: str, principal: str, given: Mapping[str, Any]) -> Person:
         """Take what a person declares in place of what it did before. Raises RefusedError."""
         now = self._clock()
         said = placement.declared(given, now)
-        return await durable(
-            self._store.submit(tenant, lambda rows: placement.correct(rows, principal, said, now))
-        )
+        work = _admitted(principal, lambda rows: placement.correct(rows, principal, said, now))
+        return await durable(self._store.submit(tenant, work))
 
     async def end_sessions(self, tenant: str, principal: str) -> None:
         """End every session of a person. Raises RefusedError 404."""
         now = self._clock()
-        await durable(self._store.submit(tenant, lambda rows: placement.end_sessions(rows, principal, now)))
+        work = _admitted(principal, lambda rows: placement.end_sessions(rows, principal, now))
+        await durable(self._store.submit(tenant, work))
 
     def placement(self, person: Person, address: Address) -> dict[str, Any]:
         """Where a person is taken to be, why, and what is decided of its turns (docs/signup.md)."""
@@ -232,6 +238,16 @@ class SignupDesk:
         if sms.url is None:
             raise texts.refused("signup_closed")
         return sms
+
+
+def _admitted(principal: str, work: Callable[[PeopleRows], T]) -> Callable[[PeopleRows], T]:
+    """The work, for a principal that may go on here."""
+
+    def admitted(rows: PeopleRows) -> T:
+        admit(rows, principal)
+        return work(rows)
+
+    return admitted
 
 
 def _bounds(sms: Sms) -> signup.Bounds:

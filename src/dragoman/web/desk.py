@@ -38,7 +38,7 @@ class Desk(Protocol):
         """A new session of a person: the cookie's value."""
 
     def known(self, tenant: str, principal: str) -> Person | None:
-        """Who signed up as this principal."""
+        """Who signed up as this principal. Raises RefusedError while it is being erased or moved."""
 
     async def correct(self, tenant: str, principal: str, given: Mapping[str, Any]) -> Person:
         """Take what a person declares in place of what it did before. Raises RefusedError."""
