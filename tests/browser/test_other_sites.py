@@ -318,6 +318,7 @@ def victim(chromium: Any, server: Server) -> Iterator[Victim]:
     writes = (
         ("/asking", FORM, "preset=berlin&back=/"),
         ("/ask", FORM, "q=evil&once=evil"),
+        ("/me/sign-out", FORM, "x=y"),
         (f"/c/{own}/delete", FORM, "x=y"),
         ("/v1/conversations", PLAIN, '{"title": "evil"}'),
         (f"/v1/conversations/{own}/turns", PLAIN, asked),

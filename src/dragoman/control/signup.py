@@ -40,9 +40,8 @@ class _ForPrograms(Route):
 
     def matches(self, scope: MutableMapping[str, Any]) -> tuple[Match, MutableMapping[str, Any]]:
         """As any route; no match where a page's form comes."""
-        if scope["type"] == "http" and is_form(Request(scope)):
-            return Match.NONE, {}
-        return super().matches(scope)
+        found = super().matches(scope)
+        return (Match.NONE, {}) if found[0] is not Match.NONE and is_form(Request(scope)) else found
 
 
 class SignupRoutes:
