@@ -23,6 +23,8 @@ CONFIG = """
 [zones.eu]
 address = "https://eu.lamps.example"
 countries = ["DE", "FR"]
+[sms]
+url = "http://127.0.0.1:9/messages"
 """
 NARROW = {"width": 375, "height": 812}
 SHOTS = os.environ.get("ENTRY_SHOTS")
@@ -80,6 +82,9 @@ def test_the_page_and_its_answers_are_for_everybody(
         found += both_schemes(page, scheme)
         assert fits(page)
         picture(page, f"arrived-{language}-{size['width']}")
+        page.locator(".arrived a[href^='/signup']").click()
+        page.locator("#phone").wait_for()
+        assert page.locator("[name=residence]").get_attribute("value") == "SG"
         assert context.cookies(), "the control: the first page of the chat does set one"
     assert found == []
     context.close()

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from signup_client import Page, Visitor, other, refusal
@@ -108,6 +109,20 @@ def test_a_person_signs_up_and_returns_by_forms_alone(somebody: Visitor, clock: 
     assert again.call("GET", "/v1/me/placement")[1]["person"] == told["person"]
     known = somebody.page("GET", "/signup")
     assert TEXTS["en"]["signup_known"] in known.text
+
+
+def test_what_was_chosen_on_the_entry_page_outlives_a_wrong_number(somebody: Visitor) -> None:
+    refused = somebody.page("GET", "/?residence=US-CA").text
+    assert 'class="arrived"' in refused
+    assert 'href="/signup?' not in refused, "the law keeps out whoever lives there"
+    start = somebody.page("GET", "/signup?residence=SG")
+    wrong = somebody.page("POST", PHONE, {"phone": "12", "residence": start.hidden("residence")})
+    assert (wrong.wrong(), wrong.hidden("residence")) == (["phone"], "SG")
+    page = somebody.page("POST", PHONE, {"phone": next(PHONES), "residence": wrong.hidden("residence")})
+    assert '<option value="SG" selected>' in page.text
+    assert page.hidden("residence") == "SG", "another code is asked for with it too"
+    for strange in ("XX", "sg", HOSTILE):
+        assert somebody.page("GET", f"/signup?residence={quote(strange)}").hidden("residence") == ""
 
 
 @pytest.mark.parametrize(

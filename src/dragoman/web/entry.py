@@ -131,17 +131,24 @@ def residence_named(code: str, parts: Parts, language: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Arrived:
-    """Somebody whom the page sent here: country and its name, and where it is served by this zone's word."""
+    """Somebody whom the page sent here: what it chose, its country, where this zone says it is served."""
 
+    chosen: str
     country: str
     named: str
     served: Served
 
 
+def chosen(request: Request, entry: Entry | None) -> str:
+    """The residence in the link of the page, checked here; empty where it is none that the page offers."""
+    given = request.query_params.get("residence", "")
+    return given if entry is not None and residence_of(given, entry.parts()) is not None else ""
+
+
 def arrived(request: Request, entry: Entry | None, language: str) -> Arrived | None:
-    """What the link of the page says, checked here; None where it says nothing that the page would."""
-    given = request.query_params.get("residence")
-    residence = residence_of(given, entry.parts()) if given is not None and entry is not None else None
+    """What the link of the page says; None where it says nothing that the page would."""
+    code = chosen(request, entry)
+    residence = residence_of(code, entry.parts()) if entry is not None and code else None
     if residence is None or entry is None:
         return None
-    return Arrived(residence[0], country_named(residence[0], language), entry.serves(*residence))
+    return Arrived(code, residence[0], country_named(residence[0], language), entry.serves(*residence))

@@ -27,7 +27,7 @@ from dragoman.web import view
 from dragoman.web.answer import rules_of
 from dragoman.web.context import PagesContext
 from dragoman.web.desk import Desk
-from dragoman.web.entry import choices, residence_named
+from dragoman.web.entry import choices, chosen, residence_named
 from dragoman.web.forms import Form, FormError
 from dragoman.web.site import Site
 
@@ -49,7 +49,6 @@ _AT = {
     "residence_subdivision": "residence",
 }
 """Beside which field a refusal is said, by its field or its code."""
-_RESIDENCE = re.compile("[A-Z]{2}(-[A-Z0-9]{1,3})?")
 _MINUTES, _HOURS = 120, 7_200
 """Seconds from which on a wait is told in minutes, in hours."""
 
@@ -102,7 +101,8 @@ class SignupPages:
         except (RefusedError, UnavailableError) as fault:
             told = told_by_field(fault, self._texts(request))
             shown = await self._code(request, form, fault, told)
-            return shown or await self._start(request, fault, told, typed(form, "phone"))
+            home = typed(form, "residence")
+            return shown or await self._start(request, fault, told, typed(form, "phone"), home)
         return await self._code(request, {**form, "challenge": [made.challenge]}) or self._gone(request)
 
     async def give_back(self, request: Request) -> Response:
@@ -140,6 +140,7 @@ class SignupPages:
         fault: RefusedError | UnavailableError | None = None,
         told: Mapping[str, str] | None = None,
         phone: str = "",
+        home: str = "",
     ) -> Response:
         if not self._desk.is_open():
             return self._view.page(request, "signup_closed.html", HTTPStatus.NOT_FOUND, here="/signup")
@@ -151,12 +152,11 @@ class SignupPages:
         }
         guest = await self._site.guest(request)
         known = await run_in_threadpool(self._desk.known, *guest) if guest else None
-        came = request.query_params.get("residence", "")
         values = {
             "problems": told or {},
             "phone": phone,
             # What `/start` was told; it is sent with the code, where it can be changed.
-            "residence": came if _RESIDENCE.fullmatch(came) else "",
+            "residence": home or chosen(request, self._site.context.entry),
             "bounds": bounds,
             "known": known,
             "once": fresh(),
