@@ -76,10 +76,10 @@ def test_each_residence_has_its_zone_with_rule_and_source(packs: PackSet) -> Non
     it = asked(packs)
     away = served(it, "RU", None, NOW)
     assert (away.outcome, away.zone, away.address) == ("elsewhere", "ru", "https://ru.lamps.example")
-    assert away.reasons[0][1:] == ("zone.ru", ("[zones.ru] countries", None))
+    assert away.reasons[0][1:] == ("zone.ru", ("[zones.ru] countries", "", None))
     law = {rule: source for _, rule, source in away.laws}
     assert set(law) == {"ru.localisation", "ru.collection", "ru.transfer"}
-    assert law["ru.localisation"] == ("Federal Law 152-FZ on personal data, 18(5)", None)
+    assert law["ru.localisation"] == ("Federal Law 152-FZ on personal data", "18(5)", None)
     here = served(it, "SG", None, NOW)
     assert (here.outcome, here.zone, here.address) == ("here", "sg", "https://sg.lamps.example")
     assert rules(here) == ["zone.sg"]

@@ -20,7 +20,7 @@ def test_every_fact_and_kind_of_rule_has_a_name_of_its_own(language: str) -> Non
 
 def test_a_fact_is_told_in_the_readers_words() -> None:
     assert (fact_named("phone", "en"), fact_shown("phone", ["SG"], "en")) == (
-        "Phone number of",
+        "Country of the phone number",
         "Singapore (SG)",
     )
     assert fact_shown("phone", ["US", "CA"], "zh") == "美国 (US)、加拿大 (CA)"
@@ -28,7 +28,7 @@ def test_a_fact_is_told_in_the_readers_words() -> None:
         "电话号码已验证",
         "是",
     )
-    assert fact_named("operator.data_locations.profile", "en") == "Data kept in: profile"
+    assert fact_named("operator.data_locations.profile", "en") == "Where data are kept: profile"
     assert fact_shown("operator.data_locations.profile", "CN", "en") == "China (CN)"
     assert fact_shown("operator.evidence.x", {"until": None}, "en") == '{"until": null}'
 

@@ -95,7 +95,7 @@ def _assigned(zone: str, country: str) -> Rule:
         "en": f"This organisation's configuration assigns people of {country} to zone {zone}.",
         "zh": f"本机构的配置将 {country} 的用户划归 {zone} 区域。",
     }
-    return said, f"zone.{zone}", (f"[zones.{zone}] countries", None)
+    return said, f"zone.{zone}", (f"[zones.{zone}] countries", "", None)
 
 
 def _kept(zone: str, country: str) -> Rule:
@@ -103,7 +103,7 @@ def _kept(zone: str, country: str) -> Rule:
         "en": f"This organisation's configuration assigns people of {country} to no other zone than {zone}.",
         "zh": f"本机构的配置未将 {country} 的用户划归 {zone} 以外的区域。",
     }
-    return said, f"zone.{zone}", ("[zones] countries", None)
+    return said, f"zone.{zone}", ("[zones] countries", "", None)
 
 
 def _unassigned(country: str) -> Rule:
@@ -111,4 +111,4 @@ def _unassigned(country: str) -> Rule:
         "en": f"This organisation's configuration assigns people of {country} to none of its zones.",
         "zh": f"本机构的配置未将 {country} 的用户划归任何区域。",
     }
-    return said, "zones", ("[zones] countries", None)
+    return said, "zones", ("[zones] countries", "", None)

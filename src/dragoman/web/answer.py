@@ -22,7 +22,7 @@ _INTERVENTION = re.compile(r"int_[A-Za-z0-9_-]{1,120}")
 _DECISION = re.compile(r"dec_[A-Za-z0-9_-]{1,120}")
 
 
-Source = tuple[str, str | None]
+Source = tuple[str, str, str | None]
 """A source's name, and its page where it has one."""
 Rule = tuple[str | None, str, str | None, Source | None]
 """A rule that acted: its title, its id, what it says, its source."""
@@ -128,12 +128,12 @@ def rules_of(reasons: Iterable[Mapping[str, Any]], language: str) -> tuple[Rule,
 
 
 def source_of(cited: object, name: str) -> Source | None:
-    """A source by name (and article), with its address where that is a page of the web."""
+    """A source by name and article, with its address where that is a page of the web."""
     if not isinstance(cited, dict) or not cited.get(name):
         return None
     url = str(cited.get("url") or "")
-    title = ", ".join(str(cited[part]) for part in (name, "article") if cited.get(part))
-    return title, url if url.startswith(("https://", "http://")) else None
+    article = str(cited.get("article") or "")
+    return str(cited[name]), article, url if url.startswith(("https://", "http://")) else None
 
 
 def _in(text: Mapping[str, str], language: str) -> str:

@@ -19,6 +19,7 @@ from markupsafe import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
+from dragoman.core import articles
 from dragoman.core.articles import article_in_words
 from dragoman.visible import AsWritten, finalized
 from dragoman.web.texts import LANGUAGES, TEXTS
@@ -66,7 +67,11 @@ class View:
         )
         self._templates.filters.update(as_written=AsWritten, plainjson=plain_json)
         self._templates.globals.update(
-            name=name, static_url=self._static_url, languages=LANGUAGES, article=article_in_words
+            name=name,
+            static_url=self._static_url,
+            languages=LANGUAGES,
+            article=article_in_words,
+            articles=articles,
         )
 
     def language(self, request: Request) -> str:

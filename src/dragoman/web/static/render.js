@@ -149,10 +149,17 @@ function kindsOf(metadata) {
   return [...kinds.values()];
 }
 
+/** An article of a source as the reader's language writes it, where the source counts articles. */
+function article({ source, article: number }) {
+  const { articles, articleNumber, article: written } = main.dataset;
+  const counts = articles.split("|").some((one) => source.includes(one));
+  return counts && new RegExp(`^(?:${articleNumber})$`, "u").test(number ?? "") ? written.replace("{}", number) : number;
+}
+
 /** A decision that refused the turn: its rules by title, with their sources, what would change it, where one appeals. */
 function decided({ turn, decision, outcome, reasons, lifts = [], step_up: signals = [] }, whole) {
   const rules = reasons.map(({ title, rule_id: rule, citation }) => {
-    const name = citation?.source && [citation.source, citation.article].filter(Boolean).join(", ");
+    const name = citation?.source && [citation.source, article(citation)].filter(Boolean).join(", ");
     return [title[main.dataset.language], " (", element("code", "", rule), ")", ...after(name, citation?.url)];
   });
   const isElsewhere = reasons.some(({ rule_id: rule }) => rule.startsWith("zone."));
