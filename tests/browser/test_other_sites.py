@@ -198,6 +198,8 @@ def a_window(attack: Attack, target: Target) -> bool:
     page = attack.page()
     with page.expect_popup() as opening:
         page.evaluate("(url) => { window.opened = window.open(url) }", f"{target.origin}/")
+    # Before that it is still a window of the attacker's own, which holds nothing.
+    opening.value.wait_for_url(f"{target.origin}/**")
     opening.value.wait_for_load_state()
     held = not page.evaluate("window.opened.closed") or opening.value.evaluate("window.opener !== null")
     opening.value.close()

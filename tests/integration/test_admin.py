@@ -21,7 +21,7 @@ from dragoman.admin.build import admin_table
 from dragoman.admin.site import AdminSite
 from dragoman.admin.table import ANYONE, METRICS, AdminRoute, RouteTable
 from dragoman.admin.table import Visitor as Visiting
-from dragoman.control import admin_listener
+from dragoman.control import bounded
 from dragoman.control.app import Control
 from dragoman.core.accounts import Act
 from dragoman.core.admins import AUDITOR, OPERATOR
@@ -668,7 +668,7 @@ def test_an_answer_does_not_wait_for_an_acknowledgement(port: int) -> None:
 
 
 def test_a_slow_head_is_ended(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_listener, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(bounded, "HEAD_SECONDS", 0.3)
     with socket.create_connection(("127.0.0.1", port), 30) as slow:
         slow.sendall(b"GET /login HTTP/1.1\r\nhost: localhost\r\n")
         assert slow.recv(100) == b""

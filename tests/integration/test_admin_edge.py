@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from dragoman.control import admin_listener
+from dragoman.control import admin_listener, bounded
 from dragoman.control.app import Control
 from dragoman.errors import ConfigError
 from dragoman.settings import load
@@ -130,7 +130,7 @@ def test_a_proxy_in_front_is_believed_and_nobody_else(serving: Serving) -> None:
 
 
 def test_connections_are_bounded(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admin_listener, "CONNECTIONS_EACH", 3)
+    monkeypatch.setattr(bounded, "CONNECTIONS_EACH", 3)
     with serving('listen = "127.0.0.1:{port}"\n') as port:
         held = [socket.create_connection(("127.0.0.1", port), 30) for _ in range(3)]
         for one in held:  # an answer shows that it was taken

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import datetime as dt
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from dragoman.control.bounded import HEAD_SECONDS
 from dragoman.control.entry import Asked, parts_of, served
 from dragoman.control.entry_run import entry_app
 from dragoman.control.loaded import deployment_facts, zones_of
@@ -299,6 +301,22 @@ def test_a_page_that_could_send_nobody_anywhere_does_not_start(packs: PackSet) -
     with pytest.raises(ConfigError, match="countries"):
         entry_app(Settings(), packs)
     assert entry_app(load(None, ZONES), packs).routes
+
+
+def test_silence_does_not_keep_the_page_from_anybody(tmp_path: Path) -> None:
+    """A connection that says nothing, or never ends its head, is closed in time; who asks is answered."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    with alone(folder) as (client, _), ExitStack() as held:
+        address = (client.base_url.host, client.base_url.port or 80)
+        silent = [held.enter_context(socket.create_connection(address)) for _ in range(8)]
+        silent[-1].sendall(b"GET /start HTTP/1.1\r\nhost: x\r\n")
+        assert client.get("/start").status_code == 200
+        for one in silent:
+            one.settimeout(HEAD_SECONDS * 3)
+            with suppress(ConnectionResetError):
+                assert one.recv(1) == b""
+        assert client.get("/start").status_code == 200
 
 
 @pytest.mark.parametrize("listen", ["8088", "host:", "127.0.0.1:99999"])

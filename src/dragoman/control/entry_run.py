@@ -18,6 +18,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from dragoman.control.bounded import HEAD_BYTES, HEAD_SECONDS, BoundedProtocol
 from dragoman.control.entry import Asked, parts_of, served
 from dragoman.control.foreign_lines import take_over
 from dragoman.control.loaded import zones_of
@@ -35,8 +36,6 @@ from dragoman.web.texts import LANGUAGES
 from dragoman.web.view import View
 
 LISTEN = "127.0.0.1:8088"
-OPEN = 1_000
-"""LIMIT: requests that are answered at once; further ones get 503."""
 ANY = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 
 
@@ -68,8 +67,12 @@ def main() -> int:
         access_log=False,
         log_config=None,
         server_header=False,
+        date_header=False,
         proxy_headers=False,
-        limit_concurrency=OPEN,
+        http=BoundedProtocol,
+        ws="none",
+        timeout_keep_alive=int(HEAD_SECONDS),
+        h11_max_incomplete_event_size=HEAD_BYTES,
     )
     return 0
 
