@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -245,6 +246,7 @@ def test_an_upgrade_indexes_what_stands_and_says_until_then_that_not_all_was_sea
     run = control.settings.zone.data / "run"
     relay = Relay(run, person(run, new_key(run)["text"]))
     name = relay.conversation(title="Raku")
+    time.sleep(0.01)  # of what is said in one millisecond neither is the earlier one
     turns = [relay.turn(name, f"Saggar {at}", "Answer")["turn"] for at in range(UNREAD + 3)]
     control.stop()
     file = control.settings.zone.data / "zone.db"
