@@ -328,6 +328,139 @@ def test_twice_is_once_and_what_was_erased_there_does_not_come_back(town: Town, 
     assert code(fault) == "person_erased"
 
 
+def write(control: Control, statement: str, rows: list[tuple[Any, ...]]) -> None:
+    with closing(sqlite3.connect(control.settings.zone.data / "zone.db", timeout=30)) as raw:
+        raw.executemany(statement, rows)
+        raw.commit()
+
+
+def marks(control: Control, name: str) -> list[str]:
+    with closing(sqlite3.connect(control.settings.zone.data / "zone.db", timeout=30)) as raw:
+        return [row[0] for row in raw.execute("SELECT value FROM zone_meta WHERE name = ?", (name,))]
+
+
+MARK = "INSERT INTO zone_meta (tenant, name, value) VALUES (?, ?, ?)"
+
+
+@pytest.fixture
+def crowd(town: Town) -> Iterator[str]:
+    """The tenant, after more arrivals and removals of others than one query shows."""
+    tenant = town.sg.core.guest_tenant().tenant
+    arrived = [(tenant, f"arrived:{n:064}", '{"became": "prn_sg_other"}') for n in range(1001)]
+    removing = [
+        (tenant, f"removing:{n:040}", '{"principal": "prn_sg_other", "turns": 0}') for n in range(1001)
+    ]
+    write(town.sg, MARK, [*arrived, *removing])
+    yield tenant
+    write(town.sg, "DELETE FROM zone_meta WHERE name = ?", [(one[1],) for one in (*arrived, *removing)])
+
+
+def test_after_a_thousand_arrivals_an_erasure_still_blanks_who_came(
+    town: Town, mover: Mover, crowd: str
+) -> None:
+    file, told = out(town, mover)
+    bring(town, file, told["key"])
+    (kept,) = marks(town.sg, f"arrived:{told['sha256']}")
+    assert mover.became in kept, "the control"
+    town.sg.core.eraser.erase(crowd, mover.became)
+    assert marks(town.sg, f"arrived:{told['sha256']}") == ["{}"]
+    assert "prn_sg_other" in marks(town.sg, f"arrived:{0:064}")[0], "others' stay"
+
+
+def test_after_a_thousand_removals_a_person_s_own_is_found(town: Town, crowd: str) -> None:
+    last = ("removing:~own", json.dumps({"principal": "prn_sg_own", "turns": 3}))
+    write(town.sg, MARK, [(crowd, *last)])
+    found = town.sg.core.conversations.read(crowd, lambda rows: list(rows.removing_of("prn_sg_own")))
+    assert found == ["~own"]
+    write(town.sg, "DELETE FROM zone_meta WHERE name = ?", [(last[0],)])
+
+
+def test_who_is_half_in_by_a_file_is_erased_and_comes_in_by_another(town: Town, mover: Mover) -> None:
+    """The remedy that `file_other` names."""
+    file, told = out(town, mover)
+    whole = moving.opened(file, told["key"])
+    begun = town.new.ask("in", {"head": whole.head, "file": "f" * 64})
+    place = {"tenant": begun["tenant"], "person": begun["person"]}
+    with pytest.raises(AdminError) as fault:
+        bring(town, file, told["key"])
+    assert code(fault) == "file_other"
+    assert mover.became in str(fault.value)
+    town.sg.core.eraser.erase(begun["tenant"], mover.became)
+    with pytest.raises(AdminError) as fault:
+        town.new.ask("in/rows", {**place, "file": "f" * 64, "rows": []})
+    assert code(fault) == "file_not_begun", "what comes late begins nothing"
+    _, came = bring(town, file, told["key"])
+    assert came["became"] == mover.became
+
+
+def test_what_comes_late_puts_nothing_in(town: Town, mover: Mover) -> None:
+    file, told = out(town, mover)
+    whole = moving.opened(file, told["key"])
+    _, came = bring(town, file, told["key"])
+    place = {"tenant": town.sg.core.guest_tenant().tenant, "person": came["became"], "file": whole.digest}
+    known = rows(town.sg, mover.became)
+    late = {"principal": "x", "notice": "late", "kind": "notice", "at": 1}
+    with pytest.raises(AdminError) as fault:
+        town.new.ask("in/rows", {**place, "rows": [["notices_shown", late]]})
+    assert code(fault) == "file_not_begun"
+    last = json.loads(lines(file)[-2])["r"]
+    with pytest.raises(AdminError) as fault:
+        town.new.ask("in/end", {**place, "head": whole.head, "tables": {}, "row": last})
+    assert code(fault) == "file_not_begun"
+    assert rows(town.sg, mover.became) == known
+    assert marks(town.sg, f"arriving:{mover.became}") == []
+
+
+def test_who_is_being_erased_does_not_stay(town: Town, mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, told = out(town, mover)
+    receipt, came = bring(town, file, told["key"])
+    zone, whole = town.old, moving.opened(file, *town.old.keys())
+    proof = moving.received(receipt, whole, came["key"], zone)
+
+    def dies(*_: Any) -> None:
+        raise OSError("the machine went off")
+
+    monkeypatch.setattr(town.eu.core.eraser, "erase", dies)
+    with pytest.raises(AdminError):
+        moving.erase(zone, whole, proof)
+    monkeypatch.undo()
+    with pytest.raises(AdminError) as fault:
+        moving.stay(zone, mover.person)
+    assert code(fault) == "move_over"
+    assert mover.visitor.who() is None
+    assert moving.erase(zone, whole, proof)["turns"] == 26
+    someone = settled(town)
+    out(town, someone)
+    mark = (town.eu.core.guest_tenant().tenant, f"erasing:{someone.person}", "{}")
+    write(town.eu, MARK, [mark])
+    with pytest.raises(AdminError) as fault:
+        moving.stay(zone, someone.person)
+    assert code(fault) == "move_over"
+    write(town.eu, "DELETE FROM zone_meta WHERE name = ?", [(mark[1],)])
+    moving.stay(zone, someone.person)
+    assert someone.visitor.who() is not None, "the control"
+
+
+@pytest.mark.parametrize("why", ["folder", "key"])
+def test_a_receipt_that_cannot_be_written_costs_no_recovery_code(
+    town: Town, mover: Mover, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    file, told = out(town, mover)
+    whole = moving.opened(file, told["key"])
+    receipt = file.with_suffix(".receipt")
+    if why == "folder":
+        receipt = file.parent / "missing" / "receipt"
+    else:
+        monkeypatch.setattr("dragoman.operations.moving.shards", lambda _: [])
+    with pytest.raises((OSError, OperationError)):
+        moving.bring(town.new, whole, None, receipt, lambda _: None)
+    monkeypatch.undo()
+    assert "people" not in rows(town.sg, mover.became)
+    _, came = bring(town, file, told["key"])
+    assert came["recovery_code"], "it is still to be told"
+    assert not list(town.folder.glob(".*.partial"))
+
+
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_an_import_that_broke_off_is_gone_on_with(
     town: Town, mover: Mover, after: int, monkeypatch: pytest.MonkeyPatch

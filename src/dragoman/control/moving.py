@@ -25,7 +25,7 @@ from dragoman.core.people import Person
 from dragoman.errors import RefusedError
 from dragoman.ids import kind_of, now_ms, zone_of
 from dragoman.stores.migrate import versions
-from dragoman.stores.moving import MOVED, Moves, StrangeRowError, person_row
+from dragoman.stores.moving import MOVED, Moves, NotArrivingError, StrangeRowError, person_row
 from dragoman.stores.people import SqlPeople
 
 TABLES = tuple(one.table.name for one in MOVED)
@@ -84,6 +84,16 @@ _TEXTS = {
         "Another file of this person is half in. Import that one, or first erase {person} here.",
         "此用户的另一文件只导入了一部分。请导入该文件，或先在此清除 {person}。",
     ),
+    "file_not_begun": (
+        409,
+        "This file is not on its way in: it is in already, or what came of it was erased. Import it again.",
+        "该文件并不在导入中：或已导入，或所导入的内容已被清除。请重新导入。",
+    ),
+    "move_over": (
+        409,
+        "This person is being erased here and can stay no more. Go on with the erasure.",
+        "此用户正在此处被清除，无法再留下。请继续清除。",
+    ),
     "person_here": (
         409,
         "This person came in by another file already.",
@@ -106,6 +116,10 @@ def _refused(code: str, /, **values: str) -> RefusedError:
     status, english, chinese = _TEXTS[code]
     text = {"en": english.format(**values), "zh": chinese.format(**values)}
     return RefusedError(status, code, text)
+
+
+def _not_arriving(fault: NotArrivingError, person: str) -> RefusedError:
+    return _refused("file_not_begun" if fault.other is None else "file_other", person=person)
 
 
 class MoveVerbs:
@@ -189,7 +203,8 @@ class MoveVerbs:
     def stay(self, body: dict[str, Any]) -> dict[str, Any]:
         """Give up a move that has not erased anything yet."""
         person = self._person(body)
-        self._moves.stay(person.tenant, person.person)
+        if not self._moves.stay(person.tenant, person.person):
+            raise _refused("move_over")
         return {"person": person.person, "moving": False}
 
     def erase(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -237,9 +252,11 @@ class MoveVerbs:
         rows, tenant, person = body["rows"], str(body["tenant"]), str(body["person"])
         if not isinstance(rows, list) or len(rows) > ROWS_AT_ONCE:
             raise malformed(f"rows: at most {ROWS_AT_ONCE}")
-        self._begun(tenant, person, str(body["file"]))
+        made = [(str(table), dict(row)) for table, row in rows]
         try:
-            return {"added": self._moves.put(tenant, person, [(str(t), dict(row)) for t, row in rows])}
+            return {"added": self._moves.put(tenant, person, str(body["file"]), made)}
+        except NotArrivingError as fault:
+            raise _not_arriving(fault, person) from fault
         except StrangeRowError as fault:
             raise _refused("file_strange", why=str(fault)) from fault
 
@@ -247,7 +264,6 @@ class MoveVerbs:
         """Make the person, once every row is in; its receipt, and a new recovery code, shown once."""
         head, file = body["head"], str(body["file"])
         tenant, person = str(body["tenant"]), str(body["person"])
-        self._begun(tenant, person, file)
         counts, _ = self._moves.counts(tenant, person)
         for name, many in body["tables"].items():
             if name != "people" and counts.get(name, 0) < many:
@@ -273,7 +289,10 @@ class MoveVerbs:
             "file": file,
             "at": self._clock(),
         }
-        self._moves.finish(tenant, {**row, **made}, file, told)
+        try:
+            self._moves.finish(tenant, {**row, **made}, file, told)
+        except NotArrivingError as fault:
+            raise _not_arriving(fault, person) from fault
         return {"receipt": told, "recovery_code": recovery}
 
     @property
@@ -294,10 +313,6 @@ class MoveVerbs:
         mark = self._moves.moving(person.tenant, person.person)
         if mark is None or mark["to"] != to:
             raise _refused("not_moving", zone=to)
-
-    def _begun(self, tenant: str, person: str, file: str) -> None:
-        if self._moves.arriving(tenant, person, file) != file:
-            raise _refused("file_other", person=person)
 
     def _tenant(self, reference: str) -> str:
         found = self._registry.tenant(reference)

@@ -207,26 +207,41 @@ def opened(path: Path, *keys: str) -> File:
 
 
 def bring(zone: Zone, file: File, tenant: str | None, receipt: Path, step: Step) -> Line:
-    """Put a file in and write the receipt; what came of it. Again: the same receipt, and nothing more."""
-    begun = zone.ask("in", {"head": file.head, "file": file.digest, "tenant": tenant})
-    told, code = begun["receipt"], None
-    if told is None:
-        place = {"tenant": begun["tenant"], "person": begun["person"], "file": file.digest}
-        last, many = None, Counter[str]()
-        for batch in _batches(file, step):
-            many.update(table for table, _ in batch)
-            if batch[-1][0] == "people":
-                last = batch.pop()[1]
-            if batch:
-                zone.ask("in/rows", {**place, "rows": batch})
-        if last is None:
-            raise OperationError("move_short", file=file.path)
-        done = zone.ask("in/end", {**place, "head": file.head, "tables": many, "row": last}, ERASE_TIMEOUT_S)
-        told, code = done["receipt"], done["recovery_code"]
-    note, key = zone.signed(canonical(told), RECEIPT)
-    with _fresh(receipt) as out:
-        out.write(json.dumps({"receipt": told, "note": note}, indent=1).encode() + b"\n")
+    """Put a file in and write the receipt; what came of it. Again: the same receipt, and nothing more.
+
+    The recovery code is told once, so whatever the receipt needs is there before the person is made.
+    Raises OperationError, AdminError, OSError.
+    """
+    partial = receipt.with_name(f".{receipt.name}.partial")
+    zone.signed(file.digest.encode(), RECEIPT)
+    try:
+        with _fresh(partial) as out:
+            told, code = _put(zone, file, tenant, step)
+            note, key = zone.signed(canonical(told), RECEIPT)
+            out.write(json.dumps({"receipt": told, "note": note}, indent=1).encode() + b"\n")
+        partial.replace(receipt)
+    finally:
+        partial.unlink(missing_ok=True)
     return {**told, "receipt": str(receipt), "key": key, "recovery_code": code, "again": code is None}
+
+
+def _put(zone: Zone, file: File, tenant: str | None, step: Step) -> tuple[Line, str | None]:
+    """Put a file in: its receipt, and the recovery code where it was not in before."""
+    begun = zone.ask("in", {"head": file.head, "file": file.digest, "tenant": tenant})
+    if begun["receipt"] is not None:
+        return begun["receipt"], None
+    place = {"tenant": begun["tenant"], "person": begun["person"], "file": file.digest}
+    last, many = None, Counter[str]()
+    for batch in _batches(file, step):
+        many.update(table for table, _ in batch)
+        if batch[-1][0] == "people":
+            last = batch.pop()[1]
+        if batch:
+            zone.ask("in/rows", {**place, "rows": batch})
+    if last is None:
+        raise OperationError("move_short", file=file.path)
+    done = zone.ask("in/end", {**place, "head": file.head, "tables": many, "row": last}, ERASE_TIMEOUT_S)
+    return done["receipt"], done["recovery_code"]
 
 
 def try_in(zone: Zone, file: File, tenant: str | None) -> Line:

@@ -93,6 +93,8 @@ _FOLLOWING = prepared_select(
 )
 REMOVING = "removing:"
 """Before a conversation's id, the row of `zone_meta` that says how far its removal is."""
+ARRIVING = "arriving:"
+"""Before a new principal, the row of `zone_meta` that says by which file somebody is on the way in."""
 ARRIVED = "arrived:"
 """Before the digest of a file from another zone, the row of `zone_meta` that says what came of it."""
 NOBODY = ""
@@ -227,7 +229,8 @@ class SqlConversationRows(SqlTurnRows):
 
     def removing_of(self, principal: str) -> list[str]:
         """Conversations that were a person's and are being removed."""
-        found = self.rows.select(zone_meta, zone_meta.c.name.startswith(REMOVING))
+        whose = zone_meta.c.value.contains(principal, autoescape=True)
+        found = self.rows.select(zone_meta, zone_meta.c.name.startswith(REMOVING), whose)
         own = [row for row in found if json.loads(row.value)["principal"] == principal]
         return [row.name.removeprefix(REMOVING) for row in own]
 
@@ -268,10 +271,14 @@ class SqlConversationRows(SqlTurnRows):
         return gone + self.rows.delete(people, mine)
 
     def _forget_moves(self, principal: str) -> None:
-        """That somebody came in by a file is remembered, not who; a move that erased nothing is given up."""
-        for row in self.rows.select(zone_meta, zone_meta.c.name.startswith(ARRIVED)):
-            if principal in row.value:
-                self.rows.update(zone_meta, zone_meta.c.name == row.name, value="{}")
+        """That somebody came in by a file is remembered, not who; a move that erased nothing is given up.
+
+        So is one that is half in.
+        """
+        arrived = zone_meta.c.name.startswith(ARRIVED)
+        whose = zone_meta.c.value.contains(principal, autoescape=True)
+        self.rows.update(zone_meta, arrived, whose, value="{}")
+        self.rows.delete(zone_meta, zone_meta.c.name == ARRIVING + principal)
         mark = zone_meta.c.name == MOVING + principal
         move = self.rows.one(zone_meta, mark)
         if move is not None and "receipt" not in json.loads(move.value):

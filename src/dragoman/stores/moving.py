@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from dragoman.core.accounts import Act, Change
 from dragoman.ids import now_ms
 from dragoman.stores.acts import publish, record
-from dragoman.stores.conversations import ARRIVED
+from dragoman.stores.conversations import ARRIVED, ARRIVING
 from dragoman.stores.database import ERASED, Database
 from dragoman.stores.people_tables import evidence, evidence_files, people
 from dragoman.stores.schema import appeals, decisions, interventions, statements, zone_meta
@@ -25,10 +25,8 @@ from dragoman.stores.search import SqlSearchRows
 from dragoman.stores.search_tables import search_items
 from dragoman.stores.tenancy import TenantRows, rows_of
 from dragoman.stores.turn_tables import conversations, notices_shown, turns, uses
-from dragoman.stores.turns import MOVING
+from dragoman.stores.turns import MOVING, leaving
 
-ARRIVING = "arriving:"
-"""Before a new principal, the row of `zone_meta` that says by which file somebody is on the way in."""
 INDEXED_AT_ONCE = 200
 """LIMIT: turns entered for the search in one transaction."""
 CONVERSATIONS = 100_000
@@ -134,6 +132,14 @@ class StrangeRowError(ValueError):
     """A row that no export of this version holds."""
 
 
+class NotArrivingError(Exception):
+    """Nobody is on the way in by this file. `other`: by which file somebody of the name is."""
+
+    def __init__(self, other: str | None) -> None:
+        super().__init__(other)
+        self.other = other
+
+
 def _encoded(value: Any) -> Any:
     return {_BLOB: base64.b64encode(value).decode()} if isinstance(value, bytes) else value
 
@@ -173,15 +179,20 @@ class Moves:
         row = self._database.read(lambda c: rows_of(c, tenant).one(zone_meta, mark))
         return None if row is None else dict(json.loads(row.value))
 
-    def stay(self, tenant: str, person: str) -> None:
-        """Give up a move: the person goes on here."""
+    def stay(self, tenant: str, person: str) -> bool:
+        """Give up a move: the person goes on here. False where its erasure has begun: nothing is changed."""
 
-        def work(c: sa.Connection) -> None:
-            if rows_of(c, tenant).delete(zone_meta, zone_meta.c.name == MOVING + person):
+        def work(c: sa.Connection) -> bool:
+            rows, mark = rows_of(c, tenant), zone_meta.c.name == MOVING + person
+            held = rows.one(zone_meta, mark)
+            if leaving(rows, person) == "being_erased" or (held and "receipt" in json.loads(held.value)):
+                return False
+            if rows.delete(zone_meta, mark):
                 publish(c, Change((f"principal:{person}",), "drop"), now_ms())
                 record(c, self._zone, Act(tenant, {"act": "person.stays"}))
+            return True
 
-        self._database.write(work)
+        return self._database.write(work)
 
     def counts(self, tenant: str, person: str) -> tuple[dict[str, int], int]:
         """Rows that would move, by table; and how many turns run."""
@@ -253,15 +264,16 @@ class Moves:
 
         return self._database.write(work)
 
-    def put(self, tenant: str, person: str, rows: Sequence[tuple[str, Row]]) -> int:
+    def put(self, tenant: str, person: str, file: str, rows: Sequence[tuple[str, Row]]) -> int:
         """Put rows in, as rows of this person; those that are there stay. How many were new.
 
-        Raises StrangeRowError, and puts nothing in, where one is none of a table that moves.
+        Puts nothing in and raises NotArrivingError, or StrangeRowError where one is of no table that moves.
         """
         made = [_made(table, row, person) for table, row in rows]
 
         def work(c: sa.Connection) -> int:
             mine = rows_of(c, tenant)
+            _arriving(mine, person, file)
             return sum(mine.insert_missing(table, [row]) for table, row in made)
 
         return self._database.write(work)
@@ -272,11 +284,15 @@ class Moves:
             continue
 
     def finish(self, tenant: str, row: Row, file: str, told: Row) -> None:
-        """Make the person, with all that moved: from here on it can come in. `told` is kept for a repeat."""
+        """Make the person, with all that moved: from here on it can come in. `told` is kept for a repeat.
+
+        Raises NotArrivingError.
+        """
         person = str(row["person"])
 
         def work(c: sa.Connection) -> None:
             rows = rows_of(c, tenant)
+            _arriving(rows, person, file)
             rows.insert(people, **row)
             rows.delete(zone_meta, zone_meta.c.name == ARRIVING + person)
             rows.insert(zone_meta, name=ARRIVED + file, value=json.dumps(told))
@@ -284,6 +300,13 @@ class Moves:
             record(c, self._zone, Act(tenant, entry))
 
         self._database.write(work)
+
+
+def _arriving(rows: TenantRows, person: str, file: str) -> None:
+    """Raise NotArrivingError unless the person is on the way in by this file."""
+    held = rows.one(zone_meta, zone_meta.c.name == ARRIVING + person)
+    if held is None or held.value != file:
+        raise NotArrivingError(None if held is None else str(held.value))
 
 
 def _made(table: str, row: Row, person: str) -> tuple[sa.Table, Row]:
