@@ -31,7 +31,7 @@ from dragoman.operations.moving import Wish, Zone
 from dragoman.operations.texts import OperationError, say
 from dragoman.policy.data_classes import declared
 from dragoman.settings import load
-from dragoman.stores.moving import MOVED
+from dragoman.stores.moved import MOVED
 from dragoman.testing.sms import FakeSms
 
 PHONES = (f"+65 8123 {number:04}" for number in itertools.count(4100))

@@ -25,7 +25,8 @@ from dragoman.core.people import Person
 from dragoman.errors import RefusedError
 from dragoman.ids import kind_of, now_ms, zone_of
 from dragoman.stores.migrate import versions
-from dragoman.stores.moving import MOVED, Moves, NotArrivingError, StrangeRowError, person_row
+from dragoman.stores.moved import MOVED, StrangeRowError, person_row
+from dragoman.stores.moving import Moves, NotArrivingError, NumberTakenError
 from dragoman.stores.people import SqlPeople
 
 TABLES = tuple(one.table.name for one in MOVED)
@@ -98,6 +99,11 @@ _TEXTS = {
         409,
         "This person came in by another file already.",
         "此用户已由另一文件导入。",
+    ),
+    "name_taken": (
+        409,
+        "{person} is the name of somebody else here, so nobody comes in under it. Erase {person} here first.",
+        "{person} 在此已属他人，不能以此名称导入。请先在此清除 {person}。",
     ),
     "person_erased": (
         409,
@@ -243,6 +249,8 @@ class MoveVerbs:
         _, phone = phones.placed(str(head["phone"]), self._pepper)
         if self._people.read(tenant, lambda rows: rows.person_of(phone.digest)) is not None:
             raise _refused("number_here")
+        if self._moves.arrives(tenant, person) is None and self._moves.is_named(person):
+            raise _refused("name_taken", person=person)
         if not body.get("dry_run") and self._moves.arriving(tenant, person, file) != file:
             raise _refused("file_other", person=person)
         return {"tenant": tenant, "person": person, "receipt": None}
@@ -252,7 +260,9 @@ class MoveVerbs:
         rows, tenant, person = body["rows"], str(body["tenant"]), str(body["person"])
         if not isinstance(rows, list) or len(rows) > ROWS_AT_ONCE:
             raise malformed(f"rows: at most {ROWS_AT_ONCE}")
-        made = [(str(table), dict(row)) for table, row in rows]
+        if not all(isinstance(one, list) and [type(part) for part in one] == [str, dict] for one in rows):
+            raise malformed("rows: of each its table and its values")
+        made = [(table, row) for table, row in rows]
         try:
             return {"added": self._moves.put(tenant, person, str(body["file"]), made)}
         except NotArrivingError as fault:
@@ -270,7 +280,7 @@ class MoveVerbs:
                 raise _refused("file_incomplete", table=name)
         try:
             row = person_row(dict(body["row"]), person)
-        except StrangeRowError as fault:
+        except ValueError as fault:
             raise _refused("file_strange", why=str(fault)) from fault
         _, phone = phones.placed(str(head["phone"]), self._pepper)
         recovery = keys.base62(secrets.token_bytes(signup.RECOVERY_BITS // 8), RECOVERY_CHARS)
@@ -293,6 +303,10 @@ class MoveVerbs:
             self._moves.finish(tenant, {**row, **made}, file, told)
         except NotArrivingError as fault:
             raise _not_arriving(fault, person) from fault
+        except NumberTakenError as fault:
+            raise _refused("number_here") from fault
+        except StrangeRowError as fault:
+            raise _refused("file_strange", why=str(fault)) from fault
         return {"receipt": told, "recovery_code": recovery}
 
     @property

@@ -1,16 +1,14 @@
 """A person's rows on their way from one zone to another: which, read in pages, and put in again.
 
-What moves stands in MOVED; what does not, with its reason, in `policy/moving.toml`. Ids stay as they are, so
-that what the ledger of the first zone says of them stays true; the person's own becomes one of the new zone.
+What moves stands in `stores.moved`; what does not, with its reason, in `policy/moving.toml`. Ids stay as they
+are, so that what the ledger of the first zone says of them stays true; the person's own becomes one of the
+new zone.
 """
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -19,117 +17,28 @@ from dragoman.ids import now_ms
 from dragoman.stores.acts import publish, record
 from dragoman.stores.conversations import ARRIVED, ARRIVING
 from dragoman.stores.database import ERASED, Database
-from dragoman.stores.people_tables import evidence, evidence_files, people
-from dragoman.stores.schema import appeals, decisions, interventions, statements, zone_meta
+from dragoman.stores.moved import BY_NAME, MOVED, RUNNING, Moved, Row, StrangeRowError, encoded, made
+from dragoman.stores.people_tables import people
+from dragoman.stores.schema import decisions, keys, principals, zone_meta
 from dragoman.stores.search import SqlSearchRows
 from dragoman.stores.search_tables import search_items
 from dragoman.stores.tenancy import TenantRows, rows_of
-from dragoman.stores.turn_tables import conversations, notices_shown, turns, uses
+from dragoman.stores.turn_tables import claims, conversations, turns
 from dragoman.stores.turns import MOVING, leaving
 
 INDEXED_AT_ONCE = 200
 """LIMIT: turns entered for the search in one transaction."""
 CONVERSATIONS = 100_000
 """LIMIT: conversations of one person; more than one may have."""
-_RUNNING = turns.c.state.in_(("opened", "closing"))
-_BLOB = "base64"
-
-Row = dict[str, Any]
-"""Values of a row by column; of bytes `{"base64": ...}` on the way."""
-Condition = Callable[[str, str], sa.ColumnElement[bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class Moved:
-    """A table of which a person's rows move: by `key`, those that meet `mine(tenant, person)`, some at once.
-
-    `owner` names the person. `left`: columns that do not move; `shared`: rows that are others' too.
-    """
-
-    table: sa.Table
-    key: str
-    mine: Condition
-    at_once: int
-    owner: str | None = None
-    left: frozenset[str] = frozenset()
-    shared: bool = False
-
-    @property
-    def columns(self) -> list[sa.Column[Any]]:
-        """The columns that move."""
-        return [one for one in self.table.columns if one.name != "tenant" and one.name not in self.left]
-
-
-def _own(tenant: str, person: str) -> sa.Select[Any]:
-    return sa.select(conversations.c.conversation).where(
-        conversations.c.tenant == tenant, conversations.c.principal == person
-    )
-
-
-def _own_turns(column: sa.Column[Any], tenant: str, person: str) -> sa.Select[Any]:
-    return sa.select(column).where(turns.c.tenant == tenant, turns.c.conversation.in_(_own(tenant, person)))
-
-
-def _decided(tenant: str, person: str) -> sa.ColumnElement[bool]:
-    about = sa.select(appeals.c.about).where(appeals.c.tenant == tenant, appeals.c.principal == person)
-    named = decisions.c.decision
-    return named.in_(_own_turns(turns.c.decision, tenant, person)) | named.in_(about)
-
-
-def _explained(tenant: str, person: str) -> sa.ColumnElement[bool]:
-    own = sa.select(interventions.c.intervention).where(
-        interventions.c.tenant == tenant, interventions.c.principal == person
-    )
-    return statements.c.intervention.in_(own)
-
-
-def _handed_in(tenant: str, person: str) -> sa.ColumnElement[bool]:
-    own = sa.select(evidence.c.evidence).where(evidence.c.tenant == tenant, evidence.c.person == person)
-    return evidence_files.c.evidence.in_(own)
-
-
-def _of(column: sa.Column[Any]) -> Condition:
-    return lambda _tenant, person: column == person
-
-
-MOVED = (
-    Moved(decisions, "decision", _decided, 50, shared=True),
-    Moved(interventions, "intervention", _of(interventions.c.principal), 200, "principal", shared=True),
-    Moved(statements, "intervention", _explained, 200, shared=True),
-    # A claim is an answer kept for a day, for a repeat at the old zone.
-    Moved(
-        conversations, "conversation", _of(conversations.c.principal), 200, "principal", frozenset({"claim"})
-    ),
-    Moved(
-        turns,
-        "turn",
-        lambda tenant, person: turns.c.conversation.in_(_own(tenant, person)) & ~_RUNNING,
-        20,
-        "principal",
-        frozenset({"claim"}),
-    ),
-    Moved(evidence, "evidence", _of(evidence.c.person), 100, "person"),
-    Moved(evidence_files, "evidence", _handed_in, 1),
-    Moved(appeals, "appeal", _of(appeals.c.principal), 100, "principal"),
-    Moved(uses, "principal", _of(uses.c.principal), 1, "principal"),
-    Moved(notices_shown, "notice", _of(notices_shown.c.principal), 500, "principal"),
-    # Number and recovery code are digests keyed by the old zone: made anew. The last: it makes the person.
-    Moved(
-        people,
-        "person",
-        _of(people.c.person),
-        1,
-        "person",
-        frozenset({"phone", "regions", "kind", "stands_for", "prefix", "country", "recovery"}),
-    ),
+_NAMED = (
+    *(one.table.c[one.owner] for one in MOVED if one.owner and not one.shared),
+    *(table.c.principal for table in (principals, claims, keys)),
 )
-"""In the order in which rows can be put in: what others refer to first. `shared` rows stay in the old zone
-for as long as their own retention says, and go along as they are."""
-_BY_NAME = {one.table.name: one for one in MOVED}
+"""Columns that name whom a row is of; not those of `shared` rows, which stay where somebody was erased."""
 
 
-class StrangeRowError(ValueError):
-    """A row that no export of this version holds."""
+class NumberTakenError(Exception):
+    """Somebody else has an account with the number."""
 
 
 class NotArrivingError(Exception):
@@ -138,18 +47,6 @@ class NotArrivingError(Exception):
     def __init__(self, other: str | None) -> None:
         super().__init__(other)
         self.other = other
-
-
-def _encoded(value: Any) -> Any:
-    return {_BLOB: base64.b64encode(value).decode()} if isinstance(value, bytes) else value
-
-
-def _decoded(value: Any) -> Any:
-    if isinstance(value, dict):
-        if set(value) != {_BLOB}:
-            raise StrangeRowError("a value of no kind that is written")
-        return base64.b64decode(value[_BLOB], validate=True)
-    return value
 
 
 class Moves:
@@ -204,7 +101,7 @@ class Moves:
                 query = query.where(one.table.c.tenant == tenant, one.mine(tenant, person))
                 found[one.table.name] = int(c.execute(query).scalar_one())
             running = sa.select(sa.func.count()).where(
-                _RUNNING, turns.c.tenant == tenant, turns.c.principal == person
+                RUNNING, turns.c.tenant == tenant, turns.c.principal == person
             )
             return found, int(c.execute(running).scalar_one())
 
@@ -212,7 +109,7 @@ class Moves:
 
     def page(self, tenant: str, person: str, table: str, after: str) -> tuple[list[Row], str | None]:
         """Rows of a table behind a key, in the order of keys; the key to go on behind, None at the end."""
-        moved = _BY_NAME[table]
+        moved = BY_NAME[table]
         key = moved.table.c[moved.key]
         query = (
             sa.select(*moved.columns)
@@ -221,7 +118,7 @@ class Moves:
             .limit(moved.at_once)
         )
         found = self._database.read(lambda c: [dict(row) for row in c.execute(query).mappings()])
-        rows = [{name: _encoded(value) for name, value in row.items()} for row in found]
+        rows = [{name: encoded(value) for name, value in row.items()} for row in found]
         return rows, str(rows[-1][moved.key]) if len(rows) == moved.at_once else None
 
     def leave(self, tenant: str, person: str, receipt: Row) -> None:
@@ -253,6 +150,17 @@ class Moves:
         row = self._database.read(lambda c: rows_of(c, tenant).one(zone_meta, mark))
         return None if row is None else dict(json.loads(row.value))
 
+    def arrives(self, tenant: str, person: str) -> str | None:
+        """By which file a person is on the way in; None where by none."""
+        mark = zone_meta.c.name == ARRIVING + person
+        row = self._database.read(lambda c: rows_of(c, tenant).one(zone_meta, mark))
+        return None if row is None else str(row.value)
+
+    def is_named(self, principal: str) -> bool:
+        """Whether anything here is of a principal, of any tenant and kind: a guest's, a person's, a key's."""
+        query = sa.select(sa.or_(*(sa.exists().where(column == principal) for column in _NAMED)))
+        return bool(self._database.read(lambda c: c.execute(query).scalar_one()))
+
     def arriving(self, tenant: str, person: str, file: str) -> str:
         """By which file a person is on the way in: this one, where none was before."""
 
@@ -267,16 +175,22 @@ class Moves:
     def put(self, tenant: str, person: str, file: str, rows: Sequence[tuple[str, Row]]) -> int:
         """Put rows in, as rows of this person; those that are there stay. How many were new.
 
-        Puts nothing in and raises NotArrivingError, or StrangeRowError where one is of no table that moves.
+        Puts nothing in and raises NotArrivingError, or StrangeRowError where one is of no table that moves,
+        or refers to what is not this person's.
         """
-        made = [_made(table, row, person) for table, row in rows]
+        parts = [made(table, row, person) for table, row in rows]
 
         def work(c: sa.Connection) -> int:
             mine = rows_of(c, tenant)
             _arriving(mine, person, file)
-            return sum(mine.insert_missing(table, [row]) for table, row in made)
+            added = sum(mine.insert_missing(one.table, [row]) for one, row in parts)
+            _own_alone(c, tenant, person, parts)
+            return added
 
-        return self._database.write(work)
+        try:
+            return self._database.write(work)
+        except sa.exc.IntegrityError as fault:
+            raise StrangeRowError("a row refers to one that is not there") from fault
 
     def index(self, tenant: str, person: str) -> None:
         """Have everything that can be found of a person read into the index, in the order of time."""
@@ -286,13 +200,16 @@ class Moves:
     def finish(self, tenant: str, row: Row, file: str, told: Row) -> None:
         """Make the person, with all that moved: from here on it can come in. `told` is kept for a repeat.
 
-        Raises NotArrivingError.
+        Raises NotArrivingError; NumberTakenError; StrangeRowError where a turn goes on another's.
         """
         person = str(row["person"])
 
         def work(c: sa.Connection) -> None:
             rows = rows_of(c, tenant)
             _arriving(rows, person, file)
+            if rows.one(people, people.c.phone == row["phone"]) is not None:
+                raise NumberTakenError
+            _own_branches(c, tenant, person)
             rows.insert(people, **row)
             rows.delete(zone_meta, zone_meta.c.name == ARRIVING + person)
             rows.insert(zone_meta, name=ARRIVED + file, value=json.dumps(told))
@@ -309,28 +226,33 @@ def _arriving(rows: TenantRows, person: str, file: str) -> None:
         raise NotArrivingError(None if held is None else str(held.value))
 
 
-def _made(table: str, row: Row, person: str) -> tuple[sa.Table, Row]:
-    """A row of the new zone's. Raises StrangeRowError."""
-    moved = _BY_NAME.get(table)
-    if moved is None or moved.table is people:
-        raise StrangeRowError(f"{table[:40]} is no table that moves")
-    return moved.table, owned(moved, row, person)
+def _own_alone(c: sa.Connection, tenant: str, person: str, parts: Sequence[tuple[Moved, Row]]) -> None:
+    """Raise StrangeRowError unless the rows that were put in are there as this person's."""
+    for one in MOVED:
+        named = {row[one.key] for of, row in parts if of is one}
+        if not named or one.table is decisions:  # what names a decision comes behind it
+            continue
+        key = one.table.c[one.key]
+        own = sa.select(sa.func.count(key.distinct())).where(
+            one.table.c.tenant == tenant, key.in_(named), one.mine(tenant, person)
+        )
+        if c.execute(own).scalar_one() != len(named):
+            raise StrangeRowError(f"a row of {one.table.name} belongs to somebody else")
 
 
-def owned(moved: Moved, row: Row, person: str) -> Row:
-    """A row with its values decoded and its person's new name. Raises StrangeRowError."""
-    if set(row) != {one.name for one in moved.columns}:
-        raise StrangeRowError(f"a row of {moved.table.name} has other columns than this version's")
-    try:
-        values = {name: _decoded(value) for name, value in row.items()}
-    except ValueError as fault:
-        raise StrangeRowError(f"a row of {moved.table.name} holds no bytes where it says so") from fault
-    return {**values, **({moved.owner: person} if moved.owner else {})}
-
-
-def person_row(row: Row, person: str) -> Row:
-    """The row of `people` without what is made anew. Raises StrangeRowError."""
-    return owned(_BY_NAME[people.name], row, person)
+def _own_branches(c: sa.Connection, tenant: str, person: str) -> None:
+    """Raise StrangeRowError where a turn, or a conversation's newest, is of another conversation."""
+    other = turns.alias("other")
+    for one, reference in ((turns, turns.c.parent), (conversations, conversations.c.head)):
+        query = sa.select(one.c.conversation).where(
+            one.c.tenant == tenant,
+            one.c.principal == person,
+            other.c.tenant == tenant,
+            other.c.turn == reference,
+            other.c.conversation.is_distinct_from(one.c.conversation),
+        )
+        if c.execute(query.limit(1)).first() is not None:
+            raise StrangeRowError(f"a row of {one.name} goes on from a turn of another conversation")
 
 
 def _entered(rows: TenantRows, person: str) -> int:
