@@ -251,11 +251,14 @@ def test_who_is_leaving_is_shown_nothing_and_changes_nothing(
         somebody.page("GET", "/me"),
         somebody.page("POST", "/me/placement", {"residence": "US-CA"}),
         somebody.page("POST", "/me/evidence", form("age", "x"), content_type=KIND),
-        somebody.page("POST", "/me/sign-out", {}),
     ]
     for one in answers:
         assert (one.status, said in one.text) == (403, True)
         assert person not in one.text
+    leaver = Visitor(somebody.run, somebody.sms, cookie=somebody.cookie)
+    out = leaver.page("POST", "/me/sign-out", {})
+    assert (out.status, out.headers["location"], leaver.cookie) == (303, "/me", None), "the cookie goes"
+    assert leaver.page("GET", "/me").status == 200, "as a guest's"
     assert row(control, somebody) == before
     write("DELETE FROM zone_meta WHERE tenant = ? AND name = ?", *mark)
     assert somebody.page("POST", "/me/placement", {"residence": "US-CA"}).status == 303, "the control"

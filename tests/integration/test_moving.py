@@ -553,6 +553,12 @@ def lines(file: Path) -> list[bytes]:
     return file.read_bytes().splitlines(keepends=True)
 
 
+def without(all_: list[bytes], name: str) -> bytes:
+    """A file whose head does not say something."""
+    head = {key: value for key, value in json.loads(all_[0]).items() if key != name}
+    return b"".join([json.dumps(head).encode() + b"\n", *all_[1:]])
+
+
 SPOILT: dict[str, tuple[Callable[[list[bytes]], bytes], str]] = {
     "a changed byte": (lambda all_: b"".join(all_).replace(b"ocarina", b"ocarinb", 1), "move_changed"),
     "a row less": (lambda all_: b"".join([*all_[:5], *all_[6:]]), "move_changed"),
@@ -562,6 +568,16 @@ SPOILT: dict[str, tuple[Callable[[list[bytes]], bytes], str]] = {
     "no head": (lambda all_: b"".join(all_[1:]), "move_format"),
     "no JSON": (lambda _: b"not a file\n", "move_changed"),
     "nothing": (lambda _: b"", "move_format"),
+    "a head without its zone": (lambda all_: without(all_, "zone"), "move_format"),
+    "a head without its tables": (lambda all_: without(all_, "tables"), "move_format"),
+    "an end with a fraction": (
+        lambda all_: b"".join([*all_[:-1], b'{"end": {"rows": 1.5}, "note": ""}\n']),
+        "move_format",
+    ),
+    "an end with too large a number": (
+        lambda all_: b"".join([*all_[:-1], b'{"end": 9007199254740993, "note": ""}\n']),
+        "move_format",
+    ),
 }
 
 

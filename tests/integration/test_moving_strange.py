@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 import test_moving
 from signup_client import Visitor
 from test_moving import Mover, Town, bring, code, lines, out, rows, settled, write
+from typer.testing import CliRunner
 
 from dragoman.control.admin_client import AdminError
 from dragoman.operations import moving
+from dragoman.operations.cli_people import people
+from dragoman.operations.texts import OperationError, say
 
 town, mover = test_moving.town, test_moving.mover  # fixtures
 Begun = tuple[dict[str, Any], list[tuple[str, dict[str, Any]]]]
@@ -158,3 +162,47 @@ def test_a_number_that_is_taken_while_somebody_comes_in_is_answered(town: Town, 
     with pytest.raises(AdminError) as fault:
         town.new.ask("in/end", {**place, "head": whole.head, "tables": {}, "row": row})
     assert code(fault) == "number_here"
+
+
+@pytest.mark.parametrize("line", [b'{"t": 7, "r": {}}\n', b'{"t": "uses"}\n', b'{"t": "uses", "r": []}\n'])
+def test_a_line_that_is_no_row_is_refused(
+    town: Town, mover: Mover, monkeypatch: pytest.MonkeyPatch, line: bytes
+) -> None:
+    """Signed all the same: by a key that is in other hands."""
+    monkeypatch.setattr(moving, "_line", lambda *_: line)
+    file, told = out(town, mover, "strange")
+    monkeypatch.undo()
+    with pytest.raises(OperationError) as fault:
+        bring(town, file, told["key"])
+    assert code(fault) == "move_format"
+    town.sg.core.eraser.erase(town.sg.core.guest_tenant().tenant, mover.became)
+    file, told = out(town, mover)
+    assert bring(town, file, told["key"])[1]["became"] == mover.became, "the control"
+
+
+def test_a_receipt_is_written_over_nothing_else(town: Town, mover: Mover) -> None:
+    file, told = out(town, mover)
+    config = ["--config", str(town.sg.core.holder.loaded.file)]
+
+    def run(receipt: Path) -> Any:
+        words = ["import", str(file), "--key", told["key"], "--receipt", str(receipt)]
+        return CliRunner().invoke(people, [*words, *config])
+
+    before = file.read_bytes()
+    by_name, by_link = file.with_suffix(".symlink"), file.with_suffix(".link")
+    by_name.symlink_to(file)
+    by_link.hardlink_to(file)
+    for same in (by_name, by_link, file.parent / "." / ".." / file.parent.name / file.name):
+        assert run(same).exit_code == 2, same
+    kept = file.with_suffix(".kept")
+    kept.write_text('{"mine": "own"}', encoding="utf-8")
+    for other in (kept, town.folder):
+        done = run(other)
+        assert (done.exit_code, say("receipt_exists", file=other) in done.output) == (1, True), done.output
+    assert (kept.read_text(encoding="utf-8"), file.read_bytes()) == ('{"mine": "own"}', before)
+    assert "people" not in rows(town.sg, mover.became)
+    receipt = file.with_suffix(".receipt")
+    assert run(receipt).exit_code == 0, "the control"
+    written = receipt.read_bytes()
+    assert run(receipt).exit_code == 0, "a receipt is written over by the same"
+    assert receipt.read_bytes() == written

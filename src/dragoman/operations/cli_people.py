@@ -100,7 +100,7 @@ def bring(
     Example: dragoman people import moving.jsonl --key 'eu-...+...'
     """
     target = receipt or file.with_name(f"{file.name}.receipt")
-    if target.absolute() == file.absolute():
+    if target.resolve() == file.resolve() or (target.exists() and file.exists() and target.samefile(file)):
         raise typer.BadParameter("--receipt names the person's file itself")
     with refusals(as_json=as_json):
         zone, whole = _zone(config), moving.opened(file.absolute(), key)

@@ -32,6 +32,8 @@ FORMAT = "dragoman-person/v1"
 RECEIPT = "dragoman-person-receipt/v1"
 LINE_BYTES = 64 << 20
 """LIMIT: bytes of one line of a file; a row with a file of evidence has some 6 MiB."""
+RECEIPT_BYTES = 64 << 10
+"""LIMIT: bytes of a receipt that are read."""
 BATCH_ROWS = 200
 BATCH_BYTES = 4 << 20
 """LIMIT: rows, and bytes of them, that are put in at once."""
@@ -39,6 +41,9 @@ WAIT_S, LOOK_S = 90.0, 0.5
 """How long running turns are waited for, and how often they are looked at."""
 ERASE_TIMEOUT_S = 3_600.0
 PATH = "/admin/v1/people"
+_NAMES = ("zone", "to", "tenant", "person", "phone", "schema")
+_HEAD = {"format": str, **dict.fromkeys(_NAMES, str), "tables": dict, "stay": list}
+"""What a head says that is used here, and of which kind it is."""
 
 Step = Callable[[int], None]
 """Told how many bytes more are done."""
@@ -196,13 +201,18 @@ def opened(path: Path, *keys: str) -> File:
         head = line if head is None else head
         whole.update(raw)
         rows += 1
-    if head is None or head.get("format") != FORMAT:
+    fits = head is not None and all(isinstance(head.get(name), kind) for name, kind in _HEAD.items())
+    if head is None or not fits or head["format"] != FORMAT:
         raise OperationError("move_format", file=path)
     if end is None or path.stat().st_size != _end(path):
         raise OperationError("move_short", file=path)
-    if canonical(end["end"]) != _core(whole.hexdigest(), rows):
+    try:
+        core = canonical(end["end"])
+    except (TypeError, ValueError, RecursionError) as fault:
+        raise OperationError("move_format", file=path) from fault
+    if core != _core(whole.hexdigest(), rows):
         raise OperationError("move_changed", file=path)
-    _check(str(end.get("note")), canonical(end["end"]), str(head["zone"]), keys, FORMAT)
+    _check(str(end.get("note")), core, head["zone"], keys, FORMAT)
     return File(path, head, whole.hexdigest(), rows)
 
 
@@ -210,8 +220,13 @@ def bring(zone: Zone, file: File, tenant: str | None, receipt: Path, step: Step)
     """Put a file in and write the receipt; what came of it. Again: the same receipt, and nothing more.
 
     The recovery code is told once, so whatever the receipt needs is there before the person is made.
-    Raises OperationError, AdminError, OSError.
+    Raises OperationError, also where something else has the receipt's name; AdminError, OSError.
     """
+    if receipt.exists():
+        try:
+            _given(receipt)
+        except (OperationError, OSError) as fault:
+            raise OperationError("receipt_exists", file=receipt) from fault
     partial = receipt.with_name(f".{receipt.name}.partial")
     zone.signed(file.digest.encode(), RECEIPT)
     try:
@@ -262,6 +277,8 @@ def _batches(file: File, step: Step) -> Iterator[list[list[Any]]]:
         if number == 0:
             continue
         line, size = _parsed(raw, file.path), size + len(raw)
+        if not isinstance(line.get("t"), str) or not isinstance(line.get("r"), dict):
+            raise OperationError("move_format", file=file.path)
         if batch and (len(batch) >= BATCH_ROWS or size > BATCH_BYTES):
             yield batch
             batch, size = [], len(raw)
@@ -280,17 +297,24 @@ def received(path: Path, file: File, key: str, zone: Zone) -> tuple[Line, str]:
 
     Raises OperationError where it is for another file, of another zone, or not signed by that key.
     """
-    try:
-        given = json.loads(path.read_bytes()[:LINE_BYTES])
-        told, note = dict(given["receipt"]), str(given["note"])
-        raw = canonical(told)
-    except (ValueError, KeyError, TypeError) as fault:
-        raise OperationError("receipt_format", file=path) from fault
+    told, note, raw = _given(path)
     _check(note, raw, str(file.head["to"]), (key,), RECEIPT)
     wanted = {"from": zone.id, "to": file.head["to"], "person": file.head["person"], "file": file.digest}
     if {name: told.get(name) for name in wanted} != wanted:
         raise OperationError("receipt_other", file=path)
     return told, hashlib.sha256(raw).hexdigest()
+
+
+def _given(path: Path) -> tuple[Line, str, bytes]:
+    """What a receipt says, its signature, and the bytes that are signed. Raises OperationError, OSError."""
+    with path.open("rb") as file:
+        text = file.read(RECEIPT_BYTES)
+    try:
+        given = json.loads(text)
+        told, note = dict(given["receipt"]), str(given["note"])
+        return told, note, canonical(told)
+    except (ValueError, KeyError, TypeError, RecursionError) as fault:
+        raise OperationError("receipt_format", file=path) from fault
 
 
 def compared(zone: Zone, file: File) -> int:

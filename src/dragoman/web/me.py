@@ -34,6 +34,8 @@ from dragoman.web.site import Site
 
 DONE = frozenset({"corrected", "evidence_sent", "out_done"})
 """What the page may say was done."""
+LEAVING = frozenset({"being_moved", "being_erased"})
+"""Codes of the refusal of whoever may not go on here."""
 FIELDS = ("residence", "birth_date", "least_age")
 KEPT = ("conversation", "index", "feedback", "notice", "appeal", "intervention", "decision", "record")
 """Classes of data that are kept of whoever asks, besides what is known of them (policy/data_classes.toml)."""
@@ -109,7 +111,12 @@ class MePages:
         if guest is not None:
             try:
                 await self._desk.end_sessions(*guest)
-            except (RefusedError, UnavailableError) as fault:
+            except RefusedError as fault:
+                if fault.code not in LEAVING:
+                    return await self._page(request, fault)
+                # Its row stays as it is, but no session of it opens anything: this browser's goes.
+                return self._site.without_session(self._site.back("/me"))
+            except UnavailableError as fault:
                 return await self._page(request, fault)
         return self._site.without_session(self._site.back("/me?done=out_done"))
 
