@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.exc import IntegrityError
 
 from dragoman.accounts.pepper import Pepper
@@ -22,11 +23,12 @@ from dragoman.accounts.registry import Registry
 from dragoman.core.accounts import Change
 from dragoman.errors import ConfigError, UnavailableError
 from dragoman.stores import migrate as migrations
-from dragoman.stores import schema
+from dragoman.stores import people, schema
 from dragoman.stores.accounts import SqlAccounts
 from dragoman.stores.acts import changes_after, newest_seq, publish
 from dragoman.stores.database import Database, ZoneLock
 from dragoman.stores.migrate import migrate
+from dragoman.stores.people_tables import codes_sent
 from dragoman.stores.prepared import Prepared
 from dragoman.stores.tenancy import rows_of
 from dragoman.stores.turn_tables import turns
@@ -243,3 +245,29 @@ def test_a_prepared_statement_misses_what_it_was_not_given_and_keeps_values_out_
     with pytest.raises(IntegrityError) as fault:
         database.write(lambda c: keep.run(c, row))
     assert "somebody" not in str(fault.value)
+
+
+def test_what_a_sign_up_asks_is_found_by_an_index_of_all_that_it_names(database: Database) -> None:
+    """Else each would cost as much more as there are others."""
+
+    def plan(query: Any) -> list[str]:
+        compiled = query.compile(dialect=sqlite.dialect())
+        values = (None,) * len(compiled.positiontup)
+        return database.read(
+            lambda c: [
+                row[3] for row in c.exec_driver_sql(f"EXPLAIN QUERY PLAN {compiled.string}", values).all()
+            ]
+        )
+
+    searched = {
+        "budget=? AND window=?": people._sent(5)._statement,
+        "tenant=? AND phone=?": people._CHALLENGES._statement,
+        "tenant=? AND challenge=?": people._BESIDE._statement,
+        "(tenant=? AND phone=?)": people._PERSON_OF._statement,
+    }
+    for wanted, query in searched.items():
+        assert any("SEARCH" in one and wanted in one for one in plan(query)), plan(query)
+        assert not any(one.startswith("SCAN") for one in plan(query)), plan(query)
+    pairs = [sa.and_(codes_sent.c.budget == f"b{n}", codes_sent.c.window == f"w{n}") for n in range(3)]
+    slow = sa.select(codes_sent).where(codes_sent.c.tenant == "t", sa.or_(*pairs))
+    assert not any("window=?" in one for one in plan(slow)), "the control: by pairs it is not"

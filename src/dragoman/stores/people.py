@@ -77,9 +77,10 @@ def _of(country: str) -> sa.Select[Any]:
 @cache
 def _sent(many: int) -> Prepared:
     """The rows of so many windows: budgets `b0`, `b1`, windows `w0`, `w1` and so on. Made once each."""
-    budget, window = codes_sent.c.budget, codes_sent.c.window
-    named = (sa.and_(budget == sa.bindparam(f"b{n}"), window == sa.bindparam(f"w{n}")) for n in range(many))
-    return prepared_select(codes_sent, sa.or_(*named), limit=many)
+    # By each column apart, which finds a few more: of pairs the database looks through all windows there are.
+    named: dict[str, list[Any]] = {one: [sa.bindparam(f"{one}{n}") for n in range(many)] for one in "bw"}
+    found = (codes_sent.c.budget.in_(named["b"]), codes_sent.c.window.in_(named["w"]))
+    return prepared_select(codes_sent, *found, limit=many * many)
 
 
 @cache
