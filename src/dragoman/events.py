@@ -41,7 +41,7 @@ class ControlReady(Event):
 
 @dataclass(frozen=True)
 class ConfigReloaded(Event):
-    """A changed configuration, rule file or pack was validated and swapped in."""
+    """A changed configuration, rule file or pack was validated and swapped in, or a count that rules read."""
 
     name: ClassVar[str] = "config_reloaded"
     config: str

@@ -411,7 +411,10 @@ def test_what_comes_late_puts_nothing_in(town: Town, mover: Mover) -> None:
     assert marks(town.sg, f"arriving:{mover.became}") == []
 
 
-def test_who_is_being_erased_does_not_stay(town: Town, mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+def broken_off(
+    town: Town, mover: Mover, monkeypatch: pytest.MonkeyPatch
+) -> tuple[moving.Zone, moving.File, tuple[moving.Line, str]]:
+    """Zone, file and receipt of somebody whose erasure began and did not end."""
     file, told = out(town, mover)
     receipt, came = bring(town, file, told["key"])
     zone, whole = town.old, moving.opened(file, *town.old.keys())
@@ -424,6 +427,11 @@ def test_who_is_being_erased_does_not_stay(town: Town, mover: Mover, monkeypatch
     with pytest.raises(AdminError):
         moving.erase(zone, whole, proof)
     monkeypatch.undo()
+    return zone, whole, proof
+
+
+def test_who_is_being_erased_does_not_stay(town: Town, mover: Mover, monkeypatch: pytest.MonkeyPatch) -> None:
+    zone, whole, proof = broken_off(town, mover, monkeypatch)
     with pytest.raises(AdminError) as fault:
         moving.stay(zone, mover.person)
     assert code(fault) == "move_over"
@@ -526,18 +534,7 @@ def test_what_is_not_in_the_file_is_not_erased(town: Town, mover: Mover) -> None
 def test_an_erasure_that_broke_off_is_gone_on_with(
     town: Town, mover: Mover, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file, told = out(town, mover)
-    receipt, came = bring(town, file, told["key"])
-    zone, whole = town.old, moving.opened(file, *town.old.keys())
-    proof = moving.received(receipt, whole, came["key"], zone)
-
-    def dies(*_: Any) -> None:
-        raise OSError("the machine went off")
-
-    monkeypatch.setattr(town.eu.core.eraser, "erase", dies)
-    with pytest.raises(AdminError):
-        moving.erase(zone, whole, proof)
-    monkeypatch.undo()
+    zone, whole, proof = broken_off(town, mover, monkeypatch)
     moving.compared(zone, whole)
     moving.erase(zone, whole, proof)
     assert moving.compared(zone, whole) == 0

@@ -53,14 +53,19 @@ class SignupRoutes:
 
     def routes(self) -> list[BaseRoute]:
         """Control's `/v1` table of signing up."""
+        shared: list[tuple[str, Endpoint]] = [
+            ("/v1/signup/phone", refusing(self.phone)),
+            ("/v1/signup/verify", refusing(self.verify)),
+        ]
         table: list[tuple[str, str, Endpoint]] = [
-            ("POST", "/v1/signup/phone", refusing(self.phone)),
-            ("POST", "/v1/signup/verify", refusing(self.verify)),
             ("GET", "/v1/me/placement", answered(self.placement, None)),
             ("PUT", "/v1/me/placement", answered(self.correct, None)),
             ("DELETE", "/v1/me/sessions", answered(self.end_sessions, None)),
         ]
-        return [_ForPrograms(path, endpoint, methods=[method]) for method, path, endpoint in table]
+        return [
+            *(_ForPrograms(path, endpoint, methods=["POST"]) for path, endpoint in shared),
+            *(Route(path, endpoint, methods=[method]) for method, path, endpoint in table),
+        ]
 
     async def phone(self, request: Request) -> Response:
         """Have a code sent to a phone; the same answer whoever's number it is."""
